@@ -1,0 +1,3 @@
+"""drctl runs disaster-recovery runbooks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,426 @@
+"""The nouns of a runbook: what a document says, decoded once into frozen values.
+
+Nothing here reads, evaluates or decides. Positions stay with every value that can be wrong later, so that a message at
+run time still names file, line and column.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from drctl.core.diagnostics import Where
+from drctl.core.expressions import Expression
+from drctl.core.scripts import Script
+from drctl.core.templates import Template
+from drctl.core.values import Duration, Value
+
+
+class Effect(enum.Enum):
+    """What carrying out a step does to the world, and so what a second time would do."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    ONCE = "once"
+    IRREVERSIBLE = "irreversible"
+
+
+class Outcome(enum.Enum):
+    """How a step ends (language specification, section 5)."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    IN_DOUBT = "in_doubt"
+    SKIPPED = "skipped"
+    EMPTY = "empty"
+    NOT_RUN = "not_run"
+    PARTIAL = "partial"
+
+    @property
+    def bad(self) -> bool:
+        """The field `failed` of the language: it ran or tried and did not end well."""
+        return self in {Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.EMPTY}
+
+
+class OnFailure(enum.Enum):
+    """What a failed step does to the run."""
+
+    PAUSE = "pause"
+    ROLLBACK = "rollback"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Text for people: one template per language; a plain string has the language ''."""
+
+    by_language: Mapping[str, Template]
+
+    def pick(self, language: str) -> Template:
+        """Give the template for a language, else English, else the first written."""
+        for wanted in (language, "", "en"):
+            if wanted in self.by_language:
+                return self.by_language[wanted]
+        return next(iter(self.by_language.values()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """An expression and where it stands."""
+
+    expression: Expression
+    where: Where
+
+    @property
+    def text(self) -> str:
+        """The expression as written."""
+        return self.expression.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objectives:
+    """What is promised: RTO and RPO, None when the runbook promises nothing."""
+
+    rto: Duration | None = None
+    rpo: Duration | None = None
+
+
+class InputType(enum.Enum):
+    """Types an input may have."""
+
+    TEXT = "text"
+    INT = "int"
+    BOOL = "bool"
+    CHOICE = "choice"
+    DURATION = "duration"
+    TIME = "time"
+    HOST = "host"
+    SECRET = "secret"  # noqa: S105 - a type's name
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input or one answer field of a `manual` step.
+
+    `required` means: no default and not optional. `source` is the reference of a secret (`env:NAME`).
+    """
+
+    name: str
+    type: InputType
+    ask: Text | None = None
+    default: Value = None
+    has_default: bool = False
+    optional: bool = False
+    of: tuple[str, ...] = ()
+    pattern: str | None = None
+    minimum: Value = None
+    maximum: Value = None
+    source: str | None = None
+    where: Where
+
+    @property
+    def required(self) -> bool:
+        """Whether the run cannot start without a value."""
+        return not self.has_default and not self.optional and self.source is None
+
+
+class PlaceKind(enum.Enum):
+    """The single-host forms of `on`."""
+
+    LOCAL = "local"
+    HOST = "host"
+    ROLE = "role"
+    COMPUTED = "computed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class On:
+    """Where a step runs. `name` is a host or role; `computed` a template that gives exactly one host."""
+
+    kind: PlaceKind
+    name: str = ""
+    computed: Template | None = None
+    where: Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapped:
+    """A map of a step's `with`, its values still to be resolved."""
+
+    items: Mapping[str, FieldValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A list of a step's `with`, its members still to be resolved."""
+
+    items: tuple[FieldValue, ...]
+
+
+FieldValue = Template | Formula | Script | Mapped | Listed | Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A step kind by name, and its fields as written."""
+
+    kind: str
+    fields: Mapping[str, FieldValue]
+    field_where: Mapping[str, Where] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of `decide`: the first true one wins."""
+
+    condition: Formula
+    then: Value
+
+
+class Ask(enum.Enum):
+    """When `decide` asks a person."""
+
+    UNCLEAR = "unclear"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide:
+    """Names one of several values by rules, or by a person when the rules cannot."""
+
+    rules: tuple[Rule, ...]
+    otherwise: Value = None
+    has_otherwise: bool = False
+    ask: Ask = Ask.UNCLEAR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manual:
+    """Work or a judgement of a person, with typed answers."""
+
+    say: Text
+    ask: tuple[InputSpec, ...] = ()
+    by: tuple[str, ...] = ()
+    within: Duration | None = None
+    evidence_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Only `expect`: a statement about what is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetNames:
+    """Gives names to values."""
+
+    values: Mapping[str, Template]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Waits for a length (`length`) or until a time (`until`); exactly one is given."""
+
+    length: Template | None = None
+    until: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreNow:
+    """Carries out the restores of the named steps at this place instead of at the end."""
+
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Steps in order, or branches side by side."""
+
+    steps: tuple[Step, ...]
+    parallel: bool = False
+    at_once: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyOf:
+    """Alternatives inside a proof: one that is ok is enough."""
+
+    looks: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Form `fence.host`: methods in order until every proof is ok; only the proof decides."""
+
+    methods: tuple[Step, ...]
+    proof: tuple[Step | AnyOf, ...]
+
+
+Body = Action | Decide | Manual | Check | SetNames | Wait | RestoreNow | Block | Fence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """`until` or `retry`: again and again within limits. At least one of `within` and `times` is given."""
+
+    every: Duration
+    within: Duration | None = None
+    times: int | None = None
+    in_a_row: int = 1
+    backoff: Value = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve:
+    """Who must agree, how many, how long the request stands, and which figures they see."""
+
+    by: tuple[str, ...]
+    quorum: int = 1
+    within: Duration | None = None
+    show: tuple[Formula, ...] = ()
+
+
+class WayKind(enum.Enum):
+    """How a step is taken back."""
+
+    STEPS = "steps"
+    AUTO = "auto"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """An `undo` or a `restore`. `why` stands with NONE."""
+
+    kind: WayKind
+    steps: tuple[Step, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A clock or figure set by a step; without a value, the time at which the step became ok."""
+
+    name: str
+    value: Formula | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """What stands before an act: people and a second look."""
+
+    caution: Text | None = None
+    approve: Approve | None = None
+    recheck: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How the end of a step is judged."""
+
+    capture: Mapping[str, Formula] = field(default_factory=dict)
+    expect: tuple[Formula, ...] = ()
+    tolerate: frozenset[Outcome] = frozenset()
+    observe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """The ways back of a step."""
+
+    undo: Way | None = None
+    restore: Way | None = None
+    no_return: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step, or a block of steps.
+
+    `path` is its address in the runbook: phase, enclosing blocks and id joined by '/', with `methods/0` and the like
+    for steps without an id. It is part of every claim key, so it never depends on anything but the document.
+    """
+
+    id: str
+    path: str
+    where: Where
+    body: Body
+    title: Text | None = None
+    hint: Text | None = None
+    takes: Duration | None = None
+    on: On | None = None
+    as_user: Template | None = None
+    when: Formula | None = None
+    unless: tuple[Step, ...] = ()
+    effect: Effect = Effect.READ
+    verify: tuple[Step, ...] = ()
+    judgement: Judgement = field(default_factory=Judgement)
+    until: Repeat | None = None
+    retry: Repeat | None = None
+    timeout: Duration | None = None
+    guards: Guards = field(default_factory=Guards)
+    ways: Ways = field(default_factory=Ways)
+    on_failure: OnFailure = OnFailure.PAUSE
+    marks: tuple[Mark, ...] = ()
+    uninterruptible: bool = False
+    sensitive: bool = False
+    touches_nothing: bool = False
+
+    @property
+    def acts(self) -> bool:
+        """Whether this step itself, or any step inside it, is an act."""
+        if isinstance(self.body, Block):
+            return any(step.acts for step in self.body.steps)
+        return isinstance(self.body, Fence) or self.effect is not Effect.READ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A phase: a named stretch of the flow with its own condition."""
+
+    id: str
+    where: Where
+    title: Text | None = None
+    when: Formula | None = None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runbook:
+    """A whole document. `source` maps file names to their canonical text, for the frozen plan."""
+
+    name: str
+    where: Where
+    title: Text | None = None
+    description: Text | None = None
+    objectives: Objectives = field(default_factory=Objectives)
+    inputs: tuple[InputSpec, ...] = ()
+    vars: Mapping[str, FieldValue] = field(default_factory=dict)
+    locks: tuple[str, ...] = ()
+    phases: tuple[Phase, ...]
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    def steps(self) -> Iterator[Step]:
+        """Walk every step in the order written, blocks before what they hold, ways back left out."""
+        for phase in self.phases:
+            for step in phase.steps:
+                yield from walk(step)
+
+
+def walk(step: Step) -> Iterator[Step]:
+    """Walk a step and the steps inside it, without verify, unless, undo and restore."""
+    yield step
+    if isinstance(step.body, Block):
+        for inner in step.body.steps:
+            yield from walk(inner)
+    elif isinstance(step.body, Fence):
+        for method in step.body.methods:
+            yield from walk(method)
+        for proof in step.body.proof:
+            for look in proof.looks if isinstance(proof, AnyOf) else (proof,):
+                yield from walk(look)
