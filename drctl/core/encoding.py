@@ -198,7 +198,7 @@ def text_of(value: Value) -> str:
             raise ValueError(f"{type_name(value)} has no text.")
 
 
-def json_text(value: Value) -> str:
+def json_text(value: Value) -> str:  # noqa: PLR0911 - one return for each kind of JSON
     """The value as ordinary JSON text for people and programs: quantities in their text form, keys sorted."""
     match value:
         case None:
