@@ -246,8 +246,8 @@ def build(folder: Path, group: str, lock: int) -> None:
         verb = "the locks, this Python or the place changed: making anew"
     packages = sum(line[0].isalnum() for line in (LOCKS / f"{group}.txt").read_text(encoding="ascii").splitlines())
     say(f"{verb} {folder} (about {packages} packages, {MEGABYTES[group]} MB)")
-    pip = _find_pip()
-    env = _installer_environment(pip)
+    pip, settings = _find_pip()
+    env = _installer_environment(settings)
     if adding:
         uv = _uv_in(folder / UV_FOLDER)
         _write_stamp(folder, {"demo": keys["demo"], "test": "incomplete"})
@@ -297,12 +297,16 @@ def _link_project(folder: Path) -> None:
 # --- the installers ---------------------------------------------------------------------------------------------------
 
 
-def _find_pip() -> list[str]:
-    """The command of a pip that works: this Python's, or that of the Python this virtual environment was made from."""
+def _find_pip() -> tuple[list[str], dict[str, str]]:
+    """Find a pip that works: this Python's, or that of the Python this virtual environment was made from.
+
+    Returns:
+        Its command, and its settings (from its files and PIP_* variables) by option name.
+    """
     for python in dict.fromkeys([sys.executable, getattr(sys, "_base_executable", sys.executable)]):
-        probe = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False)
-        if probe.returncode == 0:
-            return [python, "-m", "pip"]
+        listing = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+        if listing.returncode == 0:
+            return [python, "-m", "pip"], _pip_settings(listing.stdout)
     raise CannotBuildError(
         f"{sys.executable} has no pip, and pip is what fetches the packages",
         "as root `apt-get install python3-pip` (Debian, Ubuntu) or `dnf install python3-pip` (Fedora); "
@@ -310,14 +314,24 @@ def _find_pip() -> list[str]:
     )
 
 
-def _installer_environment(pip: list[str]) -> dict[str, str]:
+def _pip_settings(listing: str) -> dict[str, str]:
+    ranked = []
+    for line in listing.splitlines():
+        match = re.fullmatch(r"(global|install|:env:)\.([\w-]+)=(.*)", line)
+        if match:
+            with contextlib.suppress(ValueError, SyntaxError):
+                section, option, text = match.groups()
+                ranked.append((("global", "install", ":env:").index(section), option, str(ast.literal_eval(text))))
+    return {option: value for _, option, value in sorted(ranked)}  # a later, stronger section overwrites
+
+
+def _installer_environment(configured: dict[str, str]) -> dict[str, str]:
     """The environment of both installers: where pip is told to look, uv looks too (it does not read pip's settings).
 
     What the person has set for uv is left alone. Nothing is written to a file.
     """
     env = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1", PIP_REQUIRE_VIRTUALENV="0")
     env["PIP_ROOT_USER_ACTION"] = "ignore"
-    configured = _pip_settings(pip, env)
     if "index-url" not in configured and "UV_DEFAULT_INDEX" in env:
         env["PIP_INDEX_URL"] = env["UV_DEFAULT_INDEX"]
     links = configured.get("find-links", "").split()
@@ -337,19 +351,6 @@ def _installer_environment(pip: list[str]) -> dict[str, str]:
         if value and name not in env and name.lower() not in env:
             env[name] = value
     return env
-
-
-def _pip_settings(pip: list[str], env: dict[str, str]) -> dict[str, str]:
-    """Read pip's effective settings (files and PIP_* variables) by option name; empty when pip cannot list them."""
-    listing = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False, env=env)
-    ranked = []
-    for line in listing.stdout.splitlines():
-        match = re.fullmatch(r"(global|install|:env:)\.([\w-]+)=(.*)", line)
-        if match:
-            with contextlib.suppress(ValueError, SyntaxError):
-                section, option, text = match.groups()
-                ranked.append((("global", "install", ":env:").index(section), option, str(ast.literal_eval(text))))
-    return {option: value for _, option, value in sorted(ranked)}  # a later, stronger section overwrites
 
 
 def _fetch_uv(target: Path, pip: list[str], env: dict[str, str], lock: int) -> Path | None:
