@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from drctl.core.value_types import Secret, Unknown, Value
-
 if TYPE_CHECKING:
     from drctl.core.expressions.errors import Problem
     from drctl.core.expressions.signatures import Type
     from drctl.core.quantities import Time
+    from drctl.core.value_types import Secret, Unknown, Value
 
 
 class Node(Protocol):
