@@ -310,7 +310,7 @@ def _find_pip() -> tuple[list[str], dict[str, str]]:
     raise CannotBuildError(
         f"{sys.executable} has no pip, and pip is what fetches the packages",
         "as root `apt-get install python3-pip` (Debian, Ubuntu) or `dnf install python3-pip` (Fedora); "
-        "or, where uv is installed, `uv run drctl lab demo`",
+        "or, where uv is installed, `uv run --extra lab drctl lab demo`",
     )
 
 
