@@ -1,0 +1,135 @@
+"""A carrier takes one text to a shell somewhere and brings back what it printed: over SSH, or to a local process.
+
+This module holds only the contract and the bounded, linear collecting of output. What the texts mean is known to
+`claim_text` and `claims`; how bytes travel is known to `ssh` and `local`.
+"""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+_TAIL = 4096  # the end mark stands in the last bytes of a stream; noise after it may be this long
+
+
+def exec_text(shell: str) -> str:
+    """Give the one text a host is asked to run: constant, so nothing of a runbook shows in `ps`."""
+    return f"""exec {shell} -c 'eval "$(cat)"'"""
+
+
+class End(enum.Enum):
+    """How an exchange ended, as the carrier saw it."""
+
+    DONE = "done"  # the mark was seen, or the far side closed in order
+    TIMEOUT = "timeout"  # the limit passed; the far side may go on
+    LOST = "lost"  # bytes were sent, then the link broke: nothing is known
+    NO_LINK = "no_link"  # certain: not one byte was sent
+    REFUSED = "refused"  # certain: the machine is not the one the inventory names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One exchange.
+
+    Attributes:
+        shell: the exec string.
+        stdin: what is sent; then comes end of file.
+        mark: the exchange is over when it has stood in stdout (and in stderr, with `both`).
+        seconds: limit from now, connecting included.
+        cap: most bytes kept of each stream, beside the end of it.
+        act: something may change: the machine's identity is asked first.
+        spare: may use the channels that are kept back for ending commands.
+    """
+
+    shell: str
+    stdin: Iterable[bytes]
+    mark: bytes
+    seconds: float
+    cap: int
+    both: bool = False
+    act: bool = False
+    spare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What came back. `status` is the far shell's exit status, None when none was read."""
+
+    end: End
+    out: bytes = b""
+    err: bytes = b""
+    cut: bool = False
+    status: int | None = None
+    because: str = ""
+    host_key: str = ""
+
+
+class Carrier(Protocol):
+    """Safe to use from several threads. Never raises for what the world does."""
+
+    def exchange(self, order: Order) -> Carried:
+        """Send a text, collect the answer, at most `order.seconds` long."""
+        ...
+
+
+@dataclass(slots=True)
+class Stream:
+    """Collects one stream in linear time: the first `cap` bytes and the last few, and whether the mark was seen."""
+
+    mark: bytes
+    cap: int
+    head: bytearray = field(default_factory=bytearray)
+    tail: bytearray = field(default_factory=bytearray)
+    dropped: int = 0
+    seen: bool = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        room = max(0, self.cap - len(self.head))
+        self.head += data[:room]
+        rest = data[room:]
+        if rest:
+            self.tail += rest
+            surplus = len(self.tail) - _TAIL
+            if surplus > 0:
+                self.dropped += surplus
+                del self.tail[:surplus]
+        if not self.seen:
+            last = len(data) + len(self.mark)
+            window = bytes(self.head[-last:]) + bytes(self.tail) if rest else bytes(self.head[-last:])
+            self.seen = self.mark in window
+
+    @property
+    def content(self) -> bytes:
+        """Everything kept; where something was dropped, the end follows the beginning."""
+        return bytes(self.head) + bytes(self.tail)
+
+
+@dataclass(slots=True)
+class Streams:
+    """Both streams of one order."""
+
+    order: Order
+    out: Stream = field(init=False)
+    err: Stream = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.out = Stream(self.order.mark, self.order.cap)
+        self.err = Stream(self.order.mark, self.order.cap)
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer is complete."""
+        return self.out.seen and (self.err.seen or not self.order.both)
+
+    def carried(self, end: End, *, because: str = "", status: int | None = None, host_key: str = "") -> Carried:
+        """Give what was collected."""
+        return Carried(
+            end=End.DONE if self.over else end,
+            out=self.out.content,
+            err=self.err.content,
+            cut=bool(self.out.dropped or self.err.dropped),
+            status=status,
+            because="" if self.over else because,
+            host_key=host_key,
+        )

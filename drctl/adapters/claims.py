@@ -1,0 +1,398 @@
+"""Looks and claimed commands on any carrier: the rules of design section 6, from the control node's side.
+
+The host's side is `claim_wrapper.sh`; the texts and frames are `claim_text`; the links are `ssh` and `local`. Nothing
+here guesses: an exit code is read from the host, "not started" is proven by taking the claim, everything else is in
+doubt.
+
+A sudo password is not supported yet: `as_user` needs `sudo -n` to work.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from drctl.adapters import claim_text
+from drctl.adapters.carrier import Carried, Carrier, End, Order, exec_text
+from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
+from drctl.core.values import Duration
+from drctl.errors import DefectError
+
+HELD: Final = "held by another run"
+"""How `because` begins when another run holds the host (exit 12)."""
+
+_GRACE = 12.0  # seconds after a command's limit: 5 for TERM, 3 for KILL, the rest for the link
+_RECOVER = 60.0  # seconds in which a lost link is opened again, inside the command's own limit
+_PAUSES = (0.1, 0.3, 1.0, 2.0)  # seconds between two attempts at that; the last one repeats
+_MARGIN = 65536  # bytes beside the outputs: frames, and what a noisy login shell prints
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
+
+_STATES = {
+    "ran": ClaimState.RAN,
+    "reattached": ClaimState.REATTACHED,
+    "void": ClaimState.NOT_STARTED,
+    "killed": ClaimState.KILLED,
+    "running": ClaimState.STILL_RUNNING,
+    "indoubt": ClaimState.IN_DOUBT,
+    "gone": ClaimState.IN_DOUBT,  # its end is unknown, but nothing of it runs any more
+    "released": ClaimState.RAN,
+    "ready": ClaimState.RAN,
+    "stage": ClaimState.RAN,
+    "staged": ClaimState.RAN,
+}
+
+
+class ClaimedShell:
+    """A `ClaimShell` over a carrier, for one host or for this machine.
+
+    Args:
+        carrier: the link.
+        name: the host's name, for messages.
+        state_dir: the folder for claims on the host; None is `drctl` in the user's state folder.
+        shell: the shell that commands run in.
+    """
+
+    def __init__(self, carrier: Carrier, name: str, state_dir: str | None = None, shell: str = "/bin/sh") -> None:
+        self._carrier = carrier
+        self._name = name
+        self._state_dir = state_dir or ""
+        self._shell = shell
+        self._lock = threading.Lock()
+        self._became: set[tuple[str, str]] = set()
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def read(self, command: Command) -> Reply:
+        """Run a look. A link that breaks is opened once more: a look may be repeated."""
+        began = time.monotonic()
+        limit = began + _seconds(command)
+        while True:
+            mark = claim_text.nonce()
+            carried = self._carrier.exchange(
+                Order(
+                    shell=self._exec(command.as_user),
+                    stdin=(claim_text.look_text(mark, command, self._shell),),
+                    mark=claim_text.look_mark(mark),
+                    both=True,
+                    seconds=limit - time.monotonic(),
+                    cap=command.cap + _MARGIN,
+                )
+            )
+            if carried.end is not End.LOST or limit - time.monotonic() < 1 or began < 0:
+                break
+            began = -1.0 if began > 0 else began
+        return self._look_reply(command, mark, carried, limit)
+
+    def _look_reply(self, command: Command, mark: str, carried: Carried, limit: float) -> Reply:
+        out, err = claim_text.seen(mark, carried.out), claim_text.seen(mark, carried.err)
+        because, reach, code = carried.because, Reach.COMPLETE, out.exit
+        if out.exit is None:
+            if carried.end is End.TIMEOUT:
+                reach = Reach.TIMEOUT
+                because = because or f"no end within {command.timeout.human()}"
+                if out.pid:
+                    because += f"; {self._end_look(command, mark, out.pid)}"
+            else:
+                reach = Reach.UNREACHABLE
+                because = because or self._mute(carried)
+        return Reply(
+            reach=reach,
+            exit=code,
+            stdout=out.content[: command.cap],
+            stderr=err.content[: command.cap],
+            cut=carried.cut or max(len(out.content), len(err.content)) > command.cap,
+            because=because,
+            elapsed=Duration(max(0, round((time.monotonic() - limit) * 1e6) + command.timeout.micros)),
+            host_key=carried.host_key,
+        )
+
+    def _end_look(self, command: Command, mark: str, pid: int) -> str:
+        values = {"pid": str(pid), "k": mark}
+        answer, carried = self._ask("endlook", values, seconds=_GRACE, user=command.as_user, spare=True)
+        if isinstance(answer, str):
+            return f"the look (process {pid}) could not be ended: {carried.because or 'no answer'}"
+        return "the look was ended" if answer.state == "killed" else f"the look could not be ended: {answer.note}"
+
+    # --- acting -------------------------------------------------------------------------------------------------------
+
+    def run(self, claim: Claim, command: Command) -> ClaimReply:
+        """Run under the claim, or hand back what became of it. After a lost link the claim itself is asked."""
+        limit = time.monotonic() + _seconds(command)
+        if command.as_user is not None:
+            problem = self._become(claim, command, limit)
+            if problem is not None:
+                return problem
+        program = claim_text.program(command)
+        reply, timed_out = self._insist("run", claim, command, limit, {"p": program})
+        if not timed_out:
+            return reply
+        if command.killable:
+            return self.kill(claim, command)
+        return self._after_limit("attach", claim, command, "not to be ended")
+
+    def attach(self, claim: Claim, command: Command) -> ClaimReply:
+        """Look at the claim; wait for its command to end, at most as long as the command's limit, and never end it."""
+        limit = time.monotonic() + _seconds(command)
+        reply, timed_out = self._insist("attach", claim, command, limit, {})
+        return self._after_limit("attach", claim, command, "no answer") if timed_out else reply
+
+    def kill(self, claim: Claim, command: Command) -> ClaimReply:
+        """End the command, seen to be gone; one that must not be ended is only looked at."""
+        if not command.killable:
+            return self._after_limit("attach", claim, command, "not to be ended")
+        return self._after_limit("kill", claim, command, "no answer")
+
+    def _after_limit(self, mode: str, claim: Claim, command: Command, why: str) -> ClaimReply:
+        """Ask once more, beyond the command's own limit, without waiting for its end."""
+        limit = time.monotonic() + _GRACE
+        reply, timed_out = self._insist(mode, claim, command, limit, {"t": "0"}, spare=True)
+        if timed_out:
+            because = (
+                f"its limit of {command.timeout.human()} passed, and {self._name} did not say how it stands ({why})"
+            )
+            return ClaimReply(state=ClaimState.IN_DOUBT, because=because)
+        return reply
+
+    def _insist(
+        self, mode: str, claim: Claim, command: Command, limit: float, extra: dict[str, str], *, spare: bool = False
+    ) -> tuple[ClaimReply, bool]:
+        """Ask until an answer is there or the limit passes; True says that it passed on an open link."""
+        sent, lost_since, attempt, because = False, 0.0, 0, ""
+        while True:
+            left = limit - time.monotonic()
+            values = claim_text.claim_values(claim, _now()) | {
+                "g": command.digest,
+                "cap": str(command.cap),
+                "t": str(max(0, int(left))),
+                "priv": str(int(claim_text.is_private(command))),
+                "kill": str(int(command.killable)),
+                "p": "",
+            }
+            answer, carried = self._ask(
+                mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, act=True, spare=spare
+            )
+            if isinstance(answer, claim_text.Answer):
+                return self._claim_reply(answer, carried, command, asking=mode in ("attach", "kill")), False
+            if carried.end is End.TIMEOUT:
+                return self._doubt(carried.because, carried), True
+            certain = carried.end in (End.NO_LINK, End.REFUSED)
+            if certain and not sent:
+                state = ClaimState.UNREACHABLE if carried.end is End.NO_LINK else self._refusal(mode)
+                return ClaimReply(state=state, because=carried.because), False
+            if carried.end is End.DONE and not sent and carried.status is not None and not _alive(answer, carried):
+                return ClaimReply(state=self._refusal(mode), because=self._mute(carried)), False
+            because = carried.because or self._mute(carried)
+            sent, now = True, time.monotonic()
+            lost_since = lost_since or now
+            pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
+            attempt += 1
+            if now + pause >= min(limit, lost_since + _RECOVER):
+                return self._doubt(because, carried), False
+            time.sleep(pause)
+
+    def _refusal(self, mode: str) -> ClaimState:
+        """Say what a refusal proves: that an act did not begin; nothing about one that was sent earlier."""
+        return ClaimState.IN_DOUBT if mode in ("attach", "kill") else ClaimState.REFUSED
+
+    def _doubt(self, because: str, carried: Carried) -> ClaimReply:
+        return ClaimReply(
+            state=ClaimState.IN_DOUBT,
+            because=f"{self._name}: {because or carried.end.value}; the command may have begun, its end is unknown",
+        )
+
+    def _claim_reply(
+        self, answer: claim_text.Answer, carried: Carried, command: Command, *, asking: bool
+    ) -> ClaimReply:
+        unproven = asking and answer.state not in ("digest", "refused")
+        state = _STATES.get(answer.state, ClaimState.IN_DOUBT if unproven else ClaimState.REFUSED)
+        because = answer.note
+        if answer.state == "held":
+            because = (
+                f"{HELD}: {self._name} is {answer.note}. Wait until that run is closed, or end it "
+                f"(`drctl abort`); if its operator is gone: `drctl takeover RUN --reason WHY`"
+            )
+        elif answer.state == "digest":
+            because = f"defect: the key was {answer.note}; this is no outcome of this step"
+        elif answer.state not in _STATES:
+            because = f"{self._name} refused: {answer.note}"
+        reply = None
+        if state in (ClaimState.RAN, ClaimState.REATTACHED, ClaimState.KILLED) and answer.state in _STATES:
+            known = state is not ClaimState.KILLED
+            reply = Reply(
+                reach=Reach.COMPLETE if known else Reach.TIMEOUT,
+                exit=answer.exit if known else None,
+                stdout=answer.out,
+                stderr=answer.err,
+                cut=answer.cut,
+                because="" if known else f"no end within {command.timeout.human()}: {answer.note}",
+                host_key=carried.host_key,
+            )
+            if known and answer.exit is None and answer.state in ("ran", "reattached"):
+                raise DefectError(f"{self._name}: the wrapper answered {answer.state} without an exit code")
+        return ClaimReply(
+            state=state,
+            reply=reply,
+            because=because,
+            boot="" if answer.boot == "-" else answer.boot,
+            gone=answer.state in ("gone", "killed"),
+        )
+
+    # --- staging, giving back -----------------------------------------------------------------------------------------
+
+    def stage(self, claim: Claim, chunks: Iterable[bytes]) -> str:
+        """Send the bytes beside the claim, then move them into place when their number is right."""
+        seconds = 60.0
+        place = self._placed(claim, "stage", {}, seconds)
+        if place.state == "staged":  # claimed before: its command may be reading the bytes
+            return place.note
+        part, counted = claim_text.nonce(), _Counted(chunks)
+        mark = f"\n@{part} end\n".encode()
+        script = (
+            """exec /bin/sh -c 'IFS= read -r p && IFS= read -r n && umask 077 && cat >"$p.$n" """
+            """&& printf "\\n@%s end\\n" "$n"'"""
+        )
+        order = Order(
+            shell=script,
+            stdin=counted.stream(f"{place.note}\n{part}\n".encode()),
+            mark=mark,
+            seconds=86400.0,
+            cap=_MARGIN,
+        )
+        carried = self._carrier.exchange(order)
+        if mark not in carried.out:
+            because = carried.because or self._mute(carried)
+            raise LinkError(f"{self._name}: staging {counted.size} bytes: {because}", began=False)
+        return self._placed(claim, "commit", {"part": part, "size": str(counted.size)}, seconds).note
+
+    def _placed(self, claim: Claim, mode: str, extra: dict[str, str], seconds: float) -> claim_text.Answer:
+        values = claim_text.claim_values(claim, _now()) | extra
+        for _ in range(2):  # nothing outside drctl's own folder is touched: it may be said twice
+            answer, carried = self._ask(mode, values, seconds=seconds, act=True)
+            if isinstance(answer, claim_text.Answer):
+                break
+        else:
+            raise LinkError(f"{self._name}: {carried.because or self._mute(carried)}", began=False)
+        if answer.state not in ("stage", "staged"):
+            raise LinkError(f"{self._name} refused: {answer.note}", began=False)
+        return answer
+
+    def release(self, claim: Claim) -> ClaimReply:
+        """Give the host back, for the login user and for every user this run became; safe to repeat."""
+        reply = self._release(claim, None)
+        if reply.state is ClaimState.RAN:
+            for user in reply.because.split():
+                other = self._release(claim, user)
+                if other.state is not ClaimState.RAN:
+                    return other
+        with self._lock:
+            self._became = {entry for entry in self._became if entry[0] != claim.run}
+        if reply.state is ClaimState.RAN:
+            return ClaimReply(state=ClaimState.RAN, reply=Reply(reach=Reach.COMPLETE, exit=0), boot=reply.boot)
+        return reply
+
+    def _release(self, claim: Claim, user: str | None) -> ClaimReply:
+        values = claim_text.claim_values(claim, _now())
+        answer, carried = self._ask("release", values, seconds=30.0, user=user, act=True)
+        if isinstance(answer, claim_text.Answer):
+            state = ClaimState.RAN if answer.state == "released" else ClaimState.REFUSED
+            return ClaimReply(state=state, because=answer.note, boot=answer.boot)
+        if carried.end is End.NO_LINK:
+            return ClaimReply(state=ClaimState.UNREACHABLE, because=carried.because)
+        if carried.end is End.REFUSED:
+            return ClaimReply(state=ClaimState.REFUSED, because=carried.because)
+        return self._doubt(carried.because or self._mute(carried), carried)
+
+    def _become(self, claim: Claim, command: Command, limit: float) -> ClaimReply | None:
+        """Hold the host as the login user too, and leave a note of the user whose folder must be given back."""
+        user = command.as_user or ""
+        with self._lock:
+            if (claim.run, user) in self._became:
+                return None
+        reply, timed_out = self._insist(
+            "become", claim, _as_login(command), min(limit, time.monotonic() + 30), {"user": user}
+        )
+        if reply.state is not ClaimState.RAN:
+            if timed_out or reply.state is ClaimState.IN_DOUBT:  # nothing of the command itself was sent
+                return ClaimReply(state=ClaimState.UNREACHABLE, because=reply.because.split(";")[0])
+            return reply
+        with self._lock:
+            self._became.add((claim.run, user))
+        return None
+
+    # --- saying -------------------------------------------------------------------------------------------------------
+
+    def _ask(
+        self,
+        mode: str,
+        values: dict[str, str],
+        *,
+        seconds: float,
+        user: str | None = None,
+        cap: int = 0,
+        act: bool = False,
+        spare: bool = False,
+    ) -> tuple[claim_text.Answer | str, Carried]:
+        """Say one text of the wrapper: its answer, or its mark when there was none, and what the carrier saw."""
+        mark = claim_text.nonce()
+        state_dir = "" if user is not None else self._state_dir
+        text = claim_text.wrapper_text(mark, mode, {"d": state_dir, "sh": self._shell} | values)
+        carried = self._carrier.exchange(
+            Order(
+                shell=self._exec(user),
+                stdin=(text,),
+                mark=claim_text.wrapper_mark(mark),
+                seconds=max(0.001, seconds),
+                cap=cap + _MARGIN,
+                act=act,
+                spare=spare,
+            )
+        )
+        return claim_text.answer(mark, carried.out) or mark, carried
+
+    def _exec(self, user: str | None) -> str:
+        text = exec_text(self._shell)
+        if user is None:
+            return text
+        if not _USER.fullmatch(user):
+            raise DefectError(f"{user!r} is not the name of a user")
+        return f"exec sudo -n -u {claim_text.quoted(user)} -H -- {text.removeprefix('exec ')}"
+
+    def _mute(self, carried: Carried) -> str:
+        """Say what a host said instead of answering."""
+        said = (carried.err or carried.out).strip().splitlines()
+        first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"
+        status = "" if carried.status is None else f", exit status {carried.status}"
+        return f"{self._name} ran no shell for drctl; it said: {first}{status}"
+
+
+class _Counted:
+    """Counts bytes as they are sent."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+
+    def stream(self, head: bytes) -> Iterator[bytes]:
+        """Give the head, uncounted, then the chunks."""
+        yield head
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            yield chunk
+
+
+def _seconds(command: Command) -> float:
+    return max(0.001, command.timeout.micros / 1e6)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _alive(answer: claim_text.Answer | str, carried: Carried) -> bool:
+    return isinstance(answer, str) and claim_text.began(answer, carried.out)
+
+
+def _as_login(command: Command) -> Command:
+    return Command(script=":", timeout=command.timeout)
