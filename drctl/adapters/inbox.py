@@ -60,7 +60,7 @@ class Inbox:
             raise RefusedError(
                 f"The word could not be left for the run: {error.strerror}.",
                 where=str(path),
-                meaning="The run does not know of it.",
+                meaning="The run may not know of it.",
                 next="make room or get access to the run folder, then say it again",
             ) from error
         return path

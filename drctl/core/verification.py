@@ -277,8 +277,7 @@ class Verifier:
         sound = not after.candidates or any(link(prev, content) == stated for prev in after.candidates)
         after.bad_count += not sound
         after.candidates = (stated,) if sound else (stated, link(after.candidates[0], content))
-        if sound:
-            after.contradicted |= record.dur >= after.seq or self._proves(record, after.seq)
+        after.contradicted |= (sound and record.dur >= after.seq) or self._proves(record, after.seq)
 
     def _proves(self, record: Record, seq: int) -> bool:
         """Whether a later checkpoint shows that `seq` was on disk: one is written only when all before it is."""

@@ -1,8 +1,6 @@
 """The line format: what goes in comes out, what must not go in is refused, what is not exactly a record is not read."""
 
 import contextlib
-import contextlib
-import contextlib
 import enum
 import hashlib
 import json
