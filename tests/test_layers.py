@@ -150,7 +150,7 @@ def owner_of(node: ast.Attribute) -> str:
 
 
 def findings(relative: str, source: str) -> list[str]:
-    tree = ast.parse(source)
+    tree = ast.parse(source, filename=relative)
     return [*import_findings(relative, tree), *world_findings(relative, tree)]
 
 

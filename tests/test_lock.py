@@ -125,7 +125,7 @@ def third_party_imports(folder: Path) -> dict[str, str]:
     """Top-level modules that are neither the standard library's nor this project's, each with a file that wants it."""
     wanted: dict[str, str] = {}
     for file in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"), filename=str(file))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 modules = [node.module or ""]
