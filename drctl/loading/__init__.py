@@ -1,1 +1,10 @@
-"""YAML text to core values: every problem at once, with file, line and column."""
+"""YAML text to core values: every problem at once, with file, line and column.
+
+`load_runbook` and `load_inventory` are the whole interface, with `render` to show what they found. Nothing here opens a
+file, asks a clock or carries anything out.
+"""
+
+from drctl.loading.render import render
+from drctl.loading.runbook import Loaded, load_runbook
+
+__all__ = ["Loaded", "load_runbook", "render"]

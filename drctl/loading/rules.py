@@ -1,0 +1,93 @@
+"""What may be combined on a step: rules that follow from its effect, its kind and its role.
+
+The tables say which keys stand where; what depends on whether the step looks or acts is judged here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from drctl.core.kind import ActKind, EngineKind, Kind, LookKind
+from drctl.core.model import Effect, Formula, On, PlaceKind, WayKind
+from drctl.loading.places import Role
+
+if TYPE_CHECKING:
+    from drctl.core.model import Ways
+    from drctl.loading.records import Fields
+
+_ACTS_ONLY: Final = (
+    "unless", "verify", "retry", "caution", "approve", "recheck", "undo", "restore", "point_of_no_return", "touches",
+)  # fmt: skip
+_DEFAULTS: Final = {Role.LOOK: Effect.READ, Role.WAY: Effect.IDEMPOTENT, Role.METHOD: Effect.IDEMPOTENT}
+_HARD: Final = frozenset({Effect.ONCE, Effect.IRREVERSIBLE})
+
+
+def effect_of(fields: Fields, kind: type[Kind], role: Role) -> Effect:
+    """The effect of a step: fixed by its kind, or stated by its author."""
+    stated = fields.member("effect", Effect, Effect.READ) if fields.get("effect", str) else None
+    if kind.EFFECT is not None:
+        if stated not in {None, kind.EFFECT}:
+            summary = f"{kind.NAME} has the effect '{kind.EFFECT.value}' by its kind"
+            fields.error("E211", "effect", summary, "leave `effect` out")
+        effect = kind.EFFECT
+    elif stated is None and role is Role.STEP:
+        if "effect" not in fields:
+            hint = "say what carrying it out does: effect: read, idempotent, once or irreversible"
+            fields.error("E211", "do" if "do" in fields else "run", "'effect' is missing", hint)
+        return Effect.READ
+    else:
+        effect = stated or _DEFAULTS[role]
+    if not issubclass(kind, EngineKind) and not issubclass(kind, LookKind if effect is Effect.READ else ActKind):
+        verb = "look" if effect is Effect.READ else "act"
+        fields.error("E211", "effect", f"{kind.NAME} cannot {verb}", f"its effect is not '{effect.value}'")
+    if role is Role.LOOK and effect is not Effect.READ:
+        fields.error("E211", "effect" if "effect" in fields else "do", "only looks can stand here", "effect: read")
+    return effect
+
+
+def check_keys(fields: Fields, effect: Effect, on: On | None) -> None:
+    """Refuse keys that go with the other half: looks wait, acts retry."""
+    if "until" in fields and "retry" in fields:
+        hint = "looks wait, acts retry; to retry an act and then wait, give `verify` the `until`"
+        fields.error("E210", "retry", "'until' and 'retry' exclude each other", hint)
+        return
+    if effect is Effect.READ:
+        for key in _ACTS_ONLY:
+            if key in fields:
+                hint = "a look is repeated with `until`" if key == "retry" else "it belongs to acts; this is a look"
+                fields.error("E209", key, f"'{key}' cannot stand", hint)
+        return
+    if "observe" in fields:
+        fields.error("E209", "observe", "'observe' cannot stand", "this is an act: say `tolerate`")
+    if "until" in fields:
+        fields.error("E209", "until", "'until' cannot stand", "this is an act: acts `retry`; its `verify` may wait")
+    if "touches" in fields and (on is None or on.kind is not PlaceKind.LOCAL):
+        fields.error("E210", "touches", "'touches' goes with on: local", "leave it out")
+
+
+def check_judged(fields: Fields, kind: type[Kind], effect: Effect) -> None:
+    """A look whose kind has no criterion must be told what to expect."""
+    if effect is not Effect.READ or kind.CRITERIA or issubclass(kind, EngineKind):
+        return
+    if not fields.many("expect", Formula) and "expect" not in fields and "observe" not in fields:
+        hint = f"{kind.NAME} has no criterion of its own: give expect: EXPR, or observe: true on a step of its own"
+        fields.error("E215", "do", "nothing says when this look is ok", hint)
+
+
+def check_proof(fields: Fields, kind: type[Kind], effect: Effect, role: Role, ways: Ways) -> None:
+    """Require `verify` and `undo` of acts that must not happen twice or cannot be taken back."""
+    if effect in _HARD:
+        if not (issubclass(kind, ActKind) and kind.VERIFIES) and "verify" not in fields:
+            hint = "give verify: {run: ...}, a look that can tell whether it is done"
+            fields.error("E212", "effect", f"an act of effect '{effect.value}' needs 'verify'", hint)
+        if role is Role.STEP and kind.EFFECT is None and "undo" not in fields:
+            hint = "give undo: {run: ...}, or undo: {none: WHY}"
+            fields.error("E212", "effect", f"an act of effect '{effect.value}' needs 'undo'", hint)
+    invertible = issubclass(kind, ActKind) and kind.inverse is not ActKind.inverse and not kind.NO_INVERSE
+    if ways.undo is not None and ways.undo.kind is WayKind.AUTO and not invertible:
+        why = kind.NO_INVERSE if issubclass(kind, ActKind) and kind.NO_INVERSE else f"{kind.NAME} has no inverse"
+        fields.error("E210", "undo", f"'auto' cannot stand: {why}", "give steps, or {none: WHY}")
+    if ways.restore is not None and ways.restore.kind is WayKind.AUTO:
+        stated = ways.undo is not None and ways.undo.kind is WayKind.STEPS
+        if not stated and not (invertible and ways.undo is None) and not (ways.undo and ways.undo.kind is WayKind.AUTO):
+            fields.error("E210", "restore", "'auto' is this step's undo, and there is none", "give steps")
