@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from drctl.core.diagnostics import Where
 from drctl.core.expressions import Expression
@@ -161,7 +162,7 @@ class Listed:
     items: tuple[FieldValue, ...]
 
 
-FieldValue = Template | Formula | Script | Mapped | Listed | Value
+FieldValue: TypeAlias = "Template | Formula | Script | Mapped | Listed | Value"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
