@@ -116,10 +116,10 @@ class Invoices:
     def _clean(self) -> tuple[int, int]:
         """Do the bad release's damage once; the first line's time is just before it, a point worth restoring to."""
         with self._cleaning:
-            self._log.warn(f"release {BAD_RELEASE} cleanup: begins")
+            self._log.warning(f"release {BAD_RELEASE} cleanup: begins")
             deleted, altered = self._store.damage(delete=self._delete, alter=self._alter)
             self._cleaned = True
-            self._log.warn(f"release {BAD_RELEASE} cleanup: deleted {deleted} altered {altered}")
+            self._log.warning(f"release {BAD_RELEASE} cleanup: deleted {deleted} altered {altered}")
             return deleted, altered
 
     def _cleanup(self, _request: Request) -> Answer:
@@ -139,7 +139,7 @@ class Invoices:
             return
         reason = body.get("error") if isinstance(body, dict) else None
         self._log.limited("tax", f"no receipt for {record.number}: status {status}: {reason}")
-        raise Refusal(409 if status == 409 else 503, f"the tax authority refuses {record.number}: {reason}")  # noqa: PLR2004 - HTTP
+        raise Refusal(409 if status == 409 else 503, f"no receipt of the tax authority for {record.number}: {reason}")  # noqa: PLR2004 - HTTP
 
     def _issue(self, request: Request) -> Answer:
         body = request.json_object()

@@ -103,8 +103,8 @@ class Database:
             link.used = True
             try:
                 result = work(link)
-            except InterfaceError as error:
-                if isinstance(error.__cause__, TimeoutError):
+            except (InterfaceError, OSError) as error:  # pg8000 wraps some errors of the socket and lets others through
+                if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
                     self._leave_hanging(link)
                     raise Unavailable(f"the database did not answer within {ANSWER_SECONDS:g} s") from error
                 self._drop(link)
@@ -200,7 +200,7 @@ class Database:
         """End a failed transaction; a connection on which even that fails is of no more use."""
         try:
             link.run("ROLLBACK")
-        except (InterfaceError, DatabaseError):
+        except (InterfaceError, DatabaseError, OSError):
             self._drop(link)
         else:
             self._give_back(link)

@@ -172,8 +172,6 @@ class Store:
                 raise Refusal(409, f"{number} stays {'synthetic' if row.synthetic else 'a real invoice'}")
             if key:
                 _remember(link, key, asked, number)
-            if (company or row.company, amount or row.amount) == (row.company, row.amount):
-                return row
             return self._change(link, number, company=company or row.company, amount=amount or row.amount)
 
         return self.writing.transaction(work)

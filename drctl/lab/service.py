@@ -139,7 +139,7 @@ class Log:
         """Say that something usual happened."""
         self._write("INFO", text)
 
-    def warn(self, text: str) -> None:
+    def warning(self, text: str) -> None:
         """Say that something is not as it should be, and the service goes on."""
         self._write("WARN", text)
 

@@ -95,7 +95,7 @@ class Tax:
         if not isinstance(seconds, int) or not 0 <= seconds <= _LONGEST_OUTAGE:
             raise Refusal(400, f"seconds has to be a whole number from 0 to {_LONGEST_OUTAGE}")
         self._silent_until = time.monotonic() + seconds
-        self._log.warn(f"not available for {seconds} s")
+        self._log.warning(f"not available for {seconds} s")
         return Answer(body={"seconds": seconds})
 
     def _record(self, request: Request) -> Answer:

@@ -100,6 +100,19 @@ class Cluster:
     def promote(self) -> None:
         self.sql("SELECT pg_promote()")
 
+    def pids(self, database: str) -> list[int]:
+        """The server processes of connections to a database."""
+        rows = self.sql("SELECT datname, pid FROM pg_stat_activity")
+        return [int(str(pid)) for name, pid in rows if name == database]
+
+    def cancel_commits(self) -> bool:
+        """Cancel the commits that wait for a standby; whether there was one."""
+        return bool(
+            self.sql(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'"
+            )
+        )
+
     def sql(self, statement: str, *, database: str = "postgres") -> list[list[object]]:
         plug = f"{self.folder}/.s.PGSQL.5432"
         with pg8000.native.Connection("postgres", database=database, unix_sock=plug, timeout=20) as connection:
