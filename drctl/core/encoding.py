@@ -32,7 +32,7 @@ from drctl.core.value_types import (
 JSON: TypeAlias = "bool | int | str | list[JSON] | dict[str, JSON] | None"
 """What the journal may hold."""
 
-MAX_DEPTH: Final = 64
+MAX_DEPTH: Final = 24  # a journal line takes 32, its own levels included
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -64,7 +64,7 @@ def to_json(value: Value) -> JSON:  # noqa: C901, PLR0911 - one case for each ty
         case Mapping():
             if all(_is_plain_key(key) for key in value):
                 return {key: to_json(member) for key, member in value.items()}
-            return {"$map": [[to_json(key), to_json(member)] for key, member in value.items()]}
+            return {"$map": {_escaped_key(key): to_json(member) for key, member in value.items()}}
         case _:
             raise _refusal(value)
 
@@ -108,11 +108,8 @@ def _from_tag(tag: str, content: object) -> Value:  # noqa: PLR0911 - one return
             return Time(int(content))
         case "$host", dict():
             return _host_from_json(content)
-        case "$map", list():
-            pairs = [(from_json(key), from_json(member)) for key, member in content]
-            if not all(isinstance(key, str) for key, _ in pairs):
-                raise ValueError("Not a value of the journal: a map has a key that is no text.")
-            return Map({str(key): member for key, member in pairs})
+        case "$map", dict():
+            return Map({_plain_key(key): from_json(member) for key, member in content.items()})
         case _:
             raise ValueError(f"Not a value of the journal: unknown tag {tag!r}.")
 
@@ -166,6 +163,19 @@ def _is_utf8(text: str) -> bool:
 
 def _is_plain_key(key: str) -> bool:
     return not key.startswith("$") and _is_utf8(key)
+
+
+def _escaped_key(key: str) -> str:
+    """A key that the journal takes whatever is in it: `=` and the key, or `~` and its bytes when it is not UTF-8."""
+    return f"={key}" if _is_utf8(key) else f"~{_base64(key)}"
+
+
+def _plain_key(key: str) -> str:
+    if key.startswith("~"):
+        return base64.b64decode(key[1:], validate=True).decode("utf-8", "surrogatepass")
+    if not key.startswith("="):
+        raise ValueError("Not a value of the journal: a key of $map has no mark.")
+    return key[1:]
 
 
 def _base64(text: str) -> str:
@@ -242,7 +252,7 @@ def from_plain(plain: object, depth: int = MAX_DEPTH) -> Value:
 
 
 def parse_json(text: str) -> Value | Unknown:
-    """JSON text, strictly: one document, at most 1 MiB, 64 levels, 100,000 members, no key twice, exact numbers.
+    """JSON text, strictly: one document, at most 1 MiB, 24 levels, 100,000 members, no key twice, exact numbers.
 
     Returns:
         The value, or no value with the reason; never an exception, whatever a host wrote.
