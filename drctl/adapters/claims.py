@@ -261,7 +261,7 @@ class ClaimedShell:
             cap=_MARGIN,
         )
         carried = self._carrier.exchange(order)
-        if mark not in carried.out:
+        if mark not in carried.out or not counted.all:
             because = carried.because or self._mute(carried)
             raise LinkError(f"{self._name}: staging {counted.size} bytes: {because}", began=False)
         return self._placed(claim, "commit", {"part": part, "size": str(counted.size)}, seconds).note
@@ -368,11 +368,12 @@ class ClaimedShell:
 
 
 class _Counted:
-    """Counts bytes as they are sent."""
+    """Counts bytes as they are sent, and knows whether all were."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
         self.size = 0
+        self.all = False
 
     def stream(self, head: bytes) -> Iterator[bytes]:
         """Give the head, uncounted, then the chunks."""
@@ -380,6 +381,7 @@ class _Counted:
         for chunk in self._chunks:
             self.size += len(chunk)
             yield chunk
+        self.all = True
 
 
 def _seconds(command: Command) -> float:

@@ -64,7 +64,7 @@ def _converse(child: subprocess.Popen[bytes], order: Order, streams: Streams, li
     assert child.stdin is not None  # noqa: S101 - Popen was asked for pipes
     assert child.stdout is not None  # noqa: S101
     assert child.stderr is not None  # noqa: S101
-    pending, left = iter(order.stdin), b""
+    pending, left = filter(None, order.stdin), b""
     with selectors.DefaultSelector() as selector:
         for pipe, event in (
             (child.stdin, selectors.EVENT_WRITE),

@@ -1,0 +1,219 @@
+"""What every `ClaimShell` owes, as one suite: the fake host, `local`, an asyncssh server and OpenSSH's sshd run it.
+
+A subclass gives a fixture `place`. Scripts have a twin for the fake in `FAKE`.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState, Command, Reach, Reply
+from drctl.core.values import Duration, Secret
+from tests.fakes.hosts import FakeHost, said
+
+EFFECT = 'printf "%s\\n" "$WHO" >>"$EFFECTS"; printf done; printf warned >&2; exit 3'
+HANG = 'printf "%s\\n" "$WHO" >>"$EFFECTS"; printf begun; sleep 600'
+LARGE = "head -c 300000 /dev/zero"
+LOOK = "printf out; printf err >&2; exit 4"
+STAGED = 'cat "$DRCTL_STAGE/data"'
+SHOWN = 'printf %s "$PASSWORD"'
+
+
+@dataclass(slots=True)
+class Place:
+    """One host under test. `effects` lists who acted; `restart` gives it another boot id; `hang` prepares the fake."""
+
+    shell: ClaimShell
+    effects: Callable[[], list[str]]
+    effects_file: str
+    restart: Callable[[], None]
+    hang: Callable[[], None] = field(default=lambda: None)
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def claim(self, key: str = "k1", *, run: str = "uid-a", epoch: int = 1, holder: str = "SHA256:a+/=") -> Claim:
+        """A claim of this test; processes are found by its key, so no two tests share one."""
+        return Claim(
+            key=f"{self.mark}-{key}",
+            run=run,
+            run_id="7K3QF" if run == "uid-a" else "ZZZZZ",
+            operator="li" if run == "uid-a" else "wang",
+            epoch=epoch,
+            holder=holder,
+        )
+
+    @property
+    def other(self) -> Claim:
+        """A claim of another run."""
+        return self.claim("other", run="uid-b", holder="SHA256:b")
+
+    def left(self) -> list[int]:
+        """Live processes that this test's commands started, wherever they went."""
+        cookie, found = f"DRCTL_CLAIM={self.mark}".encode(), []
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if cookie in entry.read_bytes():
+                    found.append(int(entry.parent.name))
+        return found
+
+    def clear(self) -> None:
+        """End what a test left running."""
+        for pid in self.left():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+    def command(
+        self, script: str = EFFECT, seconds: float = 30, *, killable: bool = True, cap: int = MEBIBYTE
+    ) -> Command:
+        env: dict[str, str | Secret] = {"EFFECTS": self.effects_file, "WHO": "me"}
+        return Command(script=script, env=env, timeout=Duration(int(seconds * 1e6)), killable=killable, cap=cap)
+
+
+def fake_place(host: FakeHost) -> Place:
+    """The suite on a host in memory: what the scripts do is said here."""
+    host.on(EFFECT, said("done", 3, "warned")).on(HANG, said("begun"))
+    host.on(LARGE, said(bytes(300000))).on(LOOK, said("out", 4, "err")).on(SHOWN, said("sesam"))
+    host.on(STAGED, lambda _: said(next(iter(host.staged.values()))))
+    return Place(host, lambda: ["me"] * len(host.effects), "effects", host.restart, host.hang)
+
+
+def ended(answer: ClaimReply, state: ClaimState = ClaimState.RAN) -> Reply:
+    assert answer.state is state, answer
+    assert answer.reply is not None
+    return answer.reply
+
+
+class ShellConformance:
+    """The suite."""
+
+    def test_a_claimed_command_runs_and_its_whole_answer_comes_back(self, place: Place) -> None:
+        answer = place.shell.run(place.claim(), place.command())
+        reply = ended(answer)
+        assert (reply.reach, reply.exit, reply.stdout, reply.stderr, reply.cut) == (
+            Reach.COMPLETE, 3, b"done", b"warned", False,
+        )  # fmt: skip
+        assert answer.boot
+        assert place.effects() == ["me"]
+
+    def test_the_same_key_hands_back_the_outcome_and_runs_nothing(self, place: Place) -> None:
+        first = ended(place.shell.run(place.claim(), place.command()))
+        for again in (place.shell.run, place.shell.attach, place.shell.kill):
+            reply = ended(again(place.claim(), place.command()), ClaimState.REATTACHED)
+            assert (reply.exit, reply.stdout, reply.stderr) == (first.exit, first.stdout, first.stderr)
+        assert place.effects() == ["me"]
+
+    def test_another_command_under_the_key_is_a_defect_and_no_outcome(self, place: Place) -> None:
+        place.shell.run(place.claim(), place.command())
+        answer = place.shell.run(place.claim(), place.command(LARGE))
+        assert answer.state is ClaimState.REFUSED
+        assert answer.reply is None
+        assert "defect" in answer.because
+
+    def test_not_started_is_proven_by_taking_the_claim(self, place: Place) -> None:
+        for ask in (place.shell.attach, place.shell.kill):
+            key = place.claim(ask.__name__)
+            assert ask(key, place.command()).state is ClaimState.NOT_STARTED
+            assert place.shell.run(key, place.command()).state is ClaimState.NOT_STARTED
+        assert place.effects() == []
+
+    def test_a_command_over_its_limit_is_ended_and_stays_ended(self, place: Place) -> None:
+        place.hang()
+        answer = place.shell.run(place.claim(), place.command(HANG, 1))
+        assert (answer.state, answer.gone) == (ClaimState.KILLED, True), answer
+        assert place.left() == []
+        assert answer.reply is not None
+        assert (answer.reply.reach, answer.reply.exit) == (Reach.TIMEOUT, None)
+        assert place.shell.attach(place.claim(), place.command(HANG, 1)).state is ClaimState.KILLED
+
+    def test_what_must_not_be_ended_is_left_running(self, place: Place) -> None:
+        place.hang()
+        command = place.command(HANG, 1, killable=False)
+        for call in (place.shell.run, place.shell.kill, place.shell.attach):
+            answer = call(place.claim(), command)
+            assert (answer.state, answer.gone) == (ClaimState.STILL_RUNNING, False), answer
+        assert place.shell.kill(place.claim(), place.command(HANG, 1)).state is ClaimState.KILLED
+
+    def test_a_host_belongs_to_the_run_that_acted_first_until_it_is_given_back(self, place: Place) -> None:
+        place.shell.run(place.claim(), place.command())
+        answer = place.shell.run(place.other, place.command())
+        assert answer.state is ClaimState.REFUSED
+        for part in ("held by another run", "7K3QF", "li"):
+            assert part in answer.because
+        assert place.shell.release(place.other).state is ClaimState.RAN  # gives back nothing that is not its own
+        assert place.shell.run(place.other, place.command()).state is ClaimState.REFUSED
+        assert place.shell.release(place.claim()).state is ClaimState.RAN
+        assert place.shell.run(place.other, place.command()).state is ClaimState.RAN
+        assert place.effects() == ["me", "me"]
+
+    def test_giving_back_keeps_the_outcome_and_drops_the_outputs(self, place: Place) -> None:
+        place.shell.run(place.claim(), place.command())
+        for _ in range(2):
+            assert place.shell.release(place.claim()).state is ClaimState.RAN
+        reply = ended(place.shell.attach(place.claim(), place.command()), ClaimState.REATTACHED)
+        assert (reply.exit, reply.stdout, reply.cut) == (3, b"", True)
+
+    def test_an_older_epoch_and_a_second_holder_are_refused(self, place: Place) -> None:
+        place.shell.run(place.claim(), place.command())
+        newer = place.claim(key="k2", epoch=2, holder="SHA256:new")
+        assert place.shell.run(newer, place.command()).state is ClaimState.RAN
+        for late in (place.claim(key="k3"), place.claim(key="k3", epoch=2, holder="SHA256:third")):
+            answer = place.shell.run(late, place.command())
+            assert answer.state is ClaimState.REFUSED
+            assert "SHA256:new" in answer.because
+            assert place.shell.attach(late, place.command()).state is ClaimState.IN_DOUBT  # nothing is proven to it
+            assert place.shell.release(late).state is ClaimState.REFUSED
+        assert place.effects() == ["me", "me"]
+
+    def test_a_restart_of_the_host_leaves_a_running_command_in_doubt_but_gone(self, place: Place) -> None:
+        place.hang()
+        command = place.command(HANG, 1, killable=False)
+        place.shell.run(place.claim(), command)
+        place.restart()
+        answer = place.shell.attach(place.claim(), command)
+        assert (answer.state, answer.gone) == (ClaimState.IN_DOUBT, True), answer
+
+    def test_staged_bytes_reach_the_command_and_may_be_staged_again(self, place: Place) -> None:
+        data = bytes(range(256)) * 700
+        place.shell.stage(place.claim(), [b"first"])
+        path = place.shell.stage(place.claim(), [data[:1000], b"", data[1000:]])
+        assert path.endswith("/data")
+        assert ended(place.shell.run(place.claim(), place.command(STAGED))).stdout == data
+        assert place.shell.stage(place.claim(), [b"late"]) == path  # claimed by now: nothing is replaced under its feet
+        assert ended(place.shell.run(place.claim(), place.command(STAGED)), ClaimState.REATTACHED).stdout == data
+
+    def test_an_output_over_the_cap_is_cut_and_says_so(self, place: Place) -> None:
+        reply = ended(place.shell.run(place.claim(), place.command(LARGE, cap=1000)))
+        assert (reply.exit, len(reply.stdout), reply.cut) == (0, 1000, True)
+        look = place.shell.read(place.command(LARGE, cap=1000))
+        assert (look.exit, len(look.stdout), look.cut) == (0, 1000, True)
+        assert len(place.shell.read(place.command(LARGE)).stdout) == 300000
+
+    def test_a_look_gives_its_exit_code_and_both_streams(self, place: Place) -> None:
+        reply = place.shell.read(place.command(LOOK))
+        assert (reply.reach, reply.exit, reply.stdout, reply.stderr) == (Reach.COMPLETE, 4, b"out", b"err")
+        assert place.effects() == []
+
+    def test_a_look_over_its_limit_is_a_timeout(self, place: Place) -> None:
+        place.hang()
+        reply = place.shell.read(place.command("sleep 600", 1))
+        assert (reply.reach, reply.exit) == (Reach.TIMEOUT, None)
+        assert "was ended" in reply.because
+
+    def test_twenty_threads_act_and_look_at_once(self, place: Place) -> None:
+        start = threading.Barrier(20)
+
+        def both(number: int) -> tuple[ClaimState, int | None]:
+            start.wait()
+            answer = place.shell.run(place.claim(key=f"k{number % 10}"), place.command(seconds=60))
+            return answer.state, place.shell.read(place.command(LOOK, 60)).exit
+
+        with ThreadPoolExecutor(20) as pool:
+            got = list(pool.map(both, range(20)))
+        assert {code for _, code in got} == {4}
+        assert sorted(state.value for state, _ in got) == ["ran"] * 10 + ["reattached"] * 10
+        assert place.effects() == ["me"] * 10
