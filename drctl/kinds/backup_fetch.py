@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.model import Effect
-from drctl.core.ports import Act, Command, Facts, ObjectError, Probe, Reach, Reply
-from drctl.core.values import Size, Unknown, Value
-from drctl.kinds.commands import ACT_LIMIT, DIGEST_OF, complaint, lines_of, none, shown, streams
+from drctl.core.ports import Act, Command, Facts, LinkError, ObjectError, Probe, Reach, Reply
+from drctl.core.values import Size, Value
+from drctl.kinds.commands import ACT_LIMIT, DIGEST_OF, complaint, lines_of, none, shown, streams, without_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,18 +91,22 @@ class BackupFetch(CommandAct):
         return Command(script=_MOVE, env=env, timeout=ACT_LIMIT)
 
     def execute(self, act: Act) -> Outputs:
-        """Stream, check, stage, then move: nothing is staged for use when the bytes are not the right ones."""
+        """Stream, check, stage, then move: nothing is put in place when the bytes are not the right ones.
+
+        After a crash nothing is staged: the command's outcome is already on the host, and `run` gives it back.
+        """
         hashing = _Hashing()
         try:
-            chunks = act.probe.objects(self.bucket).get(self.key, self.version)
-            act.shell.stage(hashing.through(chunks))
+            staged = act.shell.stage(hashing.through(act.probe.objects(self.bucket).get(self.key, self.version)))
+        except LinkError as error:
+            return without_values(BackupFetch, error.because, Reach.UNREACHABLE)
         except KeyError:
-            return self._refused(f"the inventory has no bucket {self.bucket}")
+            return without_values(BackupFetch, f"the inventory has no bucket {self.bucket}")
         except ObjectError as error:
-            return self._refused(error.because)
+            return without_values(BackupFetch, error.because)
         got = hashing.digest.hexdigest()
-        if got != self.sha256.lower():
-            return self._refused(f"{self.key} has SHA-256 {got}, not {self.sha256.lower()}")
+        if staged and got != self.sha256.lower():
+            return without_values(BackupFetch, f"{self.key} has SHA-256 {got}, not {self.sha256.lower()}")
         return CommandAct.execute(self, act)
 
     def outputs(self, reply: Reply) -> Outputs:
@@ -160,11 +164,6 @@ class BackupFetch(CommandAct):
             return "other", f"{self.to} is no file"
         digest = said.get("sha256", "")
         return (digest, f"{self.to} has SHA-256 {digest}") if _DIGEST.fullmatch(digest) else (None, "no SHA-256 tool")
-
-    def _refused(self, reason: str) -> Outputs:
-        """A known end before anything was put in place."""
-        values: dict[str, Value | Unknown] = dict.fromkeys(self.OUTPUTS, none(reason))
-        return Outputs(values=values, because=reason)
 
 
 class _Hashing:

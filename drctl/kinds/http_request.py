@@ -20,7 +20,7 @@ from drctl.core.kind import (
     Verdict,
     arg,
 )
-from drctl.core.ports import Act, Facts, HttpRequest, LinkError, Probe, Reach
+from drctl.core.ports import Act, Facts, HttpRequest, Probe, Reach
 from drctl.core.values import Secret, Value, json_text
 from drctl.kinds.commands import ACT_LIMIT, without_values
 from drctl.kinds.web import HTTP_CRITERIA, HTTP_OUTPUTS, answer, check_url, headers_of, shown
@@ -91,17 +91,13 @@ class HttpRequestKind(LookKind, ActKind):
         return Preview(change=Change.CANNOT_TELL, because="only the server knows what this request changes")
 
     def execute(self, act: Act) -> Outputs:
-        """Send once.
-
-        Raises:
-            LinkError: when no answer came; `began` when the server may have acted.
-        """
+        """Send once. Without an answer the reach says whether the server may have acted: `unreachable` if it cannot."""
         request = self._request(act.probe.timeout)
         if _KEY_HEADER not in request.headers:
             request = dataclasses.replace(request, headers={**request.headers, _KEY_HEADER: act.key})
         reply = act.http.send(request)
         if reply.reach is not Reach.COMPLETE:
-            raise LinkError(reply.because or f"no answer ({reply.reach.value})", began=reply.sent)
+            reply = dataclasses.replace(reply, reach=Reach.TIMEOUT if reply.sent else Reach.UNREACHABLE)
         return answer(reply)
 
     def verify(self, probe: Probe) -> Verdict:  # noqa: ARG002 - the contract's parameter

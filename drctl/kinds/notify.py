@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import ActKind, Change, Criterion, FieldError, Outputs, Place, Preview, Seen, Verdict, arg
 from drctl.core.model import Effect
-from drctl.core.ports import Act, Facts, LinkError, Message, Probe, Receipt
+from drctl.core.ports import Act, Facts, Message, Probe, Reach, Receipt
 from drctl.core.values import Duration, Map
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class Notify(ActKind):
     def execute(self, act: Act) -> Outputs:
         """Send to each channel in turn; the limit is shared among them.
 
-        Raises:
-            LinkError: when a required message is in doubt.
+        A required message that may have gone out, and may not, is no complete reply: the step is then in doubt.
         """
         started = act.probe.clock.monotonic()
         receipts = []
@@ -76,14 +75,14 @@ class Notify(ActKind):
             receipts.append(act.notifier.send(self._message(channel, act.key), share))
         delivered = all(receipt.sent for receipt in receipts)
         because = "; ".join(f"{receipt.channel}: {_words(receipt)}" for receipt in receipts)
-        if self.required and any(receipt.doubt and not receipt.sent for receipt in receipts):
-            raise LinkError(because, began=True)
+        doubt = self.required and any(receipt.doubt and not receipt.sent for receipt in receipts)
         return Outputs(
             values={
                 "receipts": tuple(_entry(receipt) for receipt in receipts),
                 "delivered": delivered,
                 "enough": delivered or not self.required,
             },
+            reach=Reach.TIMEOUT if doubt else Reach.COMPLETE,
             because=because,
         )
 

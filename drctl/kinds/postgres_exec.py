@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reply
 from drctl.kinds.commands import ACT_LIMIT, command_values, complaint, shown, streams
-from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, psql
+from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, check_args, psql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,7 @@ class PostgresExec(CommandAct):
     def __post_init__(self) -> None:
         if not self.sql.strip() or "\0" in self.sql:
             raise FieldError("sql", "there are no statements")
+        check_args(self.args)
 
     def command(self, facts: Facts) -> Command:
         """The statements by standard input, into psql."""

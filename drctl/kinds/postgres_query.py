@@ -6,11 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.kind import Criterion, LookKind, Outputs, arg
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach
 from drctl.core.values import Unknown, parse_json
-from drctl.kinds.commands import LOOK_LIMIT, complaint, none, shown, stream_text, streams, unanswered, without_values
-from drctl.kinds.psql import one_query, psql
+from drctl.kinds.commands import LOOK_LIMIT, complaint, none, shown, stream_text, streams, unanswered
+from drctl.kinds.psql import check_args, one_query, psql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,14 +55,11 @@ class PostgresQuery(LookKind):
 
     def __post_init__(self) -> None:
         one_query(self.sql)
+        check_args(self.args)
 
     def look(self, probe: Probe) -> Outputs:
         """Ask once."""
-        try:
-            command = self._command(probe.facts, probe.timeout)
-        except FieldError as error:
-            return without_values(PostgresQuery, error.summary)
-        reply = probe.shell.read(command)
+        reply = probe.shell.read(self._command(probe.facts, probe.timeout))
         if reply.reach is not Reach.COMPLETE:
             return unanswered(PostgresQuery, reply)
         text = stream_text(reply.stdout, cut=reply.cut, what="the answer")

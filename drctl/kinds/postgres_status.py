@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, Place, arg
+from drctl.core.kind import Criterion, LookKind, Outputs, Place, arg
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Time, Unknown, Value, parse_json
-from drctl.kinds.commands import complaint, none, shown, streams, unanswered, without_values
+from drctl.kinds.commands import complaint, none, shown, streams, unanswered
 from drctl.kinds.psql import CANNOT_CONNECT, psql
 
 STATUS_SQL = """\
@@ -78,11 +78,7 @@ class PostgresStatus(LookKind):
 
     def look(self, probe: Probe) -> Outputs:
         """Ask once."""
-        try:
-            reply = ask(probe, self.db)
-        except FieldError as error:
-            return without_values(PostgresStatus, error.summary)
-        return read_status(reply)
+        return read_status(ask(probe, self.db))
 
     def describe(self, facts: Facts) -> str:
         """Connection, SQL and script."""

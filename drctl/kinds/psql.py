@@ -30,35 +30,44 @@ SCRIPT: Final = """\
 command -v psql >/dev/null 2>&1 || { echo "psql is not on this host" >&2; exit 127; }
 exec psql -X -q -A -t -v ON_ERROR_STOP=1 -f -
 """
+_NO_DATABASE: Final = """\
+printf 'the inventory has no database %s; add it under databases:\\n' "$DB" >&2
+exit 64
+"""
 SCRIPT_IN_ONE_TRANSACTION: Final = SCRIPT.replace("-f -", "-1 -f -")
 
 
 def psql(facts: Facts, db: str, sql: str, args: Mapping[str, Value | Secret], *, script: str = SCRIPT) -> Command:
     """Build the command that sends SQL to a database; the caller sets its timeout.
 
-    Raises:
-        FieldError: when the database is not in the inventory, or a value cannot be sent.
+    For a database that is not in the inventory it is a command that says so and fails: nothing is connected to.
     """
-    env = connection(facts, db)
-    header = []
-    for index, (name, value) in enumerate(args.items()):
-        if not _ARG.fullmatch(name):
-            raise FieldError("args", f"{name!r} is not a name", "small letters, digits and _")
-        if isinstance(value, Secret):
-            env[f"DRCTL_ARG_{index}"] = value
-            header.append(f"\\set {name} `printenv DRCTL_ARG_{index}`")
-        else:
-            header.append(f"\\set {name} {_quoted(name, value)}")
+    env = _connection(facts, db)
+    if env is None:
+        return Command(script=_NO_DATABASE, env={"DB": db}, timeout=Duration(0))
+    header = check_args(args)
+    env |= {f"DRCTL_ARG_{name}": value for name, value in args.items() if isinstance(value, Secret)}
     stdin = "\n".join([*header, sql, ""]).encode()
     return Command(script=script, env=env, stdin=stdin, timeout=Duration(0), sensitive=has_secret(env))
 
 
-def connection(facts: Facts, db: str) -> dict[str, str | Secret]:
-    """The environment that tells psql where to connect.
+def check_args(args: Mapping[str, Value | Secret]) -> list[str]:
+    """The lines that set psql's variables; a secret travels by environment, since standard input is recorded.
 
     Raises:
-        FieldError: when the database is not in the inventory.
+        FieldError: when a name or a value cannot be sent.
     """
+    header = []
+    for name, value in args.items():
+        if not _ARG.fullmatch(name):
+            raise FieldError("args", f"{name!r} is not a name", "small letters, digits and _")
+        said = f"`printenv DRCTL_ARG_{name}`" if isinstance(value, Secret) else _quoted(name, value)
+        header.append(f"\\set {name} {said}")
+    return header
+
+
+def _connection(facts: Facts, db: str) -> dict[str, str | Secret] | None:
+    """The environment that tells psql where to connect; None when the inventory does not have the database."""
     env: dict[str, str | Secret] = {
         "LC_ALL": "C",
         "PGCLIENTENCODING": "UTF8",
@@ -68,9 +77,7 @@ def connection(facts: Facts, db: str) -> dict[str, str | Secret]:
     try:
         database = facts.database(db)
     except KeyError:
-        if db:
-            raise FieldError("db", f"the inventory has no database {db}", "add it under `databases:`") from None
-        return env  # none, or several: the host's own environment decides
+        return None if db else env  # unnamed: there is none, or several, and the host's own environment decides
     env |= {"PGDATABASE": database.name, "PGUSER": database.user}
     if database.port is not None:
         env["PGPORT"] = str(database.port)
