@@ -141,6 +141,7 @@ class BlockStarted(Event):
     path: str
     form: str
     title: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,7 @@ class BlockFinished(Event):
     path: str
     outcome: str
     because: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +281,7 @@ class Answered(Event):
     simulated: bool = False
     given_at: int = 0
     source: str = "inbox"
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +294,7 @@ class ControlReceived(Event):
     reason: str = ""
     accepted: bool = True
     because: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +315,7 @@ class NoteAdded(Event):
     by: str
     text: str
     given_at: int = 0
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

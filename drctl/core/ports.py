@@ -129,12 +129,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimReply:
-    """The answer about a claim. `reply` is set when the command's end is known (RAN, REATTACHED)."""
+    """The answer about a claim. `reply` is set when the command's end is known (RAN, REATTACHED).
+
+    `gone` is True only when the host itself said that nothing of the command runs any more (its process is gone, or the
+    machine booted since). A lost link never says that.
+    """
 
     state: ClaimState
     reply: Reply | None = None
     because: str = ""
     boot: str = ""
+    gone: bool = False
 
 
 class ReadShell(Protocol):

@@ -1,0 +1,91 @@
+"""Carries a run out for a command: view, signals, terminal, summary, reports."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from drctl.cli.app import Settings
+from drctl.cli.commands.report import write_reports
+from drctl.cli.wiring import Session
+from drctl.core.values import Duration
+from drctl.engine.executor import Desk
+from drctl.errors import JournalError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from drctl.core.fold import Entry
+    from drctl.engine.questions import Operator
+
+Opening = Callable[[Callable[["Entry"], None]], AbstractContextManager[Session]]
+
+
+def carry(
+    settings: Settings, opening: Opening, *, wait: str | None, yes: bool, live: bool | None, abort: str = ""
+) -> int:
+    """Carry a run out and show it. Gives the exit code."""
+    from drctl.adapters.console import Console
+
+    waiting = _duration(wait)
+    console = Console(live=live, color=settings.color, output=settings.output, yes=yes)
+    with opening(console.watch) as session:
+        console.begin(session.state, session.parts.masker.mask)
+        operator: Operator | None = console if console.interactive and not abort else None
+        executor = session.executor(Desk(inbox=session.folder.inbox, operator=operator, wait=waiting))
+        with _signals(session, console.say):
+            try:
+                code = executor.abort(abort) if abort else executor.run()
+            except JournalError:
+                console.end()
+                raise
+        console.end()
+        state, folder = session.state, session.folder
+    reports = write_reports(folder, ["html", "markdown", "json"]) if state.closed is not None else []
+    console.summary(folder.id, state, [str(path) for path in reports])
+    return int(code)
+
+
+def _duration(text: str | None) -> Duration | None:
+    if text is None:
+        return None
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{error}.", where="--wait", next="--wait 10m") from error
+
+
+@contextmanager
+def _signals(session: Session, say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C: once = stop after the running steps; twice = end them on the hosts, never an irreversible one; three times
+    = leave at once, in doubt. A hang-up of the terminal detaches, it does not kill.
+    """
+    id_, control = session.folder.id, session.control
+    pressed = 0
+
+    def interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal's function
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1:
+            control.raise_to(1, "stopped by the operator")
+            say(f"Stopping after the running step. Again: end it on the host. Then: drctl resume {id_}")
+        elif pressed == 2:  # noqa: PLR2004 - the second press
+            control.raise_to(2, "ended by the operator")
+            say(f"Ending what runs on the hosts. Again: leave at once, in doubt. Then: drctl resume {id_}")
+        else:
+            say(f"Left at once; what was running is in doubt.  next: drctl resume {id_}")
+            sys.stderr.flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+        signal.signal(signal.SIGHUP, hangup)

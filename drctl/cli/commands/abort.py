@@ -1,0 +1,38 @@
+"""`drctl abort`: closes an open run."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from drctl.cli.app import Settings
+from drctl.cli.carrying import carry
+from drctl.cli.wiring import fold_of, login, open_state, resumed
+from drctl.errors import UsageError
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--reason", required=True, help="Why; it stands in the record.")
+@click.option("--as", "person", default="", metavar="PERSON", help="Who says so, as the inventory names them.")
+@click.pass_obj
+def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
+    """Close an open run: what was suspended is put back, nothing else is done, nothing is undone.
+
+    A run that is being carried out stops after its running step. Exit status: 5 closed, 12 it could not be reached.
+    """
+    states = open_state(settings.state_dir)
+    folder = states.find(run_id)
+    if fold_of(folder).closed is not None:
+        raise UsageError(
+            f"Run {folder.id} is closed already.", meaning="Nothing was changed.", next=f"drctl show {folder.id}"
+        )
+    word = {"by": person or login(), "login": login(), "reason": reason, "given_at": time.time_ns() // 1000}
+    folder.inbox.put("abort", word)
+    if folder.holder() is not None:
+        click.echo(f"Kept: run {folder.id} stops after its running step and closes.", err=True)
+        return 0
+    return carry(
+        settings, lambda watch: resumed(folder, states, watch, login()), wait=None, yes=False, live=False, abort=reason
+    )

@@ -1,0 +1,42 @@
+"""`drctl kinds`: lists the step kinds."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from drctl.cli.app import Settings
+from drctl.errors import UsageError
+
+
+@click.command()
+@click.argument("name", default="", metavar="[KIND]")
+@click.option("--markdown", is_flag=True, help="The whole catalogue as Markdown (docs/step-kinds.md).")
+@click.pass_obj
+def kinds(settings: Settings, name: str, markdown: bool) -> int:
+    """List the step kinds, or show one: fields, outputs, effect, default criterion, example."""
+    from drctl.kinds import registry
+    from drctl.kinds.catalogue import markdown as catalogue
+
+    known = registry()
+    if name and name not in known:
+        raise UsageError(f"There is no kind {name!r}; there are: {', '.join(sorted(known))}.")
+    chosen = {name: known[name]} if name else known
+    if settings.output == "json":
+        rows = [
+            {
+                "kind": kind.NAME, "effect": kind.EFFECT.value if kind.EFFECT else "stated by the step", "place": kind.PLACE.value,
+                "fields": {f.name: {"type": f.type, "required": f.required, "doc": f.doc} for f in kind.fields()},
+                "outputs": dict(kind.OUTPUTS), "criteria": [c.text for c in kind.CRITERIA],
+            }
+            for kind in chosen.values()
+        ]  # fmt: skip
+        click.echo(json.dumps(rows, ensure_ascii=False))
+    elif name or markdown:
+        click.echo(catalogue(chosen))
+    else:
+        for kind in sorted(known.values(), key=lambda k: k.NAME):
+            first = (kind.__doc__ or "").strip().splitlines()[0]
+            click.echo(f"{kind.NAME:<18} {kind.EFFECT.value if kind.EFFECT else 'stated':<12} {first}")
+    return 0

@@ -1,0 +1,27 @@
+"""`drctl resume`: goes on with a paused or crashed run."""
+
+from __future__ import annotations
+
+import click
+
+from drctl.cli.app import Settings
+from drctl.cli.carrying import carry
+from drctl.cli.wiring import login, open_state, resumed
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--wait", metavar="DURATION", help="Without a terminal, wait this long for each answer instead of pausing at once."
+)
+@click.option("--yes", is_flag=True, help="Say yes to ordinary prompts; never to one that asks for a name.")
+@click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
+@click.pass_obj
+def resume(settings: Settings, run_id: str, wait: str | None, yes: bool, live: bool | None) -> int:
+    """Go on with a run from where its journal says it stands; nothing that was done is done again.
+
+    Exit status: as `drctl run`; 12 another process is writing it.
+    """
+    states = open_state(settings.state_dir)
+    folder = states.find(run_id)
+    return carry(settings, lambda watch: resumed(folder, states, watch, login()), wait=wait, yes=yes, live=live)

@@ -1,0 +1,42 @@
+"""`drctl run`: opens a run and carries it out."""
+
+from __future__ import annotations
+
+import click
+
+from drctl.cli.app import Settings
+from drctl.cli.carrying import carry
+from drctl.cli.commands.plan import make_plan
+from drctl.cli.documents import find_inventory, gather_inputs, load_documents
+from drctl.cli.freezing import freeze
+from drctl.cli.wiring import login, need_inventory, open_state, opened
+
+
+@click.command()
+@click.argument("runbook", metavar="RUNBOOK")
+@click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
+@click.option("--dry-run", is_flag=True, help="Only look and show, as `drctl plan` does.")
+@click.option(
+    "--wait", metavar="DURATION", help="Without a terminal, wait this long for each answer instead of pausing at once."
+)
+@click.option("--yes", is_flag=True, help="Say yes to ordinary prompts; never to one that asks for a name.")
+@click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
+@click.pass_obj
+def run(
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], dry_run: bool, wait: str | None, yes: bool,
+    live: bool | None,
+) -> int:  # fmt: skip
+    """Run a runbook. Everything it does is recorded; it can be resumed after any interruption.
+
+    Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with exceptions;
+    the whole table stands in the README.
+    """
+    if dry_run:
+        return make_plan(settings, runbook, inventory, inputs, live=True, declared=None)
+    path = need_inventory(find_inventory(inventory))
+    book, hosts = load_documents(runbook, path)
+    values = gather_inputs(book, hosts, inputs, ask=True)
+    frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
+    states = open_state(settings.state_dir)
+    return carry(settings, lambda watch: opened(frozen, states, watch, login()), wait=wait, yes=yes, live=live)

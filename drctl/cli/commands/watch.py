@@ -1,0 +1,39 @@
+"""`drctl watch`: follows a run from another terminal; it only reads."""
+
+from __future__ import annotations
+
+import click
+
+from drctl.adapters.clock import SystemClock
+from drctl.adapters.journal_reader import follow
+from drctl.cli.app import Settings
+from drctl.cli.wiring import entry_of, open_state
+from drctl.core.fold import RunState
+from drctl.core.records import CHECKPOINT
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.pass_obj
+def watch(settings: Settings, run_id: str) -> int:
+    """Follow a run until it is over or nobody carries it out any more. Ctrl-C leaves the run alone."""
+    from drctl.reporting.lines import line
+
+    folder = open_state(settings.state_dir).find(run_id)
+    state = RunState()
+
+    def over() -> bool:
+        return state.closed is not None or folder.holder() is None
+
+    for record in follow(folder.journal, over, clock=SystemClock()):
+        if record.type == CHECKPOINT:
+            continue
+        entry = entry_of(record)
+        state.apply(entry)
+        text = line(entry, state)
+        if text:
+            click.echo(text)
+    if state.closed is None:
+        click.echo(f"Nobody carries run {folder.id} out now.  next: drctl show {folder.id}", err=True)
+        return int(state.paused.exit) if state.paused else 0
+    return int(state.closed.exit)

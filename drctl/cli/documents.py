@@ -1,0 +1,147 @@
+"""Finds and loads documents for the commands: the runbook, the inventory, the inputs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from drctl.core.diagnostics import Diagnostic, Severity
+from drctl.core.inputs import read_input
+from drctl.core.model import InputSpec, InputType
+from drctl.errors import DocumentError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from drctl.core.inventory import Inventory
+    from drctl.core.model import Runbook
+    from drctl.core.values import Value
+
+SOURCES: dict[str, bytes] = {}
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a file for the loader, and keep it for the snippets of its diagnostics."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"It cannot be read: {error.strerror}.", where=path, meaning="Nothing was changed.", next="check the name"
+        ) from error
+    SOURCES[path] = data
+    return data
+
+
+def find_inventory(flag: str | None) -> str | None:
+    """Where the inventory is: `--inventory`, DRCTL_INVENTORY, or inventory.yaml here; None when there is none."""
+    if flag:
+        return flag
+    named = os.environ.get("DRCTL_INVENTORY")
+    if named:
+        return named
+    return "inventory.yaml" if Path("inventory.yaml").is_file() else None
+
+
+def load_documents(runbook_path: str, inventory_path: str) -> tuple[Runbook, Inventory]:
+    """Load both, with every problem of both at once; warnings are printed.
+
+    Raises:
+        DocumentError: something is wrong.
+    """
+    from drctl.kinds import registry
+    from drctl.loading import load_inventory, load_runbook
+
+    inventory = load_inventory(inventory_path, read_bytes)
+    runbook = load_runbook(runbook_path, read_bytes, registry(), inventory.value)
+    problems = (*inventory.diagnostics, *runbook.diagnostics)
+    if inventory.value is None or runbook.value is None:
+        wrong = [
+            p
+            for p in (runbook_path if runbook.value is None else "", inventory_path if inventory.value is None else "")
+            if p
+        ]
+        raise DocumentError(
+            "The document is wrong.",
+            problems,
+            where=", ".join(wrong),
+            next=f"mend it, then: drctl check {runbook_path} --inventory {inventory_path}",
+        )
+    show_diagnostics(problems)
+    return runbook.value, inventory.value
+
+
+def show_diagnostics(problems: Sequence[Diagnostic]) -> None:
+    """Print diagnostics with their line of the document, in order."""
+    from drctl.loading import render
+
+    for problem in problems:
+        source = SOURCES.get(problem.where.file, b"").decode("utf-8", "replace")
+        click.echo(render(problem, source), err=True)
+
+
+def has_errors(problems: Sequence[Diagnostic]) -> bool:
+    """Whether any of them refuses the document."""
+    return any(problem.severity is Severity.ERROR for problem in problems)
+
+
+def gather_inputs(runbook: Runbook, inventory: Inventory, given: Sequence[str], *, ask: bool) -> Mapping[str, Value]:
+    """Take inputs from `--input NAME=VALUE`, ask for the missing ones on a terminal, and check them all.
+
+    Raises:
+        UsageError: an unknown name, a wrong value, or a missing one without a terminal.
+    """
+    texts = dict(_pair(text) for text in given)
+    specs = {spec.name: spec for spec in runbook.inputs}
+    for name in texts:
+        if name not in specs:
+            raise UsageError(
+                f"The runbook has no input {name!r}; it has: {', '.join(specs) or 'none'}.", where="--input"
+            )
+        if specs[name].type is InputType.SECRET:
+            raise UsageError(
+                f"{name} is a secret: it is taken from {specs[name].source}, never from a flag.", where="--input"
+            )
+    values: dict[str, Value] = {}
+    for spec in runbook.inputs:
+        if spec.name in texts:
+            values[spec.name] = _read(spec, texts[spec.name], inventory)
+        elif spec.required and not (ask and sys.stdin.isatty()):
+            raise UsageError(
+                f"Input {spec.name} ({spec.type.value}) is missing, and there is no terminal to ask on.",
+                where="--input", meaning="Nothing was changed.", next=f"--input {spec.name}=VALUE",
+            )  # fmt: skip
+        elif ask and sys.stdin.isatty() and spec.source is None:
+            value = _prompt(spec, inventory)
+            if value is not None:
+                values[spec.name] = value
+    return values
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise UsageError(f"{text!r} is not NAME=VALUE.", where="--input")
+    return name.strip(), value
+
+
+def _read(spec: InputSpec, text: str, inventory: Inventory) -> Value:
+    try:
+        return read_input(spec, text, inventory.hosts)
+    except ValueError as error:
+        raise UsageError(f"{error}.", where=f"--input {spec.name}", meaning="Nothing was changed.") from error
+
+
+def _prompt(spec: InputSpec, inventory: Inventory) -> Value:
+    question = spec.ask.pick("").show(None) if spec.ask else spec.name  # type: ignore[arg-type]  # plain text: no template in ask
+    hint = f" [{'/'.join(spec.of)}]" if spec.of else ""
+    while True:
+        default = str(spec.default) if spec.has_default else "" if spec.optional else None
+        text = click.prompt(f"{question}{hint}", default=default, show_default=bool(default), err=True)
+        try:
+            return read_input(spec, text, inventory.hosts)
+        except ValueError as error:
+            click.echo(f"  {error}", err=True)

@@ -1,0 +1,165 @@
+"""Joins the adapters to the ports: the world as the engine sees it, by place.
+
+Heavy adapters are made when they are first used, so that a command that needs no host loads no SSH.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drctl.adapters.clock import SystemClock
+from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
+from drctl.core.values import Secret
+from drctl.engine.world import LOCAL
+from drctl.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from drctl.adapters.s3 import S3Bucket
+    from drctl.adapters.secrets import Masker
+    from drctl.adapters.ssh import SshHosts
+    from drctl.core.inventory import Inventory, SecretRef
+    from drctl.core.ports import ClaimShell, Notifier
+    from drctl.core.values import Duration
+
+
+class InventoryFacts:
+    """What kinds may ask of the inventory."""
+
+    def __init__(self, inventory: Inventory, secret: Callable[[SecretRef], Secret]) -> None:
+        self._inventory = inventory
+        self._secret = secret
+
+    def database(self, name: str) -> DatabaseFacts:
+        """A database by name; the only one when the name is empty."""
+        databases = self._inventory.databases
+        if not name and len(databases) == 1:
+            name = next(iter(databases))
+        found = databases[name]
+        password = self._secret(found.password) if found.password is not None else None
+        return DatabaseFacts(name=found.database, port=found.port, user=found.user, password=password)
+
+    def address(self, host: str) -> str:
+        """The address of a host or role; any other name as it is."""
+        found = self._inventory.hosts.get(host) or self._inventory.host_of_role(host)
+        return found.address if found is not None else host
+
+    def channels(self) -> Sequence[str]:
+        """Names of the channels."""
+        return tuple(self._inventory.channels)
+
+
+class Secrets:
+    """Resolves references at the moment of use, and teaches the masker each one."""
+
+    def __init__(self, masker: Masker, base: Path) -> None:
+        self._masker = masker
+        self._base = base
+        self._known: dict[str, Secret] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, ref: SecretRef) -> Secret:
+        """Give the secret of a reference."""
+        from drctl.adapters.secrets import resolve
+
+        with self._lock:
+            key = str(ref)
+            if key not in self._known:
+                self._known[key] = resolve(ref, self._base)
+                self._masker.add(self._known[key])
+            return self._known[key]
+
+
+class RealWorld:
+    """The World of a live run; its looking half serves plans."""
+
+    def __init__(self, inventory: Inventory, secrets: Secrets, state: Path) -> None:
+        self._inventory = inventory
+        self._secrets = secrets
+        self._state = state
+        self._ssh: SshHosts | None = None
+        self._buckets: dict[str, S3Bucket] = {}
+        self._lock = threading.RLock()
+        self._facts = InventoryFacts(inventory, secrets)
+        self.clock = SystemClock()
+        self._local: ClaimShell | None = None
+        self._notifier: Notifier | None = None
+
+    def probe(self, place: str, timeout: Duration) -> Probe:
+        """Ports for looking from a place."""
+        return Probe(
+            shell=self.shell(place), http=self.http(place), dialer=self._dialer(place), objects=self._bucket,
+            files=lambda path: Path(path).read_bytes(), clock=self.clock, timeout=timeout, facts=self._facts,
+        )  # fmt: skip
+
+    def reach(self, place: str) -> str:
+        """Connect to a host and check that it can be worked on."""
+        return "" if place == LOCAL else self._hosts().check(place)
+
+    def shell(self, place: str) -> ClaimShell:
+        """The claiming shell of a place."""
+        if place != LOCAL:
+            return self._hosts().shell(place)
+        with self._lock:
+            if self._local is None:
+                from drctl.adapters.local import LocalShell
+
+                self._local = LocalShell(self._state / "local")
+            return self._local
+
+    def http(self, place: str) -> Http:
+        """HTTP from a place: through a host's SSH link, or from here."""
+        if place != LOCAL:
+            return self._hosts().http(place)
+        from drctl.adapters.http import UrllibHttp
+
+        return UrllibHttp()
+
+    @property
+    def notifier(self) -> Notifier:
+        """The inventory's channels."""
+        with self._lock:
+            if self._notifier is None:
+                from drctl.adapters.notify import Channels
+
+                self._notifier = Channels(self._inventory.channels, self._secrets)
+            return self._notifier
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            if self._ssh is not None:
+                self._ssh.close()
+                self._ssh = None
+
+    def _dialer(self, place: str) -> Dialer:
+        if place != LOCAL:
+            return self._hosts().dialer(place)
+        from drctl.adapters.dialer import LocalDialer
+
+        return LocalDialer()
+
+    def _hosts(self) -> SshHosts:
+        with self._lock:
+            if self._ssh is None:
+                from drctl.adapters.ssh import SshHosts
+
+                self._ssh = SshHosts(self._inventory, self._secrets)
+            return self._ssh
+
+    def _bucket(self, name: str) -> S3Bucket:
+        with self._lock:
+            if name not in self._buckets:
+                from drctl.adapters.s3 import S3Bucket
+
+                bucket = self._inventory.buckets.get(name)
+                if bucket is None:
+                    known = ", ".join(self._inventory.buckets) or "none"
+                    raise RefusedError(
+                        f"The inventory has no bucket {name!r}; it has: {known}.", next="name one under buckets:"
+                    )
+                self._buckets[name] = S3Bucket(bucket, self._secrets)
+            return self._buckets[name]

@@ -1,0 +1,359 @@
+"""The state of a run as a fold over its records: nothing else is true.
+
+Status, resume point, live view and report all start here. The fold is total: a record of an unknown type is counted and
+shown, and `resumable` says that no version may act on top of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drctl.core import events as ev
+from drctl.core.model import Outcome
+from drctl.core.values import Duration, Time
+
+FIRST_STAYS = frozenset({"fault", "detected", "declared", "outage_start"})
+"""Marks of which the first value stays; of all others the last one counts (language specification, section 12)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One record, decoded: its place in the journal, its time, and its event."""
+
+    seq: int
+    at: Time
+    mono: int
+    boot: str
+    actor: str
+    event: ev.Event
+
+
+@dataclass(slots=True, kw_only=True)
+class Unit:
+    """One attempt of one step at one place."""
+
+    path: str
+    host: str
+    attempt: int
+    started: ev.StepStarted | None = None
+    started_at: Time | None = None
+    finished: ev.StepFinished | None = None
+    finished_at: Time | None = None
+    commands: list[ev.CommandRan] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        """Began and not over: after a crash, in doubt."""
+        return self.started is not None and self.finished is None
+
+
+@dataclass(slots=True, kw_only=True)
+class StepState:
+    """Everything known about one step's units, oldest first."""
+
+    path: str
+    units: list[Unit] = field(default_factory=list)
+
+    @property
+    def last(self) -> Unit | None:
+        """The newest unit."""
+        return self.units[-1] if self.units else None
+
+    @property
+    def final(self) -> ev.StepFinished | None:
+        """How the step ended, None while it is not over; the newest unit counts."""
+        last = self.last
+        if last is None or last.finished is None or not last.finished.final:
+            return None
+        return last.finished
+
+    @property
+    def final_at(self) -> Time | None:
+        """When it ended."""
+        return self.last.finished_at if self.final is not None and self.last is not None else None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The step's outcome, None while it is not over."""
+        return Outcome(self.final.outcome) if self.final is not None else None
+
+    @property
+    def began(self) -> bool:
+        """Whether any unit of it began: the field `started`."""
+        return any(unit.started is not None for unit in self.units)
+
+    @property
+    def first_started_at(self) -> Time | None:
+        """When its first unit began."""
+        return next((unit.started_at for unit in self.units if unit.started_at is not None), None)
+
+    @property
+    def generation(self) -> int:
+        """The newest generation used, 0 when none was."""
+        return max((unit.started.generation for unit in self.units if unit.started is not None), default=0)
+
+    @property
+    def attempts(self) -> int:
+        """The highest attempt number used."""
+        return max((unit.attempt for unit in self.units), default=0)
+
+
+@dataclass(slots=True, kw_only=True)
+class BlockState:
+    """A phase or block."""
+
+    path: str
+    form: str
+    title: str
+    started_at: Time
+    finished_at: Time | None = None
+    outcome: Outcome | None = None
+    because: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class QuestionState:
+    """A question and every answer to it, accepted or not."""
+
+    asked: ev.Asked
+    asked_at: Time
+    answers: list[ev.Answered] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def accepted(self) -> tuple[ev.Answered, ...]:
+        """The answers that count."""
+        return tuple(answer for answer in self.answers if answer.accepted)
+
+    @property
+    def decided(self) -> ev.Answered | None:
+        """The answer that settles it: a rejection at once, an approval when the quorum is full."""
+        accepted = self.accepted
+        for answer in accepted:
+            if answer.choice == "reject":
+                return answer
+        if len({answer.by for answer in accepted}) >= self.asked.quorum:
+            return accepted[-1]
+        return None
+
+    @property
+    def open(self) -> bool:
+        """Still waits for somebody."""
+        return self.decided is None and not self.closed
+
+
+@dataclass(slots=True, kw_only=True)
+class MarkState:
+    """One value of a mark."""
+
+    value: Any
+    at: Time
+    path: str
+
+
+@dataclass(slots=True)
+class RunState:
+    """The fold. `apply` takes entries in order; every attribute is derived from them alone."""
+
+    opened: ev.RunOpened | None = None
+    opened_at: Time | None = None
+    plan: list[str] = field(default_factory=list)
+    steps: dict[str, StepState] = field(default_factory=dict)
+    blocks: dict[str, BlockState] = field(default_factory=dict)
+    questions: dict[str, QuestionState] = field(default_factory=dict)
+    marks: dict[str, list[MarkState]] = field(default_factory=dict)
+    notes: list[tuple[Time, ev.NoteAdded]] = field(default_factory=list)
+    deviations: list[tuple[Time, ev.DeviationNoted]] = field(default_factory=list)
+    controls: list[tuple[Time, ev.ControlReceived]] = field(default_factory=list)
+    preflights: dict[str, ev.PreflightFinished] = field(default_factory=dict)
+    fenced: dict[str, str] = field(default_factory=dict)
+    paused: ev.RunPaused | None = None
+    closed: ev.RunClosed | None = None
+    closed_at: Time | None = None
+    intents: int = 0
+    sessions: int = 0
+    last_at: Time | None = None
+    records: int = 0
+    unknown_types: list[str] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> RunState:
+        """Fold entries from the beginning."""
+        state = cls()
+        for entry in entries:
+            state.apply(entry)
+        return state
+
+    def step(self, path: str) -> StepState:
+        """The state of a step, empty when nothing is known of it."""
+        return self.steps.get(path) or StepState(path=path)
+
+    def mark(self, name: str) -> MarkState | None:
+        """The value of a mark that counts: the first for starts, the last for ends."""
+        values = self.marks.get(name)
+        if not values:
+            return None
+        return values[0] if name in FIRST_STAYS else values[-1]
+
+    @property
+    def open_questions(self) -> tuple[QuestionState, ...]:
+        """Questions that wait, oldest first."""
+        return tuple(question for question in self.questions.values() if question.open)
+
+    @property
+    def phase(self) -> str:
+        """The phase being carried out, or the last one."""
+        phases = [block.path for block in self.blocks.values() if block.form == "phase"]
+        return phases[-1] if phases else ""
+
+    @property
+    def in_doubt(self) -> tuple[StepState, ...]:
+        """Steps whose newest unit began and whose end is unknown."""
+        return tuple(
+            step for step in self.steps.values()
+            if (step.last is not None and step.last.open and _is_act(step.last)) or step.outcome is Outcome.IN_DOUBT
+        )  # fmt: skip
+
+    def apply(self, entry: Entry) -> None:
+        """Take one more record into account."""
+        self.records += 1
+        self.last_at = entry.at
+        event = entry.event
+        if isinstance(event, ev.Answered | ev.NoteAdded | ev.ControlReceived) and event.word:
+            self.words.add(event.word)
+        match event:
+            case ev.RunOpened():
+                self.opened, self.opened_at, self.sessions = event, entry.at, 1
+            case ev.PlanPart():
+                self.plan.append(event.text)
+            case ev.RunPaused():
+                self.paused = event
+            case ev.RunResumed() | ev.RunTakenOver():
+                self.paused = None
+                self.sessions += 1
+            case ev.RunClosed():
+                self.closed, self.closed_at, self.paused = event, entry.at, None
+            case ev.StepStarted() | ev.CommandRan() | ev.StepFinished():
+                self._apply_unit(entry)
+            case ev.BlockStarted() | ev.BlockFinished():
+                self._apply_block(entry)
+            case ev.Asked() | ev.Answered():
+                self._apply_question(entry)
+            case ev.MarkSet():
+                mark = MarkState(value=event.value, at=entry.at, path=event.path)
+                self.marks.setdefault(event.name, []).append(mark)
+            case ev.UnknownEvent():
+                self.unknown_types.append(event.type)
+            case _:
+                self._apply_side(entry)
+
+    def _apply_side(self, entry: Entry) -> None:
+        """Records that change nothing but what is shown."""
+        match entry.event:
+            case ev.PreflightFinished() as event:
+                self.preflights[event.phase] = event
+            case ev.NoteAdded() as event:
+                self.notes.append((entry.at, event))
+            case ev.DeviationNoted() as event:
+                self.deviations.append((entry.at, event))
+            case ev.ControlReceived() as event:
+                self.controls.append((entry.at, event))
+            case _:
+                pass
+
+    def _apply_unit(self, entry: Entry) -> None:
+        event = entry.event
+        assert isinstance(event, ev.StepStarted | ev.CommandRan | ev.StepFinished)  # noqa: S101 - for the type checker
+        step = self.steps.setdefault(event.path, StepState(path=event.path))
+        unit = next((u for u in reversed(step.units) if u.attempt == event.attempt and u.host == event.host), None)
+        if unit is None or (event.attempt == 0 and unit.finished is not None):
+            unit = Unit(path=event.path, host=event.host, attempt=event.attempt)
+            step.units.append(unit)
+        if isinstance(event, ev.StepStarted):
+            unit.started, unit.started_at = event, entry.at
+            self.intents += event.effect != "read"
+        elif isinstance(event, ev.CommandRan):
+            unit.commands.append(event)
+        else:
+            unit.finished, unit.finished_at = event, entry.at
+
+    def _apply_block(self, entry: Entry) -> None:
+        event = entry.event
+        if isinstance(event, ev.BlockStarted):
+            self.blocks[event.path] = BlockState(
+                path=event.path, form=event.form, title=event.title, started_at=entry.at
+            )
+        elif isinstance(event, ev.BlockFinished) and event.path in self.blocks:
+            block = self.blocks[event.path]
+            block.finished_at, block.outcome, block.because = entry.at, Outcome(event.outcome), event.because
+            if block.form == "fence" and block.outcome is Outcome.OK and event.host:
+                self.fenced[event.host] = event.path
+
+    def _apply_question(self, entry: Entry) -> None:
+        event = entry.event
+        if isinstance(event, ev.Asked):
+            for other in self.questions.values():
+                if other.asked.path == event.path and other.open:
+                    other.closed = True
+            self.questions[event.id] = QuestionState(asked=event, asked_at=entry.at)
+        elif isinstance(event, ev.Answered) and event.id in self.questions:
+            self.questions[event.id].answers.append(event)
+
+
+def _is_act(unit: Unit) -> bool:
+    return unit.started is not None and unit.started.effect != "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attained:
+    """Objectives against what was reached. None = not measured; a method says how a figure came about."""
+
+    rta: Duration | None
+    rta_from_fault: Duration | None
+    rpa: Duration | None
+    rto: Duration | None
+    rpo: Duration | None
+
+    @property
+    def rto_met(self) -> bool | None:
+        """Whether RTO was met; None when it was not promised, or promised and not measured."""
+        return None if self.rto is None or self.rta is None else self.rta <= self.rto
+
+    @property
+    def rpo_met(self) -> bool | None:
+        """Whether RPO was met; None as above."""
+        return None if self.rpo is None or self.rpa is None else self.rpa <= self.rpo
+
+
+def attained(state: RunState) -> Attained:
+    """Compute RTA and RPA from the marks (language specification, section 12).
+
+    RTA = service_restored - declared, and from fault when known. RPA = fault - recovery_point, or `data_loss` when that
+    is a duration. `declared` is the start of the run unless set.
+    """
+    opened = state.opened
+    declared = _time(state, "declared") or state.opened_at
+    restored, fault, point = (_time(state, n) for n in ("service_restored", "fault", "recovery_point"))
+    rpa = _gap(point, fault)
+    loss = state.mark("data_loss")
+    if loss is not None and isinstance(loss.value, Mapping) and "$us" in loss.value:
+        rpa = Duration(loss.value["$us"])
+    rto = Duration(opened.rto_us) if opened and opened.rto_us is not None else None
+    rpo = Duration(opened.rpo_us) if opened and opened.rpo_us is not None else None
+    return Attained(rta=_gap(declared, restored), rta_from_fault=_gap(fault, restored), rpa=rpa, rto=rto, rpo=rpo)
+
+
+def _time(state: RunState, name: str) -> Time | None:
+    mark = state.mark(name)
+    if mark is None or not isinstance(mark.value, Mapping) or "$time" not in mark.value:
+        return None
+    return Time(mark.value["$time"])
+
+
+def _gap(start: Time | None, end: Time | None) -> Duration | None:
+    if start is None or end is None:
+        return None
+    return Duration(max(0, end.micros - start.micros))

@@ -1,0 +1,81 @@
+"""A plan: what a run would do as far as looking can tell, and a count of what it cannot tell."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from drctl.core.values import Duration
+
+
+class Status(enum.Enum):
+    """What a plan says about one step; disjoint on purpose."""
+
+    LOOKED = "looked"  # a look, taken for real: nothing acts before it
+    NOW = "now"  # a look, taken for real, but an act comes before it: only what is seen today
+    NOT_LOOKED = "not looked"  # a look that was left out, with the reason
+    WOULD_RUN = "would run"
+    NO_CHANGE = "no change"
+    WOULD_SKIP = "would skip"
+    WOULD_WAIT = "would wait"  # for people or time
+    DEPENDS = "depends"  # on a step that has not run
+    CANNOT_TELL = "cannot tell"
+    KNOWN = "known"  # works on values only, and they are known
+    WOULD_STOP = "would stop"  # as things are, the run would stop here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One row of a plan.
+
+    Attributes:
+        depth: how deep in blocks, phases are 0.
+        place: host, 'local', or empty.
+        text: exactly what is sent, unknown values shown as such.
+        because: why this status; for a look what was seen.
+        unknown: what it could not know, one sentence each.
+        needs: people and conditions: 'approval by commander', 'when ...'.
+        back: how it is undone, or why it cannot be.
+        declared: a shell look, read-only by the author's word alone.
+    """
+
+    path: str
+    title: str
+    kind: str
+    depth: int
+    status: Status
+    place: str = ""
+    effect: str = "read"
+    text: str = ""
+    because: str = ""
+    unknown: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    back: str = ""
+    takes: Duration | None = None
+    timeout: Duration | None = None
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All rows, and the digest of the frozen documents and inputs they were made from."""
+
+    runbook: str
+    title: str
+    digest: str
+    inventory: str
+    environment: str
+    rto: Duration | None
+    rpo: Duration | None
+    rows: tuple[PlannedStep, ...]
+    warnings: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def coverage(self) -> Mapping[str, int]:
+        """How many steps have each status, and how many looks are read-only by declaration alone."""
+        counts = {status.value: sum(row.status is status for row in self.rows) for status in Status}
+        counts["declared"] = sum(row.declared for row in self.rows)
+        counts["steps"] = len([row for row in self.rows if row.depth > 0])
+        return {name: count for name, count in counts.items() if count}

@@ -1,0 +1,80 @@
+"""What a run is made of: the one noun that engine functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from drctl.core.fold import RunState
+from drctl.core.inventory import Inventory
+from drctl.core.kind import Kind
+from drctl.core.model import On, PlaceKind, Runbook, Step, walk
+from drctl.core.ports import Clock
+from drctl.core.values import Duration, HostRef, Secret, Unknown, Value
+from drctl.engine.outputs import Store
+from drctl.engine.world import LOCAL
+
+LOOK_LIMIT = Duration(30_000_000)
+ACT_LIMIT = Duration(600_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this run is: on the hosts, in the journal, to people.
+
+    `holder` is the fingerprint of the run key in use; with `epoch` it names the writer to the hosts.
+    """
+
+    uid: str
+    id: str
+    operator: str
+    operator_person: str = ""
+    node: str = ""
+    epoch: int = 1
+    holder: str = ""
+    mode: str = "live"
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The documents, the frozen inputs, the kinds, the clock, and the state as known so far."""
+
+    runbook: Runbook
+    inventory: Inventory
+    kinds: Mapping[str, type[Kind]]
+    inputs: Mapping[str, Value | Unknown | Secret]
+    vars: Mapping[str, Value | Unknown]
+    clock: Clock
+    state: RunState
+    identity: Identity
+    store: Store
+    planning: bool = False
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    def step_by_id(self, id_: str) -> Step | None:
+        """Find a step by its id, which is unique in the file."""
+        return self.steps.get(id_)
+
+
+def index(runbook: Runbook) -> Mapping[str, Step]:
+    """Index every step that has an id of its own."""
+    return {step.id: step for phase in runbook.phases for top in phase.steps for step in walk(top)}
+
+
+def fixed_place(on: On | None, inventory: Inventory) -> str | None:
+    """The place of a step as far as the documents tell; None when it is computed. Roles are bound as the inventory says."""
+    if on is None or on.kind is PlaceKind.LOCAL:
+        return LOCAL
+    if on.kind is PlaceKind.HOST:
+        return on.name
+    if on.kind is PlaceKind.ROLE:
+        host = inventory.host_of_role(on.name)
+        return host.name if host else None
+    return None
+
+
+def host_value(inventory: Inventory, name: str) -> HostRef | None:
+    """A host or the holder of a role as a value."""
+    host = inventory.hosts.get(name) or inventory.host_of_role(name)
+    return host.ref if host else None

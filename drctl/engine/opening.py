@@ -1,0 +1,71 @@
+"""From documents and inputs to a context: constants resolved, secrets left as references until they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from drctl.core.model import Runbook
+from drctl.core.values import Secret, Unknown, Value, from_json, to_json
+from drctl.engine.context import Context, index
+from drctl.engine.fields import resolve
+from drctl.engine.scope import RunScope
+
+DEEPEST = 32
+"""Constants that use constants that use constants: more than this is refused as not resolvable."""
+
+
+def freeze_inputs(runbook: Runbook, values: Mapping[str, Value]) -> dict[str, Any]:
+    """Inputs in their frozen form: defaults filled in, optional ones left out, secrets as references."""
+    frozen: dict[str, Any] = {}
+    for spec in runbook.inputs:
+        if spec.source is not None:
+            frozen[spec.name] = {"$secret": spec.source}
+        elif spec.name in values and values[spec.name] is not None:
+            frozen[spec.name] = to_json(values[spec.name])
+        elif spec.has_default:
+            frozen[spec.name] = to_json(spec.default)
+    return frozen
+
+
+def thaw_inputs(
+    runbook: Runbook, frozen: Mapping[str, Any], secret: Callable[[str], Secret]
+) -> dict[str, Value | Unknown | Secret]:
+    """Inputs as expressions see them; one that was answered "not known" is none."""
+    values: dict[str, Value | Unknown | Secret] = {}
+    for spec in runbook.inputs:
+        written = frozen.get(spec.name)
+        if isinstance(written, dict) and "$secret" in written:
+            values[spec.name] = secret(written["$secret"])
+        elif spec.name in frozen:
+            values[spec.name] = from_json(written)
+        else:
+            values[spec.name] = Unknown(f'{spec.name} was answered "not known"', not_yet=False)
+    return values
+
+
+def resolve_vars(context: Context) -> dict[str, Value | Unknown]:
+    """Resolve constants, which may use one another; the loader has refused cycles."""
+    values: dict[str, Value | Unknown] = {}
+    wanted = dict(context.runbook.vars)
+    for _ in range(DEEPEST):
+        if not wanted:
+            break
+        scope = RunScope(context=_with(context, values))
+        for name, written in list(wanted.items()):
+            value = resolve(written, scope)
+            if not isinstance(value, Unknown) or not any(f"vars has no '{other}'" in value.reason for other in wanted):
+                values[name] = value
+                del wanted[name]
+    return values | {name: Unknown("it cannot be resolved", not_yet=False) for name in wanted}
+
+
+def _with(context: Context, values: Mapping[str, Value | Unknown]) -> Context:
+    return replace(context, vars=dict(values))
+
+
+def complete(context: Context) -> Context:
+    """Add the index of steps and the resolved constants."""
+    indexed = replace(context, steps=index(context.runbook))
+    return replace(indexed, vars=resolve_vars(indexed))

@@ -1,0 +1,92 @@
+"""Writes events: masked, into the journal, into the fold, to whoever watches, in one order.
+
+The only way anything of a run reaches the disk. A journal that cannot be written raises, and the caller stops before its
+next effect: no record, no action.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from drctl.core import events as ev
+from drctl.core.fold import Entry, RunState
+from drctl.core.values import Time
+
+
+class Sealed(Protocol):
+    """What the engine needs of a record once it is written."""
+
+    @property
+    def seq(self) -> int: ...  # noqa: D102 - its name says it
+    @property
+    def ts(self) -> int: ...  # noqa: D102
+    @property
+    def mono(self) -> int: ...  # noqa: D102
+    @property
+    def boot(self) -> str: ...  # noqa: D102
+
+
+class Journal(Protocol):
+    """An append-only journal. Raises JournalError; after that no append ever succeeds."""
+
+    def append(self, type: str, body: Mapping[str, Any], *, actor: str, durable: bool) -> Sealed:  # noqa: A002
+        """Write one record; with `durable`, return only when it is on disk."""
+        ...
+
+    def checkpoint(self) -> object:
+        """Sign what is written, if anything is new."""
+        ...
+
+
+SIGNED = (ev.RunOpened, ev.Answered, ev.RunPaused, ev.RunClosed)
+"""Events after which a signed checkpoint is written at once (design, section 7)."""
+
+
+class Recorder:
+    """One writer's pen. Safe for threads; keeps journal order and fold order the same."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        state: RunState,
+        *,
+        actor: str,
+        mask: Callable[[str], str] = lambda text: text,
+        watch: Callable[[Entry], None] = lambda _: None,
+    ) -> None:
+        self.state = state
+        self._journal = journal
+        self._actor = actor
+        self._mask = mask
+        self._watch = watch
+        self._lock = threading.RLock()
+
+    def write(self, event: ev.Event, *, durable: bool = False) -> Entry:
+        """Record an event. `durable` for every intent and outcome of an act."""
+        with self._lock:
+            body = self._masked(ev.encode(event))
+            sealed = self._journal.append(event.TYPE, body, actor=self._actor, durable=durable)
+            entry = Entry(
+                seq=sealed.seq, at=Time(sealed.ts), mono=sealed.mono, boot=sealed.boot, actor=self._actor,
+                event=ev.decode(event.TYPE, body),
+            )  # fmt: skip
+            self.state.apply(entry)
+            if isinstance(event, SIGNED):
+                self._journal.checkpoint()
+        self._watch(entry)
+        return entry
+
+    def sign(self) -> None:
+        """Write a signed checkpoint now: before an irreversible act, and when the plan is frozen."""
+        self._journal.checkpoint()
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._mask(value)
+        if isinstance(value, dict):
+            return {key: self._masked(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._masked(item) for item in value]
+        return value

@@ -1,0 +1,43 @@
+"""What the engine is handed by wiring: the ports, by place.
+
+A planner gets a `Looking`, which cannot act. An executor gets a `World`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from drctl.core.ports import ClaimShell, Http, Notifier, Probe
+from drctl.core.values import Duration
+
+LOCAL = "local"
+"""The place that is the machine of drctl itself."""
+
+
+class Looking(Protocol):
+    """The world to look at."""
+
+    def probe(self, place: str, timeout: Duration) -> Probe:
+        """Ports for looking from a place: a host's name, or `local`."""
+        ...
+
+    def reach(self, place: str) -> str:
+        """Connect to a host and check that it can be worked on; empty when it can, else why not. Changes nothing."""
+        ...
+
+
+class World(Looking, Protocol):
+    """The world to act upon."""
+
+    def shell(self, place: str) -> ClaimShell:
+        """The claiming shell of a place."""
+        ...
+
+    def http(self, place: str) -> Http:
+        """HTTP with all methods, from a place."""
+        ...
+
+    @property
+    def notifier(self) -> Notifier:
+        """The inventory's channels."""
+        ...
