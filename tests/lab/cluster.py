@@ -50,11 +50,16 @@ def wait_until(what: str, condition: Callable[[], bool], *, seconds: float = 30)
 class Cluster:
     """One PostgreSQL cluster that tests may stop, kill, turn into a standby and promote."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, standby_of: Path | None = None) -> None:
+        """Make the files of a new cluster, or of a standby of the one whose socket lies in `standby_of`."""
         self.folder = folder
         self.data = folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (folder / "log").open("ab")
+        if standby_of is not None:
+            source = ["-h", str(standby_of), "-U", "postgres"]
+            self._run("pg_basebackup", *source, "-D", str(self.data), "-R", "-c", "fast", "--no-sync")
+            return
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--wal-segsize=1",
                   "--no-sync", "--locale=C.UTF-8")  # fmt: skip
 
