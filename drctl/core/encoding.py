@@ -122,13 +122,14 @@ def _host_to_json(host: HostRef) -> JSON:
         "site": host.site,
         "role": host.role,
         "groups": list(host.groups),
+        "facts": {name: to_json(value) for name, value in host.facts.items()},
     }
 
 
 def _host_from_json(content: Mapping[str, object]) -> HostRef:
     match content:
         case {"name": str(name), "address": str(address), "port": int(port), "groups": list(groups), **rest}:
-            site, role = rest.get("site"), rest.get("role")
+            site, role, facts = rest.get("site"), rest.get("role"), rest.get("facts")
         case _:
             raise ValueError("Not a value of the journal: a host lacks a field.")
     return HostRef(
@@ -138,6 +139,7 @@ def _host_from_json(content: Mapping[str, object]) -> HostRef:
         site=None if site is None else str(site),
         role=None if role is None else str(role),
         groups=tuple(str(group) for group in groups),
+        facts=Map({str(key): from_json(value) for key, value in facts.items()} if isinstance(facts, dict) else {}),
     )
 
 

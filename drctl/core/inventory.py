@@ -6,11 +6,16 @@ Secrets stand here only as references; an adapter resolves them at the moment of
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from drctl.core.diagnostics import Where
-from drctl.core.values import HostRef
+from drctl.core.values import HostRef, Map
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.core.diagnostics import Where
+    from drctl.core.values import Value
 
 
 class Environment(enum.Enum):
@@ -63,7 +68,7 @@ class Host:
     site: str = ""
     role: str = ""
     groups: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Value] = field(default_factory=dict)
     login: Login
     become_password: SecretRef | None = None
     host_keys: tuple[str, ...]
@@ -75,8 +80,9 @@ class Host:
     def ref(self) -> HostRef:
         """The host as a value of the language."""
         return HostRef(
-            name=self.name, address=self.address, port=self.port, site=self.site, role=self.role, groups=self.groups
-        )
+            name=self.name, address=self.address, port=self.port, site=self.site, role=self.role, groups=self.groups,
+            facts=Map(self.facts),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

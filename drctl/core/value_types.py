@@ -8,7 +8,7 @@ How values are written and read back is left to `drctl.core.encoding`; `drctl.co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NoReturn, TypeAlias, final
 
@@ -38,6 +38,7 @@ class HostRef:
     site: str | None = None
     role: str | None = None
     groups: tuple[str, ...] = ()
+    facts: Mapping[str, Value] = field(default_factory=lambda: Map())
 
     def __str__(self) -> str:
         return self.name

@@ -49,7 +49,7 @@ BUDGET: Final = 1_000_000
 
 _CHARACTERS_A_STEP: Final = 64
 _VALUES: Final = (str, bool, int, Decimal, Duration, Size, Time, HostRef, tuple, Mapping)
-_HOST_FIELDS: Final = frozenset({"name", "address", "port", "site", "role", "groups"})
+_HOST_FIELDS: Final = frozenset({"name", "address", "port", "site", "role", "groups", "facts"})
 
 Operand: TypeAlias = Any
 """A value, no value, a secret, a node, or a list with nodes in it; what it is, is asked before it is used."""
@@ -208,7 +208,7 @@ class _Evaluation:
             case HostRef() if key in _HOST_FIELDS:
                 return getattr(operand, key)
             case HostRef():
-                raise NoValueError("a host has the fields name address port site role groups")
+                raise NoValueError("a host has the fields name address port site role groups facts")
             case Secret():
                 raise NoValueError("a secret has no members")
             case _:

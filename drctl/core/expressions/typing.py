@@ -47,6 +47,7 @@ _HOST_FIELDS: Final[dict[str, Type]] = {
     "site": "text",
     "role": "text",
     "groups": "list",
+    "facts": "map",
 }
 _TRUTH_HINTS: Final[dict[str, str]] = {
     "text": "compare it, as in {0} == 'yes', or write not empty({0})",
