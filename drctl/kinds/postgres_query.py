@@ -44,7 +44,7 @@ class PostgresQuery(LookKind):
     sql: "SELECT count(*) AS n, max(issued_at) AS at FROM invoices WHERE company = :'company'"
     args: {company: Alpha}
   expect: rows[0].n > 0
-  capture: {at: time(rows[0].at)}
+  capture: {at: "time(rows[0].at)"}
 """
 
     sql: str = arg(type="text", doc="One SELECT, VALUES or TABLE.")

@@ -18,5 +18,5 @@ class SetKind(EngineKind):
     NAME: ClassVar[str] = "set"
     PLACE: ClassVar[Place] = Place.NONE
     EXAMPLE: ClassVar[str] = """
-- {id: target, do: set, with: {unit: "postgresql", started: "${{ run.started_at }}"}}
+- {id: target, do: set, with: {unit: "postgresql", begun: "${{ run.started_at }}"}}
 """
