@@ -1,14 +1,306 @@
-"""References of a runbook: every name an expression uses is known at its place, and types fit."""
+"""References of a runbook: every name an expression uses is known at its place, and types fit.
+
+A step sees the steps that ended before it, in the order written; branches of one parallel block do not see each other.
+The walk follows that order, so a name is looked up in exactly what the run will know there.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from drctl.core.expressions import Type
+from drctl.core.model import (
+    Action,
+    AnyOf,
+    Block,
+    Check,
+    Decide,
+    Effect,
+    Fence,
+    Formula,
+    Manual,
+    RestoreNow,
+    SetNames,
+    Step,
+    Wait,
+    walk,
+)
+from drctl.core.values import Duration, type_name
+from drctl.loading.judge import Judge
+from drctl.loading.lint import Lint
+from drctl.loading.names import COMMON, INPUT_TYPES, Names, Seen, StepType, World, as_type
+from drctl.loading.variables import order_of_variables
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from drctl.core.model import Runbook
-    from drctl.loading.records import Fields
     from drctl.loading.steps import StepReader
 
+_TEXTS_WITH_JSON = ("stdout", "body", "text")
 
-def check_references(runbook: Runbook, reader: StepReader, fields: Fields) -> None:
-    """Check every expression of the runbook."""
+
+def check_references(runbook: Runbook, reader: StepReader) -> None:
+    """Check every expression of the runbook and report what is wrong with it."""
+    goals = {"rto": runbook.objectives.rto, "rpo": runbook.objectives.rpo}
+    world = World(
+        inventory=reader.inventory,
+        inputs={spec.name: INPUT_TYPES[spec.type] for spec in runbook.inputs},
+        objectives={name: "duration" for name, goal in goals.items() if isinstance(goal, Duration)},
+    )
+    walker = _Walker(reader=reader, world=world, lint=Lint(reader.reading))
+    walker.document(runbook)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Here:
+    """Where the walk stands: blocks around, branches of parallel blocks, conditions."""
+
+    inside: tuple[str, ...] = ()
+    branches: tuple[tuple[str, int], ...] = ()
+    guards: Mapping[str, str] = field(default_factory=dict)
+
+    def under(self, key: str, condition: Formula | None) -> _Here:
+        """The same under one more condition."""
+        return (
+            self if condition is None else replace(self, guards={**self.guards, key: condition.expression.canonical()})
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walker:
+    reader: StepReader
+    world: World
+    lint: Lint
+
+    def judge(self, step: Step) -> Judge:
+        return Judge(self.reader.reading.inside(f"step '{step.id}'"), step.where)
+
+    # ---------------------------------------------------------------------------------------------------- document
+
+    def document(self, runbook: Runbook) -> None:
+        self.index(runbook)
+        judge = Judge(self.reader.reading, runbook.where)
+        fixed = Names(world=self.world, frozen=True)
+        self.world.vars = dict.fromkeys(runbook.vars, "any")
+        for name in order_of_variables(runbook.vars, self.reader.reading, runbook.where):
+            value = runbook.vars[name]
+            judge.members(value, fixed)
+            self.world.vars[name] = judge.type_of(value, fixed)
+        for text in (runbook.title, runbook.description):
+            judge.plain(text)
+        for spec in runbook.inputs:
+            judge.text(spec.ask, fixed)
+        seen = Seen()
+        for phase in runbook.phases:
+            judge.plain(phase.title)
+            here = _Here().under(f"phase {phase.id}", phase.when)
+            names = Names(world=self.world, seen=seen)
+            judge.condition(phase.when, names)
+            self.lint.condition(phase.when, names, _Here().guards)
+            for step in phase.steps:
+                self.step(step, seen, here)
+
+    def index(self, runbook: Runbook) -> None:
+        """Note every step and mark before the walk: what comes later is told from what does not exist."""
+        for phase in runbook.phases:
+            for step in phase.steps:
+                self.index_step(step, ())
+        readable = {*self.world.all_steps, *self.world.hidden}
+        self.world.broken = frozenset(self.reader.ids) - readable
+        for step in runbook.steps():
+            for mark in step.marks:
+                kind: Type = "time" if mark.value is None else "any"
+                self.world.marks[mark.name] = kind if self.world.marks.get(mark.name, kind) == kind else "any"
+
+    def index_step(self, step: Step, branches: tuple[tuple[str, int], ...]) -> None:
+        self.world.all_steps[step.id] = StepType(step=step, fields={}, branches=branches)
+        for inner, name in _inside(step):
+            if "/" not in inner.id:
+                self.world.hidden[inner.id] = f"'{name}' of step {step.id}"
+        if isinstance(step.body, Block):
+            for number, inner in enumerate(step.body.steps):
+                self.index_step(inner, (*branches, (step.id, number)) if step.body.parallel else branches)
+
+    # ------------------------------------------------------------------------------------------------------- steps
+
+    def step(self, step: Step, seen: Seen, here: _Here) -> None:
+        """Check one step, then let others see it."""
+        judge = self.judge(step)
+        before = Names(world=self.world, seen=seen, inside=(*here.inside, step.id), branches=here.branches)
+        judge.plain(step.title)
+        judge.condition(step.when, before)
+        self.lint.condition(step.when, before, here.guards)
+        if step.on is not None:
+            judge.template(step.on.computed, before, "host")
+        here = here.under(f"step {step.id}", step.when)
+        if isinstance(step.body, Block):
+            self.block(step, step.body, seen, here)
+            seen.steps[step.id] = StepType(step=step, fields={}, guards=here.guards, branches=here.branches)
+            return
+        placed = replace(before, on=step.on)
+        judge.template(step.as_user, placed)
+        self.body(step, placed, judge)
+        self.guards(step, placed, judge)
+        fields = self.fields(step, placed)
+        own_type = StepType(step=step, fields=fields, guards=here.guards, branches=here.branches)
+        self.own(step, placed, own_type, judge)
+        self.inner(step, replace(placed, seen=Seen(seen, {step.id: own_type}), inside=here.inside))
+        self.lint.step(step, placed, here.guards)
+        seen.steps[step.id] = own_type
+
+    def block(self, step: Step, body: Block, seen: Seen, here: _Here) -> None:
+        inside = replace(here, inside=(*here.inside, step.id))
+        if not body.parallel:
+            for inner in body.steps:
+                self.step(inner, seen, inside)
+            return
+        layers = []
+        for number, inner in enumerate(body.steps):
+            layer = Seen(seen)
+            self.step(inner, layer, replace(inside, branches=(*here.branches, (step.id, number))))
+            layers.append(layer)
+        for layer in layers:
+            seen.steps.update(layer.steps)
+
+    def body(self, step: Step, names: Names, judge: Judge) -> None:
+        """The texts of what the step does."""
+        match step.body:
+            case Action(kind=kind, fields=values):
+                specs = {spec.name: spec for spec in self.reader.kinds[kind].fields()}
+                for name, value in values.items():
+                    judge.value(value, names, specs[name])
+            case Decide(rules=rules):
+                for rule in rules:
+                    judge.condition(rule.condition, names)
+            case Manual(say=say, ask=ask):
+                for text in (say, *(spec.ask for spec in ask)):
+                    judge.text(text, names)
+            case SetNames(values=templates):
+                for template in templates.values():
+                    judge.template(template, names, "any")
+            case Wait(length=length, until=until):
+                judge.template(length, names, "duration")
+                judge.template(until, names, "time")
+            case _:
+                pass
+
+    def guards(self, step: Step, names: Names, judge: Judge) -> None:
+        judge.text(step.guards.caution, names)
+        if step.guards.approve is not None:
+            for figure in step.guards.approve.show:
+                judge.formula(figure, names)
+        self.named_steps(step, step.guards.recheck, names, "recheck")
+        if isinstance(step.body, RestoreNow):
+            self.named_steps(step, step.body.steps, names, "restore")
+
+    def named_steps(self, step: Step, wanted: tuple[str, ...], names: Names, key: str) -> None:
+        """Steps named in `recheck` or `restore`: seen before, and of the right sort."""
+        problems = self.reader.reading.problems
+        for name in wanted:
+            place = self.reader.named.get((step.path, key, name), step.where)
+            found = names.seen.get(name)
+            if found is None:
+                if name not in self.world.broken:
+                    problem = names.absent(name)
+                    code = "E309" if names.codes[problem.summary] == "E302" else names.codes[problem.summary]
+                    problems.error(code, place, f"{key}: {problem.summary}", problem.hint or "")
+                continue
+            if key == "recheck" and not _plain_look(found.step):
+                hint = "name a look that stands before this step"
+                problems.error("E309", place, f"recheck: step {name} is not a plain look", hint)
+            if key == "restore" and not _restorable(found.step):
+                hint = "name a step that has a `restore`"
+                problems.error("E309", place, f"restore: step {name} restores nothing", hint)
+
+    def fields(self, step: Step, names: Names) -> dict[str, Type]:
+        """What others may read of the step: outputs of its kind, captures, answers, names of `set`."""
+        match step.body:
+            case Action(kind=kind):
+                outputs = {name: as_type(written) for name, written in self.reader.kinds[kind].OUTPUTS.items()}
+                if any(name in outputs for name in _TEXTS_WITH_JSON):
+                    outputs.setdefault("json", "any")
+            case Decide(rules=rules, otherwise=otherwise, has_otherwise=has):
+                kinds = {type_name(value) for value in (*(rule.then for rule in rules), *([otherwise] if has else []))}
+                outputs = {"value": as_type(kinds.pop()) if len(kinds) == 1 else "any"}
+            case Manual(ask=ask):
+                outputs = {spec.name: INPUT_TYPES[spec.type] for spec in ask}
+            case SetNames(values=templates):
+                outputs = {name: template.infer(names) for name, template in templates.items()}
+            case _:
+                outputs = {}
+        for name in outputs.keys() & COMMON.keys():
+            self.clash(step, name, "a field that every step has")
+        return self.captures(step, names, outputs)
+
+    def captures(self, step: Step, names: Names, outputs: dict[str, Type]) -> dict[str, Type]:
+        judge, captured = self.judge(step), dict[str, Type]()
+        others = dict.fromkeys(step.judgement.capture, "captures of one step may not use one another")
+        scope = replace(names, own=outputs, not_own={name: why for name, why in others.items() if name not in outputs})
+        for name, formula in step.judgement.capture.items():
+            if name in outputs or name in COMMON or name == "reply":
+                self.clash(step, name, "an output" if name in outputs else "a field that every step has")
+            captured[name] = judge.formula(formula, scope)
+        return {**outputs, **captured}
+
+    def clash(self, step: Step, name: str, what: str) -> None:
+        place = step.judgement.capture[name].where if name in step.judgement.capture else step.where
+        hint = f"choose another name, such as {name}_seen"
+        self.reader.reading.problems.error("E306", place, f"'{name}' of step '{step.id}' is {what} too", hint)
+
+    def own(self, step: Step, names: Names, own_type: StepType, judge: Judge) -> None:
+        """What sees the step's own result: expect, marks and hint."""
+        seen = Seen(names.seen, {step.id: own_type})
+        fields = own_type.fields
+        scope = replace(names, own={**fields, "reply": "text"}, seen=seen)
+        if isinstance(step.body, Check):
+            scope = replace(names, own={})
+        for formula in step.judgement.expect:
+            judge.condition(formula, scope)
+            self.lint.formula(formula)
+        for mark in step.marks:
+            if mark.value is not None:
+                kind = judge.formula(mark.value, replace(names, own=fields, seen=seen))
+                if kind not in {"time", "size", "int", "decimal", "duration", "any"}:
+                    hint = "a mark is a time, size, number or duration"
+                    self.reader.reading.problems.error("E304", mark.value.where, f"mark '{mark.name}' is {kind}", hint)
+        judge.text(step.hint, scope)
+
+    def inner(self, step: Step, names: Names) -> None:
+        """The steps inside a step; they see its own result, as far as it is known when they run."""
+        for inner, _ in _inside(step):
+            judge = self.judge(inner)
+            judge.plain(inner.title)
+            judge.condition(inner.when, names)
+            if inner.on is not None:
+                judge.template(inner.on.computed, names, "host")
+            placed = replace(names, on=inner.on)
+            judge.template(inner.as_user, placed)
+            self.body(inner, placed, judge)
+            fields = self.fields(inner, placed)
+            scope = replace(placed, own={} if isinstance(inner.body, Check) else {**fields, "reply": "text"})
+            for formula in inner.judgement.expect:
+                judge.condition(formula, scope)
+            judge.text(inner.hint, scope)
+            self.inner(inner, names)
+
+
+def _inside(step: Step) -> list[tuple[Step, str]]:
+    """The steps inside a step that is no block, each with the key it stands under."""
+    found = [(inner, "unless") for inner in step.unless] + [(inner, "verify") for inner in step.verify]
+    for name, way in (("undo", step.ways.undo), ("restore", step.ways.restore)):
+        found += [(inner, name) for inner in (way.steps if way is not None else ())]
+    if isinstance(step.body, Fence):
+        found += [(inner, "methods") for inner in step.body.methods]
+        for proof in step.body.proof:
+            found += [(inner, "proof") for inner in (proof.looks if isinstance(proof, AnyOf) else (proof,))]
+    return found
+
+
+def _plain_look(step: Step) -> bool:
+    return isinstance(step.body, Action | Check) and step.effect is Effect.READ
+
+
+def _restorable(step: Step) -> bool:
+    return any(inner.ways.restore is not None for inner in walk(step))

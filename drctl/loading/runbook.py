@@ -100,7 +100,7 @@ class _RunbookReader:
             phases=phases,
             source=source,
         )
-        check_references(runbook, self.steps, fields)
+        check_references(runbook, self.steps)
         return runbook
 
     def constants(self, fields: Fields) -> dict[str, FieldValue]:

@@ -25,6 +25,7 @@ from drctl.core.model import (
     OnFailure,
     Outcome,
     Repeat,
+    RestoreNow,
     Step,
     Text,
     Way,
@@ -65,12 +66,14 @@ class StepReader:
 
     Attributes:
         ids: every id written, readable step or not, with its place.
+        named: where `recheck` and `restore` name a step: by path, key and name.
     """
 
     reading: Reading
     kinds: Map[str, type[Kind]]
     inventory: Inventory | None
     ids: dict[str, Where] = field(default_factory=dict)
+    named: dict[tuple[str, str, str], Where] = field(default_factory=dict)
 
     def steps(self, node: Node, around: Around, reading: Reading) -> tuple[Step, ...]:
         """Read a list of steps."""
@@ -134,7 +137,7 @@ class StepReader:
         if form == "parallel":
             return tables.PARALLEL
         name = "shell" if form == "run" else self.kind_name(node, role, reading)
-        return None if name is None else tables.FORMS.get(name, tables.ACTION)
+        return None if name is None else tables.FORMS.get(name) or _with_hints(self.kinds[name])
 
     def kind_name(self, node: Mapping, role: Role, reading: Reading) -> str | None:
         """The word in `do`, when there is such a kind and it may stand here."""
@@ -181,6 +184,10 @@ class StepReader:
         if name in tables.FORMS:
             body = language_body(name, fields, self.inventory)
             effect = Effect.IDEMPOTENT if name == "restore" else Effect.READ
+            if isinstance(body, RestoreNow):
+                given = with_fields(fields, tables.RESTORE)
+                if given is not None:
+                    self.note_named(given, around.path, "steps")
             here = replace(around, on=None, as_user=None)
             return None if body is None else self.assembled(fields, here, step_id, body, effect)
         return self.action(fields, around, step_id, self.kinds[name])
@@ -273,6 +280,7 @@ class StepReader:
 
     def assembled(self, fields: Fields, here: Around, step_id: str, body: Body, effect: Effect) -> Step:
         """The step with everything its table had; `here` is where it runs."""
+        self.note_named(fields, here.path, "recheck")
         observe = fields.get("observe", bool) or False
         tolerated = frozenset(Outcome(word) for word in fields.many("tolerate", str))
         return Step(
@@ -311,6 +319,12 @@ class StepReader:
             touches_nothing="touches" in fields.values,
         )
 
+    def note_named(self, fields: Fields, path: str, key: str) -> None:
+        """Note where steps are named."""
+        for node in fields.nodes_of(key):
+            if isinstance(node, Scalar):
+                self.named[path, "restore" if key == "steps" else key, node.text] = node.where
+
     def guards(self, fields: Fields) -> Guards:
         """Caution, approval and recheck."""
         approve = None
@@ -341,6 +355,13 @@ class StepReader:
             in_a_row=row,
             backoff=backoff,  # type: ignore[arg-type] # Number gives int or Decimal
         )
+
+
+def _with_hints(kind: type[Kind]) -> Record:
+    """The table of an action; a field of the kind that stands beside `with` is told where it belongs."""
+    table = tables.ACTION
+    fields = {spec.name: f"it is a field of {kind.NAME}: put it under `with`" for spec in kind.fields()}
+    return Record(table.keys, later=table.later, elsewhere={**fields, **table.elsewhere})
 
 
 def _marks(fields: Fields) -> tuple[Mark, ...]:

@@ -40,7 +40,7 @@ class Mark(Protocol):
     @property
     def line(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def column(self) -> int: ...  # noqa: D102
+    def column(self) -> int: ...  # noqa: D102 - see the class
 
 
 class _StopError(Exception):
