@@ -233,7 +233,7 @@ class _Checking:
         left, right = self.shape(tree.left), self.shape(tree.right)
         kinds = self.type_once(tree.left, left), self.type_once(tree.right, right)
         if tree.operator in {"in", "not in"}:
-            self.containment(tree, kinds[0], right)
+            self.containment(tree, kinds[0], _Shape(kinds[1], right.of))
             return
         if "any" in kinds:
             return
