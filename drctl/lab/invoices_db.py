@@ -60,6 +60,11 @@ class Link:
         """Run one statement; values are named `:name` in it."""
         return self.connection.run(sql, **values) or []
 
+    def allow(self, seconds: int) -> None:
+        """Wait so long for each answer within this transaction: for one that is known to be large."""
+        self.run(f"SET LOCAL statement_timeout = '{seconds:d}s'")
+        self.socket.settimeout(seconds + 1)
+
     def commit(self) -> None:
         """Commit, and believe it only without a notice: a cancelled wait for the standby is told as a mere warning."""
         self.connection.notices.clear()
@@ -188,6 +193,7 @@ class Database:
         return Link(connection=connection, socket=plug)
 
     def _give_back(self, link: Link) -> None:
+        link.socket.settimeout(ANSWER_SECONDS)
         with self._lock:
             self._idle.append(link)
         self._free.release()

@@ -250,9 +250,9 @@ class Store:
             "FROM records WHERE number ~ :kind GROUP BY series"
         )
         missing = (
-            "SELECT c.name || '-' || lpad(g.n::text, 6, '0') "
-            "FROM series AS c CROSS JOIN LATERAL generate_series(1, c.last) AS g (n) "
-            "LEFT JOIN records AS r ON r.series = c.name AND r.place = g.n WHERE c.name ~ :kind AND r.number IS NULL"
+            "SELECT g.number FROM (SELECT name || '-' || lpad(n::text, greatest(6, length(n::text)), '0') AS number "
+            "FROM series CROSS JOIN LATERAL generate_series(1, last) AS n WHERE name ~ :kind) AS g "
+            "LEFT JOIN invoices AS v ON v.number = g.number WHERE v.number IS NULL"
         )
         kind = "^[FS]" if synthetic else "^F"
 
@@ -275,7 +275,7 @@ class Store:
 
         def work(link: Link) -> dict[str, object]:
             _timeline(link)
-            link.run("SET LOCAL statement_timeout = '30s'")
+            link.allow(60)
             link.run(_INCOMING, data=data)
             link.run(_TAKE_IN_SERIES)  # first: an issuing transaction takes this lock first, too
             kept = cast("int", link.run(_NEWER)[0][0])
