@@ -1,0 +1,305 @@
+"""Hosts over SSH: one link a host, opened when needed and opened again after a loss, shared by all threads.
+
+What is said over a link is `claims`; how it is opened is `ssh_transport`; which keys are believed is `ssh_keys`.
+`~/.ssh/config` is not read: an inventory says everything, so that a run means the same on every machine.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from drctl.adapters import claim_text
+from drctl.adapters.carrier import Carried, End, Order, exec_text
+from drctl.adapters.claims import ClaimedShell
+from drctl.adapters.http import UrllibHttp
+from drctl.adapters.ssh_keys import PrivateKeys
+from drctl.adapters.ssh_transport import Credentials, Link, LinkProblem, dial_tcp, open_link
+from drctl.adapters.stream_pump import pumped
+from drctl.core.inventory import Host, Inventory, SecretRef
+from drctl.core.ports import ClaimShell, Command, Dialer, Http, PortReply, PortState, Reach
+from drctl.core.values import Duration, Secret
+
+_CHANNELS = 8  # at once on one link: sshd allows 10 (MaxSessions), two are kept back for ending commands and for pings
+_BUSY_PAUSE = 0.1  # seconds until a host that had no channel to spare is asked again
+_IDENTITY = 'cat "${DRCTL_MACHINE_ID_FILE:-/etc/machine-id}"'
+_FILE = 'cat "$FILE"'
+_PREFLIGHT = """
+command -v setsid >/dev/null || { echo setsid; exit; }
+[ -n "$STATE" ] || STATE=${XDG_STATE_HOME:-${HOME:-}/.local/state}/drctl
+while [ ! -e "$STATE" ] && [ -n "$STATE" ]; do STATE=${STATE%/*}; done
+[ -w "${STATE:-/}" ] && [ -d "${STATE:-/}" ] || { echo "write ${STATE:-/}"; exit; }
+df -Pk "${STATE:-/}" 2>/dev/null | {
+  read -r x
+  read -r a b c free x
+  [ "${free:-9999}" -ge 1024 ] || echo "full ${STATE:-/}"
+}
+case $(stat -f -c %T "${STATE:-/}" 2>/dev/null) in nfs*) echo "nfs ${STATE:-/}" ;; esac
+"""
+_PROBLEMS = {
+    "setsid": "setsid is missing: a command could not be kept apart from the link; install util-linux",
+    "write": "the folder for claims cannot be made: {} is not writable; set state_dir in the inventory",
+    "full": "the disk of the folder for claims is full: {} has less than 1 MiB left",
+    "nfs": "the folder for claims lies on NFS ({}), where a claim is not safe; set state_dir in the inventory",
+}
+
+
+class SshHosts:
+    """All hosts of an inventory. `close` ends every link.
+
+    Args:
+        inventory: the hosts.
+        resolve_secret: gives a login password at the moment of use.
+    """
+
+    def __init__(self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret]) -> None:
+        self._inventory = inventory
+        self._resolve = resolve_secret
+        self._keys = PrivateKeys()
+        self._lock = threading.Lock()
+        self._carriers: dict[tuple[str, ...], HostCarrier] = {}
+        self._shells: dict[str, ClaimedShell] = {}
+
+    def shell(self, host_name: str) -> ClaimShell:
+        """The shell of a host; nothing is connected yet."""
+        host = self._inventory.hosts[host_name]
+        carrier = self.carrier(host_name)
+        with self._lock:
+            if host_name not in self._shells:
+                self._shells[host_name] = ClaimedShell(carrier, host_name, host.state_dir)
+            return self._shells[host_name]
+
+    def dialer(self, host_name: str) -> Dialer:
+        """TCP connects as the host sees them."""
+        return LinkDialer(self.carrier(host_name))
+
+    def http(self, host_name: str) -> Http:
+        """HTTP as the host sees it."""
+        return UrllibHttp(self.carrier(host_name).connect)
+
+    def check(self, host_name: str) -> str:
+        """Preflight: say why acts cannot be claimed on this host, or nothing. Changes nothing."""
+        host = self._inventory.hosts[host_name]
+        return self.carrier(host_name).check(host.state_dir or "")
+
+    def close(self) -> None:
+        """Close every link; commands go on, claims stay."""
+        with self._lock:
+            carriers = list(self._carriers.values())
+        for carrier in reversed(carriers):
+            carrier.close()
+
+    def carrier(self, host_name: str, via: tuple[str, ...] | None = None) -> "HostCarrier":
+        """The link to a host, through its jump hosts."""
+        host = self._inventory.hosts[host_name]
+        via = host.login.via if via is None else via
+        with self._lock:
+            found = self._carriers.get((*via, host_name))
+        if found is not None:
+            return found
+        hop = self.carrier(via[-1], via[:-1]) if via else None
+        made = HostCarrier(host, hop, self._credentials)
+        with self._lock:
+            return self._carriers.setdefault((*via, host_name), made)
+
+    def _credentials(self, host: Host) -> Credentials:
+        password = self._resolve(host.login.password).reveal() if host.login.password else None
+        return Credentials(keys=self._keys, password=password)
+
+
+class HostCarrier:
+    """Carries orders to one host: opens its link when needed, asks who the machine is before the first act on it."""
+
+    def __init__(self, host: Host, hop: "HostCarrier | None", credentials: Callable[[Host], Credentials]) -> None:
+        self._host = host
+        self._hop = hop
+        self._credentials = credentials
+        self._opening = threading.Lock()
+        self._link: Link | None = None
+        self._channels = threading.BoundedSemaphore(_CHANNELS)
+
+    def exchange(self, order: Order) -> Carried:
+        """Carry one order. A link found dead is opened again, as long as nothing was sent."""
+        limit = time.monotonic() + order.seconds
+        try:
+            with self._slot(order, limit):
+                while True:
+                    fresh = self._link is None
+                    link = self.link(limit)
+                    if order.act and not link.identified:
+                        problem = self._identify(link, limit)
+                        if problem is not None:
+                            return problem
+                    try:
+                        carried = link.exchange(order, limit - time.monotonic())
+                    except LinkProblem as problem:  # the host has no channel to spare
+                        if limit - time.monotonic() <= _BUSY_PAUSE:
+                            return Carried(end=End.NO_LINK, because=problem.because)
+                        time.sleep(_BUSY_PAUSE)
+                        continue
+                    if carried.end is not End.NO_LINK or fresh or limit <= time.monotonic():
+                        return carried
+                    self._drop(link)
+        except LinkProblem as problem:
+            return Carried(end=End.NO_LINK, because=problem.because)
+
+    def link(self, limit: float) -> Link:
+        """The open link, or a new one.
+
+        Raises:
+            LinkProblem: it cannot be opened.
+        """
+        if not self._opening.acquire(timeout=max(0.0, limit - time.monotonic())):
+            raise LinkProblem(f"silent: the link to {self._host.name} was not open within the time that was left")
+        try:
+            if self._link is not None and not self._link.alive:
+                self._link.close("reset: the link broke")
+                self._link = None
+            if self._link is None:
+                credentials = self._credentials(self._host)
+                self._link = open_link(self._host, credentials, self._dial, limit - time.monotonic())
+            return self._link
+        finally:
+            self._opening.release()
+
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        """Open a TCP connection as the host sees it, as a real socket of this process.
+
+        Raises:
+            OSError: ConnectionRefusedError only when the host said so itself.
+        """
+        limit = time.monotonic() + seconds
+        try:
+            link = self.link(limit)
+            link.refusals.last = ""
+            return pumped(link.channel(limit - time.monotonic(), "direct-tcpip", (host, port)))
+        except LinkProblem as problem:
+            words = problem.because.lower()
+            if problem.busy and ("refused" in words or "errno 111" in words):
+                raise ConnectionRefusedError(f"{host}:{port} refused, seen from {self._host.name}") from None
+            if (problem.busy and "timed out" in words) or problem.because.startswith("silent"):
+                raise TimeoutError(f"no answer from {host}:{port}, seen from {self._host.name}") from None
+            raise OSError(f"seen from {self._host.name}: {problem.because}") from None
+
+    def check(self, state_dir: str) -> str:
+        """Look whether acts can be claimed here."""
+        command = Command(script=_PREFLIGHT, env={"STATE": state_dir}, timeout=Duration(30_000_000))
+        began = time.monotonic()
+        try:
+            link = self.link(began + 20)
+        except LinkProblem as problem:
+            return problem.because
+        problem_or_none = self._identify(link, began + 25)
+        if problem_or_none is not None:
+            return problem_or_none.because
+        asked = time.monotonic()
+        carried, out = self._look(link, command, began + 30)
+        took = time.monotonic() - asked
+        if out.exit is None:
+            said = (carried.err or carried.out).strip().splitlines()
+            first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"
+            return f"ran no shell for drctl; it said: {first}"
+        word, _, rest = out.content.decode("utf-8", "replace").partition("\n")[0].partition(" ")
+        if word in _PROBLEMS:
+            return _PROBLEMS[word].format(rest)
+        slow = 2.0
+        if took > slow:
+            return f"its shell takes {took:.1f} s for nothing: look at the start files of {self._host.login.user}"
+        return ""
+
+    def close(self) -> None:
+        """Close the link."""
+        with self._opening:
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+
+    def _drop(self, link: Link) -> None:
+        with self._opening:
+            link.close("reset: the link broke")
+            if self._link is link:
+                self._link = None
+
+    def _dial(self, seconds: float) -> object:
+        if self._hop is None:
+            return dial_tcp(self._host.address, self._host.port, seconds)
+        limit = time.monotonic() + seconds
+        try:
+            link = self._hop.link(limit)
+            return link.channel(limit - time.monotonic(), "direct-tcpip", (self._host.address, self._host.port))
+        except LinkProblem as problem:
+            raise LinkProblem(f"{problem.because} (on the way, at {self._hop._host.name})") from None  # noqa: SLF001 - the same class
+
+    @contextlib.contextmanager
+    def _slot(self, order: Order, limit: float) -> Iterator[None]:
+        if order.spare:
+            yield
+            return
+        if not self._channels.acquire(timeout=max(0.0, limit - time.monotonic())):
+            raise LinkProblem(f"busy: {_CHANNELS} commands were running on {self._host.name} all the time")
+        try:
+            yield
+        finally:
+            self._channels.release()
+
+    def _look(self, link: Link, command: Command, limit: float) -> tuple[Carried, claim_text.Seen]:
+        mark = claim_text.nonce()
+        order = Order(
+            shell=exec_text("/bin/sh"),
+            stdin=(claim_text.look_text(mark, command, "/bin/sh"),),
+            mark=claim_text.look_mark(mark),
+            seconds=limit - time.monotonic(),
+            cap=command.cap,
+        )
+        carried = link.exchange(order, order.seconds)
+        return carried, claim_text.seen(mark, carried.out)
+
+    def _identify(self, link: Link, limit: float) -> Carried | None:
+        """Ask the machine who it is, once for each link; None = it is the one of the inventory."""
+        identity = self._host.identity
+        asks = []
+        if identity.machine_id is not None:
+            asks.append(("machine id", identity.machine_id, Command(script=_IDENTITY, timeout=Duration(0))))
+        if identity.file_path is not None and identity.file_text is not None:
+            command = Command(script=_FILE, env={"FILE": identity.file_path}, timeout=Duration(0))
+            asks.append((f"text of {identity.file_path}", identity.file_text, command))
+        for what, wanted, command in asks:
+            carried, out = self._look(link, command, limit)
+            if out.exit is None:  # nothing of the act was sent
+                return Carried(end=End.NO_LINK, because=carried.because or f"{self._host.name} did not say who it is")
+            found = out.content.decode("utf-8", "replace").strip()
+            if out.exit != 0 or found != wanted.strip():
+                shown = found[:80] if out.exit == 0 else "nothing that can be read"
+                because = (
+                    f"identity: the {what} of {self._host.name} is {shown!r}, the inventory says "
+                    f"{wanted.strip()[:80]!r}: this is another machine than the runbook means"
+                )
+                return Carried(end=End.REFUSED, because=because, host_key=link.host_key)
+        link.identified = True
+        return None
+
+
+class LinkDialer:
+    """TCP connects through a host's link."""
+
+    def __init__(self, carrier: HostCarrier) -> None:
+        self._carrier = carrier
+
+    def connect(self, host: str, port: int, timeout: Duration) -> PortReply:
+        """Try to connect from the host, and close at once."""
+        began = time.monotonic()
+        try:
+            self._carrier.connect(host, port, timeout.micros / 1e6).close()
+            reach, state, because = Reach.COMPLETE, PortState.OPEN, ""
+        except ConnectionRefusedError as error:
+            reach, state, because = Reach.COMPLETE, PortState.REFUSED, str(error)
+        except TimeoutError as error:
+            reach, state, because = Reach.TIMEOUT, PortState.SILENT, str(error)
+        except OSError as error:  # the host could not say which of the two it was: not knowing is not a refusal
+            return PortReply(reach=Reach.UNREACHABLE, because=str(error))
+        return PortReply(reach=reach, state=state, latency=_since(began), because=because)
+
+
+def _since(began: float) -> Duration:
+    return Duration(int((time.monotonic() - began) * 1e6))

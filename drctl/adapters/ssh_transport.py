@@ -1,0 +1,323 @@
+"""One SSH link: opening it with every limit set, and carrying exchanges over it on raw channels.
+
+fabric opens the connection; its `run` is never used, because it polls, reads output in quadratic time and gives -1 both
+for a signal and for a lost link. What a link is for is decided in `ssh`.
+"""
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import fabric
+import paramiko
+
+from drctl.adapters.carrier import Carried, End, Order, Streams
+from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
+from drctl.core.inventory import Host
+
+CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bounded by what is left for the step
+_KEEPALIVE = 30  # seconds; keeps address translators awake, proves nothing (paramiko does not count the answers)
+_PING = 5.0  # seconds between two questions to a host that owes an answer
+_CHUNK = 65536
+_BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
+_GCM_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")  # a third of the CPU of ctr + hmac
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False  # its tracebacks of a refused banner are no story for an operator
+
+Dial = Callable[[float], Any]
+
+
+class LinkProblem(Exception):  # noqa: N818 - it is told in `because`, nobody catches it as an error of drctl
+    """A link could not be opened, or a channel on it; `busy` when the host has no channel to spare just now."""
+
+    def __init__(self, because: str, *, busy: bool = False) -> None:
+        super().__init__(because)
+        self.because = because
+        self.busy = busy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What logs in: keys are objects, read once."""
+
+    keys: PrivateKeys
+    password: str | None = None
+
+
+def dial_tcp(host: str, port: int, seconds: float) -> socket.socket:
+    """Open a TCP connection without Nagle's delay: a step is write-write-read, and would wait 40 ms each time.
+
+    Raises:
+        LinkProblem: which kind of silence or refusal it was.
+    """
+    limit = min(CONNECT, seconds)
+    try:
+        sock = socket.create_connection((host, port), timeout=max(0.001, limit))
+    except ConnectionRefusedError:
+        raise LinkProblem(f"refused: nothing listens at {host}:{port}") from None
+    except socket.gaierror as error:
+        raise LinkProblem(f"address: {host} cannot be resolved: {error.strerror}") from None
+    except TimeoutError:
+        raise LinkProblem(f"silent: no answer from {host}:{port} within {limit:.0f} s") from None
+    except OSError as error:
+        raise LinkProblem(f"unreachable: {host}:{port}: {error.strerror or error}") from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.settimeout(None)
+    return sock
+
+
+def _transport_factory(pins: Pins) -> Callable[..., paramiko.Transport]:
+    def make(sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
+        transport = paramiko.Transport(sock, **options)
+        security = transport.get_security_options()
+        offered = tuple(security.key_types)
+        # the pinned types first, or a host with two keys proves itself with the other one
+        security.key_types = tuple(
+            sorted(offered, key=lambda name: pins.types.index(name) if name in pins.types else len(pins.types))
+        )
+        security.ciphers = tuple(sorted(security.ciphers, key=lambda name: name not in _GCM_FIRST))
+        return transport
+
+    return make
+
+
+class _Refusals(logging.Handler):
+    """Keeps the words with which a host refused a channel: paramiko writes them to its log and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the newest."""
+        text = record.getMessage()
+        if "open FAILED" in text:
+            self.last = text.partition("open FAILED: ")[2]
+
+
+def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) -> "Link":
+    """Connect, check the host key and log in.
+
+    Raises:
+        LinkProblem: refused, silent, reset, address, host key, or login, in its first word.
+    """
+    limit = time.monotonic() + seconds
+    pins = Pins(host)
+    try:
+        key = credentials.keys.get(host.login.key) if host.login.key else None
+    except KeyFileError as error:
+        raise LinkProblem(str(error)) from None
+    if key is None and not host.login.agent and credentials.password is None:
+        raise LinkProblem(f"login: the inventory gives no key, agent or password for {host.login.user}")
+    sock = dial(seconds)
+    left = max(0.1, limit - time.monotonic())
+    with _BUILDING:
+        connection = fabric.Connection(
+            host.address,
+            user=host.login.user,
+            port=host.port,
+            config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+            connect_timeout=min(BANNER + CONNECT, left),
+            connect_kwargs={
+                "sock": sock,
+                "pkey": key,
+                "password": credentials.password,
+                "allow_agent": host.login.agent,
+                "look_for_keys": False,
+                "banner_timeout": min(BANNER, left),
+                "auth_timeout": min(AUTH, left),
+                "channel_timeout": CHANNEL,
+                "transport_factory": _transport_factory(pins),
+            },
+        )
+    connection.client.set_missing_host_key_policy(pins)
+    refusals, channel = _Refusals(), f"paramiko.{id(connection):x}"
+    logging.getLogger(channel).addHandler(refusals)
+    connection.client.set_log_channel(channel)
+    try:
+        connection.open()
+    except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
+        with contextlib.suppress(Exception):
+            connection.close()
+        with contextlib.suppress(OSError):
+            sock.close()
+        raise LinkProblem(_said(host, error, refusals)) from None
+    connection.transport.set_keepalive(_KEEPALIVE)
+    return Link(host=host, connection=connection, transport=connection.transport, refusals=refusals)
+
+
+def _said(host: Host, error: Exception, refusals: _Refusals) -> str:  # noqa: ARG001, PLR0911 - one line for each fault
+    where = f"{host.address}:{host.port}"
+    text = str(error)
+    match error:
+        case HostKeyError():
+            return text
+        case paramiko.BadAuthenticationType():
+            return f"login: {where} takes {', '.join(error.allowed_types)} from {host.login.user}, not what was offered"
+        case paramiko.AuthenticationException():
+            if "timeout" in text.lower():
+                return f"silent: {where} did not answer the login of {host.login.user}"
+            return f"login: {where} refused {host.login.user}"
+        case EOFError() | ConnectionResetError() | BrokenPipeError():
+            return f"reset: {where} closed the connection while it was opened"
+        case TimeoutError():
+            return f"silent: {where} stopped answering while the link was opened"
+        case paramiko.SSHException() if "banner" in text or "No existing session" in text or "timeout" in text.lower():
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, (EOFError, ConnectionResetError)):
+                return f"reset: {where} closed the connection before it said what it is"
+            return f"silent: {where} took the connection and then said nothing"
+        case paramiko.SSHException() if "host key" in text.lower():
+            return f"host key: {where} and the inventory have no type of host key in common: {text}"
+    return f"link: {where}: {text or type(error).__name__}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """An open, logged-in connection. Used by several threads at once, each on a channel of its own."""
+
+    host: Host
+    connection: Any
+    transport: paramiko.Transport
+    refusals: _Refusals
+    identified: bool = False
+    because: str = ""
+    _busy: int = 0
+    _lock: threading.Condition = field(default_factory=threading.Condition)
+    _watch: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the link is still thought to be there."""
+        return self.transport.is_active() and not self.because
+
+    @property
+    def host_key(self) -> str:
+        """The fingerprint the host proved itself with."""
+        return fingerprint(self.transport.get_remote_server_key().asbytes())
+
+    def close(self, because: str = "closed by drctl") -> None:
+        """Close; everything that waits on this link returns."""
+        with self._lock:
+            self.because = self.because or because
+            self._lock.notify_all()
+        with contextlib.suppress(Exception):
+            self.transport.sock.close()  # paramiko's thread polls the socket: this spares the wait for its next turn
+        with contextlib.suppress(Exception):
+            self.connection.close()
+        for handler in list(logging.getLogger(self.transport.get_log_channel()).handlers):
+            logging.getLogger(self.transport.get_log_channel()).removeHandler(handler)
+
+    def channel(self, seconds: float, kind: str = "session", target: tuple[str, int] | None = None) -> paramiko.Channel:
+        """Open a channel.
+
+        Raises:
+            LinkProblem: frozen or reset (the link is then closed), or busy.
+        """
+        try:
+            source = ("127.0.0.1", 0) if target else None
+            return self.transport.open_channel(kind, target, source, timeout=max(0.001, min(CHANNEL, seconds)))
+        except paramiko.ChannelException as error:
+            raise LinkProblem(f"busy: {self.refusals.last or error}", busy=True) from None
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if "Timeout opening channel" not in str(error):
+                self.close("reset: the link broke")
+            elif seconds >= CHANNEL:
+                self.close("frozen: the host stopped answering on an open link")
+            raise LinkProblem(self.because or f"silent: no answer within the {seconds:.1f} s that were left") from None
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """While an answer is owed, ask again and again whether the host is there; a frozen link is closed."""
+        with self._lock:
+            self._busy += 1
+            if self._watch is None:
+                self._watch = threading.Thread(
+                    target=self._keep_watch, daemon=True, name=f"drctl-watch-{self.host.name}"
+                )
+                self._watch.start()
+            self._lock.notify_all()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def _keep_watch(self) -> None:
+        while self.alive:
+            with self._lock:
+                self._lock.wait_for(lambda: self._busy or self.because)
+                self._lock.wait_for(lambda: self.because, _PING)
+                owed = self._busy > 0
+            if owed:
+                with contextlib.suppress(LinkProblem):  # a host that refuses a channel is there; a frozen one is closed
+                    self.channel(CHANNEL).close()
+
+    def exchange(self, order: Order, seconds: float) -> Carried:
+        """Carry one order on a channel of its own."""
+        limit = time.monotonic() + seconds
+        streams, key = Streams(order), self.host_key
+        try:
+            channel = self.channel(seconds)
+        except LinkProblem as problem:
+            if problem.busy:
+                raise
+            return streams.carried(End.NO_LINK, because=problem.because, host_key=key)
+        sent = False
+        with self.watched(), contextlib.closing(channel):
+            try:
+                channel.exec_command(order.shell)
+                sent = True
+                for chunk in order.stdin:
+                    channel.settimeout(max(0.001, limit - time.monotonic()))
+                    channel.sendall(chunk)
+                channel.shutdown_write()
+                end = _drain(channel, streams, limit)
+            except TimeoutError:
+                end = End.TIMEOUT
+            except (paramiko.SSHException, EOFError, OSError):
+                end = End.LOST if sent else End.NO_LINK
+            status = _status(channel) if end is End.DONE and not streams.over else None
+        if end is End.DONE and status is None and not streams.over:
+            end = End.LOST
+        because = "" if end in (End.DONE, End.TIMEOUT) else self.because or "reset: the link broke"
+        return streams.carried(end, because=because, status=status, host_key=key)
+
+
+def _drain(channel: paramiko.Channel, streams: Streams, limit: float) -> End:
+    """Collect both streams until the answer is whole, the far side closes, or the limit passes."""
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    while not streams.over:
+        moved = False
+        if channel.recv_ready():
+            streams.out.feed(channel.recv(_CHUNK))
+            moved = True
+        if channel.recv_stderr_ready():
+            streams.err.feed(channel.recv_stderr(_CHUNK))
+            moved = True
+        if moved:
+            continue
+        if channel.closed or channel.eof_received:
+            if channel.recv_ready() or channel.recv_stderr_ready():
+                continue  # the last bytes came in between the two questions
+            return End.DONE
+        left = limit - time.monotonic()
+        if left <= 0:
+            return End.TIMEOUT
+        poll.poll(left * 1000)
+    return End.DONE
+
+
+def _status(channel: paramiko.Channel) -> int | None:
+    """The exit status, when one was really sent: paramiko's -1 stands for a signal and for a lost link alike."""
+    channel.status_event.wait(2)
+    status = channel.recv_exit_status() if channel.exit_status_ready() else -1
+    return status if status >= 0 else None

@@ -1,0 +1,283 @@
+"""Real SSH servers on loopback for tests: asyncssh in a thread, OpenSSH's sshd behind a socket, and a relay with faults.
+
+The relay is a listening socket of this process; nothing outlives the test.
+"""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import asyncssh
+
+from drctl.core.diagnostics import Where
+from drctl.core.inventory import Environment, Host, Identity, Inventory, Login
+
+SSHD = "/usr/sbin/sshd"
+
+
+@dataclass(slots=True)
+class Keys:
+    """A client key and a host key, made once for a session of tests."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> "Keys":
+        for name in ("client", "host", "other"):
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            key.write_private_key(folder / name)
+            (folder / name).chmod(0o600)
+            key.write_public_key(folder / f"{name}.pub")
+        return cls(folder)
+
+    def public(self, name: str) -> str:
+        return (self.folder / f"{name}.pub").read_text().strip()
+
+    def host(self, port: int, *, name: str = "h1", pin: str = "host", key: str = "client", **more: object) -> Host:
+        """An inventory's host at this port."""
+        fields: dict[str, object] = {
+            "name": name,
+            "address": "127.0.0.1",
+            "port": port,
+            "login": Login(user=getpass.getuser(), key=str(self.folder / key)),
+            "host_keys": (self.public(pin),),
+            "identity": Identity(),
+            "where": Where(file="inventory.yaml", line=1),
+        }
+        return Host(**(fields | more))  # type: ignore[arg-type] # fields of tests
+
+
+def inventory(*hosts: Host) -> Inventory:
+    return Inventory(name="test", environment=Environment.LAB, hosts={host.name: host for host in hosts})
+
+
+Mode = Literal["pass", "stall", "reset", "drop"]
+
+
+@dataclass(slots=True)
+class Relay:
+    """Forwards connections of a port to what `upstream` gives; `cut` resets all of them, `mode` decides for new ones."""
+
+    upstream: Callable[[], socket.socket]
+    mode: Mode = "pass"
+    accepted: int = 0
+    reset_after: int | None = None
+    """Reset a connection when this many bytes went to the server."""
+    _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
+    _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    _go: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._go.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.accepted += 1
+                if self.mode == "reset":
+                    _reset(near)
+                    continue
+                if self.mode in ("stall", "drop"):
+                    self._pairs.append((near, near))
+                    continue
+                far = self.upstream()
+                self._pairs.append((near, far))
+                threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:  # noqa: FBT001 - two threads
+        sent = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._go.wait()
+                if counted and self.reset_after is not None and sent + len(data) > self.reset_after:
+                    sink.sendall(data[: self.reset_after - sent])
+                    self.reset_after = None
+                    _reset(source)
+                    break
+                sent += len(data)
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def freeze(self) -> None:
+        """Pass nothing on, and keep the connections."""
+        self._go.clear()
+
+    def thaw(self) -> None:
+        self._go.set()
+
+    def cut(self) -> None:
+        """Reset every connection now."""
+        for near, far in self._pairs:
+            for sock in (near, far):
+                with contextlib.suppress(OSError):
+                    _reset(sock)
+        self._pairs.clear()
+        self._go.set()
+
+    def close(self) -> None:
+        self.cut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def _reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)  # wakes a thread that waits in recv; a closed descriptor would not
+    sock.close()
+
+
+def tcp(port: int) -> Callable[[], socket.socket]:
+    return lambda: socket.create_connection(("127.0.0.1", port))
+
+
+# --- asyncssh ---------------------------------------------------------------------------------------------------------
+
+
+class _Forwarding(asyncssh.SSHServer):
+    def connection_requested(self, *_: object) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Iterator[int]:
+    """Serve `/bin/sh -c COMMAND` on an ephemeral port; `prelude` is what a noisy login shell would run first."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    children: set[asyncio.subprocess.Process] = set()
+
+    async def process(channel: asyncssh.SSHServerProcess[bytes]) -> None:
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            f"{prelude}\n{channel.command}",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=env,
+            start_new_session=True,
+        )
+
+        children.add(child)
+
+        async def feed() -> None:
+            with contextlib.suppress(OSError, asyncssh.Error):
+                while data := await channel.stdin.read(65536):
+                    assert child.stdin is not None
+                    child.stdin.write(data)
+                    await child.stdin.drain()
+            assert child.stdin is not None
+            child.stdin.close()
+
+        async def pump(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
+            assert source is not None
+            with contextlib.suppress(OSError, asyncssh.Error):
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+
+        feeding = asyncio.ensure_future(feed())
+        await asyncio.gather(pump(child.stdout, channel.stdout), pump(child.stderr, channel.stderr))
+        code = await child.wait()
+        children.discard(child)
+        feeding.cancel()
+        if code < 0:
+            channel.exit_with_signal("KILL")
+        else:
+            channel.exit(code)
+
+    async def start() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=_Forwarding,
+            server_host_keys=[str(keys.folder / "host")],
+            authorized_client_keys=str(keys.folder / "client.pub"),
+            process_factory=process,
+            encoding=None,
+        )
+
+    acceptor = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    try:
+        yield acceptor.get_port()
+    finally:
+
+        async def stop() -> None:
+            acceptor.close()
+            for child in children:
+                child.kill()
+            while children:  # their ends are awaited by those who serve them
+                await asyncio.sleep(0.01)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+# --- OpenSSH ----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def openssh_server(
+    keys: Keys, folder: Path, env: dict[str, str], **options: str
+) -> Iterator[Callable[[], socket.socket]]:
+    """Give a function that connects to a fresh `sshd -i` of its own: no port to race for, works as any user."""
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its privilege separation folder
+    lines = {
+        "HostKey": str(keys.folder / "host"),
+        "AuthorizedKeysFile": str(keys.folder / "client.pub"),
+        "PidFile": "none",
+        "UsePAM": "no",
+        "StrictModes": "no",
+        "PermitRootLogin": "yes",
+        "PasswordAuthentication": "no",
+        "LogLevel": "ERROR",
+        "SetEnv": " ".join(f"{name}={value}" for name, value in env.items()),
+    } | options
+    config = folder / "sshd_config"
+    config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
+    children: list[subprocess.Popen[bytes]] = []
+
+    def connect() -> socket.socket:
+        near, far = socket.socketpair()
+        with far:
+            children.append(
+                subprocess.Popen(
+                    [SSHD, "-i", "-e", "-f", str(config)], stdin=far, stdout=far, stderr=subprocess.DEVNULL
+                )
+            )
+        return near
+
+    try:
+        yield connect
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(30)
