@@ -17,10 +17,10 @@ _CHUNK = 65536
 
 
 class LocalShell(ClaimedShell):
-    """Runs commands on this machine, claimed in `state_dir`/local; `as_user` by `sudo -n`."""
+    """Runs commands on this machine, claimed in `state_dir`; `as_user` by `sudo -n`, claimed in that user's folder."""
 
     def __init__(self, state_dir: Path, shell: str = "/bin/sh") -> None:
-        super().__init__(LocalCarrier(), "local", str(state_dir / "local"), shell)
+        super().__init__(LocalCarrier(), "local", str(state_dir), shell)
 
 
 class LocalCarrier:

@@ -1,4 +1,4 @@
-"""Real SSH servers on loopback for tests: asyncssh in a thread, OpenSSH's sshd behind a socket, and a relay with faults.
+"""Real SSH servers on loopback for tests: asyncssh in a thread, OpenSSH's sshd on a socket, and a relay with faults.
 
 The relay is a listening socket of this process; nothing outlives the test.
 """
@@ -65,7 +65,7 @@ Mode = Literal["pass", "stall", "reset", "drop"]
 
 @dataclass(slots=True)
 class Relay:
-    """Forwards connections of a port to what `upstream` gives; `cut` resets all of them, `mode` decides for new ones."""
+    """Forwards connections of a port to `upstream`; `cut` resets all of them, `mode` decides for new ones."""
 
     upstream: Callable[[], socket.socket]
     mode: Mode = "pass"
@@ -158,54 +158,75 @@ class _Forwarding(asyncssh.SSHServer):
         return True
 
 
+@dataclass(slots=True)
+class _Commands:
+    """Runs what clients ask for, each in a session of its own, as sshd does."""
+
+    env: dict[str, str]
+    prelude: str
+    children: set[asyncio.subprocess.Process] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def serve(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            f"{self.prelude}\n{channel.command}",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.env,
+            start_new_session=True,
+        )
+        self.children.add(child)
+        feeding = asyncio.ensure_future(_feed(channel.stdin, child.stdin))
+        await asyncio.gather(_pump(child.stdout, channel.stdout), _pump(child.stderr, channel.stderr))
+        code = await child.wait()
+        self.children.discard(child)
+        feeding.cancel()
+        with contextlib.suppress(OSError, asyncssh.Error):
+            if code < 0:
+                channel.exit_with_signal("KILL")
+            else:
+                channel.exit(code)
+        self.tasks.discard(task)
+
+    async def stop(self) -> None:
+        for child in self.children:
+            child.kill()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter | None) -> None:
+    assert sink is not None
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+async def _pump(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
+    assert source is not None
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+
+
 @contextlib.contextmanager
 def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Iterator[int]:
     """Serve `/bin/sh -c COMMAND` on an ephemeral port; `prelude` is what a noisy login shell would run first."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-
-    children: set[asyncio.subprocess.Process] = set()
-
-    async def process(channel: asyncssh.SSHServerProcess[bytes]) -> None:
-        child = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            f"{prelude}\n{channel.command}",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=env,
-            start_new_session=True,
-        )
-
-        children.add(child)
-
-        async def feed() -> None:
-            with contextlib.suppress(OSError, asyncssh.Error):
-                while data := await channel.stdin.read(65536):
-                    assert child.stdin is not None
-                    child.stdin.write(data)
-                    await child.stdin.drain()
-            assert child.stdin is not None
-            child.stdin.close()
-
-        async def pump(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
-            assert source is not None
-            with contextlib.suppress(OSError, asyncssh.Error):
-                while data := await source.read(65536):
-                    sink.write(data)
-                    await sink.drain()
-
-        feeding = asyncio.ensure_future(feed())
-        await asyncio.gather(pump(child.stdout, channel.stdout), pump(child.stderr, channel.stderr))
-        code = await child.wait()
-        children.discard(child)
-        feeding.cancel()
-        if code < 0:
-            channel.exit_with_signal("KILL")
-        else:
-            channel.exit(code)
+    commands = _Commands(env, prelude)
 
     async def start() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -214,7 +235,7 @@ def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Itera
             server_factory=_Forwarding,
             server_host_keys=[str(keys.folder / "host")],
             authorized_client_keys=str(keys.folder / "client.pub"),
-            process_factory=process,
+            process_factory=commands.serve,
             encoding=None,
         )
 
@@ -222,18 +243,8 @@ def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Itera
     try:
         yield acceptor.get_port()
     finally:
-
-        async def stop() -> None:
-            acceptor.close()
-            for child in children:
-                child.kill()
-            while children:  # their ends are awaited by those who serve them
-                await asyncio.sleep(0.01)
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            await asyncio.sleep(0)
-
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
+        loop.call_soon_threadsafe(acceptor.close)
+        asyncio.run_coroutine_threadsafe(commands.stop(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
@@ -267,11 +278,9 @@ def openssh_server(
     def connect() -> socket.socket:
         near, far = socket.socketpair()
         with far:
-            children.append(
-                subprocess.Popen(
-                    [SSHD, "-i", "-e", "-f", str(config)], stdin=far, stdout=far, stderr=subprocess.DEVNULL
-                )
-            )
+            command = [SSHD, "-i", "-e", "-f", str(config)]
+            end = far.fileno()
+            children.append(subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL))
         return near
 
     try:
