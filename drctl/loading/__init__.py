@@ -4,7 +4,9 @@
 file, asks a clock or carries anything out.
 """
 
+from drctl.loading.document import Loaded
+from drctl.loading.inventory import load_inventory
 from drctl.loading.render import render
-from drctl.loading.runbook import Loaded, load_runbook
+from drctl.loading.runbook import load_runbook
 
-__all__ = ["Loaded", "load_runbook", "render"]
+__all__ = ["Loaded", "load_inventory", "load_runbook", "render"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import FieldValue, Listed, Mapped
 from drctl.core.values import Duration, Size, Time, Value
+from drctl.core.values import Map as FrozenMap
 from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar, Sequence
 from drctl.loading.records import Key, MapOf, Named, Record
 from drctl.loading.shapes import (
@@ -61,6 +62,27 @@ def constant(node: Node, reading: Reading) -> Value | Bad:
             return read_number(node, reading, "a number")
         case CoreType.TEXT:
             return node.text
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """A constant, or a list or map of them, at any depth."""
+
+    def read(self, node: Node, reading: Reading) -> Value | Bad:
+        """Read it."""
+        match node:
+            case Mapping():
+                entries = ((entry.key.text, self.read(entry.value, reading)) for entry in node.entries)
+                return FrozenMap({name: value for name, value in entries if not isinstance(value, Bad)})
+            case Sequence():
+                items = (self.read(item, reading) for item in node.items)
+                return tuple(item for item in items if not isinstance(item, Bad))
+            case _:
+                return constant(node, reading)
+
+    def schema(self) -> Schema:
+        """Anything."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
-from drctl.core.diagnostics import Diagnostic, Where
 from drctl.core.model import FieldValue, Formula, Objectives, Phase, Runbook, Text
 from drctl.core.values import Duration
 from drctl.loading import tables
 from drctl.loading.codes import Problems
+from drctl.loading.document import Loaded, read_document
 from drctl.loading.inputs import read_inputs
 from drctl.loading.literals import Anything
 from drctl.loading.nodes import Node, Sequence
@@ -18,34 +17,14 @@ from drctl.loading.records import Fields, MapOf
 from drctl.loading.references import check_references
 from drctl.loading.shapes import Bad, Name, Reading, Texts, refuse
 from drctl.loading.steps import StepReader
-from drctl.loading.yaml_nodes import compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Mapping as Map
 
+    from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
     from drctl.core.kind import Kind
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded(Generic[T]):
-    """What a file gave: the value, None when there was an error, and everything that was found."""
-
-    value: T | None
-    diagnostics: tuple[Diagnostic, ...]
-
-
-def read_document(path: str, read: Callable[[str], bytes], problems: Problems) -> tuple[Node | None, str]:
-    """Read a file through `read` and compose it; the text is empty when it could not be read."""
-    try:
-        data = read(path)
-    except OSError as error:
-        problems.error("E100", Where(file=path), f"the file cannot be read: {error.strerror or error}")
-        return None, ""
-    return compose(data, path, problems), data.decode("utf-8", "replace")
 
 
 def load_runbook(

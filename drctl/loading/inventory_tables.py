@@ -1,0 +1,195 @@
+"""The tables of an inventory: which keys stand where. Loader and JSON Schema both read these."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from drctl.core.inventory import Environment, SecretRef
+from drctl.loading.inputs import SECRET_SOURCE
+from drctl.loading.literals import Constants
+from drctl.loading.nodes import Mapping, Node, Scalar
+from drctl.loading.places import HOST_NAME
+from drctl.loading.records import Key, ListOf, MapOf, Raw, Record
+from drctl.loading.shapes import BAD, Bad, Bool, Choice, Int, Reading, Schema, Word, refuse, words_of
+from drctl.loading.texts import PeopleText
+
+TEXT: Final = Word("a text")
+HOST: Final = Word("a host name", HOST_NAME)
+ENTRY: Final = Word("a name", HOST_NAME)
+PERSON: Final = Word("a person", r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+PORT: Final = Int(1, 65535)
+_SECRET_HINT: Final = "write env:NAME, file:PATH or {cmd: [program, argument]}"  # noqa: S105 - a hint, no secret
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret is found. The secret itself is refused, and its line is never printed."""
+
+    def read(self, node: Node, reading: Reading) -> SecretRef | Bad:  # noqa: PLR0911 - one for each form
+        """Read `env:NAME`, `file:PATH`, or a map with one of env, file, cmd."""
+        if isinstance(node, Mapping):
+            found = _SECRET_MAP.read(node, reading)
+            if isinstance(found, Bad):
+                return BAD
+            given = [(name, found.many(name, str)) for name in ("env", "file", "cmd") if found.many(name, str)]
+            if len(given) != 1:
+                return refuse(node, reading, "one of env, file and cmd", _SECRET_HINT) if not given else BAD
+            return SecretRef(source=given[0][0], target=given[0][1])
+        if not isinstance(node, Scalar):
+            return refuse(node, reading, "a reference to a secret", _SECRET_HINT)
+        if re.match("cmd:|ssm:|secretsmanager:", node.text):
+            reading.problems.error("E205", node.where, f"this source{reading.of} is not in this version", _SECRET_HINT)
+            return BAD
+        if not re.fullmatch(SECRET_SOURCE, node.text):
+            reading.problems.error(
+                "E403", node.where, f"a secret is never written in a document{reading.of}", _SECRET_HINT
+            )
+            return BAD
+        source, _, target = node.text.partition(":")
+        return SecretRef(source=source, target=(target,))
+
+    def schema(self) -> Schema:
+        """Either form."""
+        return {"anyOf": [{"type": "string", "pattern": f"^(?:{SECRET_SOURCE})$"}, _SECRET_MAP.schema()]}
+
+
+_SECRET_MAP: Final = Record(
+    {
+        "env": Key(Word("a variable's name", r"[A-Za-z_][A-Za-z0-9_]*"), "Environment variable of drctl."),
+        "file": Key(TEXT, "File on the control node."),
+        "cmd": Key(ListOf(TEXT), "Program and arguments that print it; never a shell string."),
+    },
+    later={"ssm": _SECRET_HINT, "secretsmanager": _SECRET_HINT},
+)
+SECRET: Final = SecretReference()
+
+LOGIN: Final = Record(
+    {
+        "user": Key(Word("a user", r"[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,63}"), "User to log in as."),
+        "key": Key(TEXT, "Private key file on the control node."),
+        "agent": Key(Bool(), "Take keys of the SSH agent."),
+        "password": Key(SECRET, "Password."),
+        "via": Key(ListOf(HOST, or_one=True), "Jump hosts, the first one first."),
+    }
+)
+BECOME: Final = Record(
+    {
+        "by": Key(Choice(("sudo",)), "How to become another user."),
+        "password": Key(SECRET, "Password sudo asks for."),
+    }
+)
+IDENTITY_FILE: Final = Record(
+    {
+        "path": Key(TEXT, "A file on the host.", required=True),
+        "text": Key(TEXT, "What it must hold.", required=True),
+    }
+)
+IDENTITY: Final = Record(
+    {
+        "machine_id": Key(TEXT, "The machine id it must have."),
+        "file": Key(IDENTITY_FILE, "A file it must have."),
+    },
+    later={"sql": "use machine_id or file"},
+)
+FACTS: Final = MapOf(Constants(), Word("a fact", r"[A-Za-z][A-Za-z0-9_-]{0,59}"), least=0)
+HOST_KEYS: Final = {
+    "host_key": Key(ListOf(TEXT, or_one=True), "Its public host key, or several."),
+    "known_hosts": Key(TEXT, "File in the form of OpenSSH's known_hosts, beside the inventory."),
+}
+MACHINE: Final = Record(
+    {
+        "address": Key(TEXT, "Name or address to connect to."),
+        "port": Key(PORT, "SSH port; 22 if not given."),
+        "site": Key(ENTRY, "The site it stands in."),
+        "role": Key(ENTRY, "The role it holds; one host holds a role."),
+        "groups": Key(ListOf(ENTRY, or_one=True, least=0), "Groups it belongs to."),
+        "facts": Key(FACTS, "Constants about it: hosts['NAME'].facts.FACT."),
+        "login": Key(LOGIN, "How to log in."),
+        "become": Key(BECOME, "How to become another user."),
+        **HOST_KEYS,
+        "identity": Key(IDENTITY, "What must be true of it before the first act."),
+        "state_dir": Key(Word("an absolute path", r"/.*"), "Folder for claims on the host."),
+    },
+    later={
+        "host_ca": "give host_key or known_hosts",
+        "spare_for": "leave it out",
+    },
+)
+SITE: Final = Record(
+    {
+        "title": Key(PeopleText(), "Title for people."),
+        "facts": Key(FACTS, "Facts of every host of the site that does not say otherwise."),
+    }
+)
+DATABASE: Final = Record(
+    {
+        "port": Key(PORT, "Port on its host."),
+        "name": Key(TEXT, "Name of the database; that of the entry if not given."),
+        "user": Key(TEXT, "Database user.", required=True),
+        "password": Key(SECRET, "Password."),
+    }
+)
+BUCKET: Final = Record(
+    {
+        "bucket": Key(TEXT, "Name of the bucket.", required=True),
+        "endpoint": Key(TEXT, "Endpoint, for S3 that is not AWS."),
+        "region": Key(TEXT, "Region."),
+        "profile": Key(TEXT, "AWS profile."),
+        "keys": Key(SECRET, "ACCESS:SECRET."),
+    }
+)
+_CHANNEL_TYPE: Final = Key(Choice(("webhook", "smtp", "command")), "What kind of channel.", required=True)
+CHANNELS: Final = {
+    "webhook": Record(
+        {
+            "type": _CHANNEL_TYPE,
+            "url": Key(TEXT, "Where the message is posted to.", required=True),
+            "secret": Key(SECRET, "Bearer token."),
+        }
+    ),
+    "smtp": Record(
+        {
+            "type": _CHANNEL_TYPE,
+            "host": Key(TEXT, "Mail server.", required=True),
+            "port": Key(PORT, "Its port; 25 if not given."),
+            "from": Key(TEXT, "Sender.", required=True),
+            "to": Key(ListOf(TEXT, or_one=True), "Receivers.", required=True),
+            "user": Key(TEXT, "User to log in as."),
+            "secret": Key(SECRET, "Password."),
+        }
+    ),
+    "command": Record(
+        {
+            "type": _CHANNEL_TYPE,
+            "argv": Key(ListOf(TEXT), "Program and arguments; the message comes by stdin.", required=True),
+            "secret": Key(SECRET, "Secret handed to the program."),
+        }
+    ),
+}
+PERSON_ENTRY: Final = Record(
+    {
+        "name": Key(TEXT, "Full name."),
+        "logins": Key(ListOf(TEXT, or_one=True), "Logins they use."),
+        "keys": Key(ListOf(TEXT, or_one=True), "Public keys they sign with."),
+        "simulated": Key(Bool(), "A person of a lab or drill: worth nothing elsewhere."),
+    }
+)
+INVENTORY: Final = Record(
+    {
+        "inventory": Key(ENTRY, "Name of the inventory.", required=True),
+        "environment": Key(words_of(Environment), "What kind of place it describes.", required=True),
+        "zone": Key(
+            Word("a time zone", r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*"), "Time zone of calendars; UTC if not given."
+        ),
+        "sites": Key(MapOf(SITE, ENTRY, least=0), "Sites."),
+        "hosts": Key(MapOf(MACHINE, HOST, least=0), "Machines."),
+        "defaults": Key(MACHINE, "Keys of hosts that do not give their own."),
+        "databases": Key(MapOf(DATABASE, ENTRY, least=0), "Databases."),
+        "buckets": Key(MapOf(BUCKET, ENTRY, least=0), "Buckets."),
+        "channels": Key(MapOf(Raw("channel"), ENTRY, least=0), "Ways to tell people."),
+        "people": Key(MapOf(PERSON_ENTRY, PERSON, least=0), "People."),
+        "roles": Key(MapOf(ListOf(PERSON, or_one=True), PERSON, least=0), "Roles of people, and who holds them."),
+    }
+)
