@@ -1,0 +1,275 @@
+"""Secrets: finding them where the inventory says they are, and keeping them out of everything that is shown or stored.
+
+A reference is resolved at the moment of use and never written down. The masker stands before the journal and before the
+screen: it knows the forms a secret takes on its way through shells, URLs, JSON and base64, and it works on streams, so
+that a secret cut in two by a packet is found as well. It cannot know forms nobody thought of: not showing a secret at
+all is still the first defence.
+"""
+
+import base64
+import html
+import json
+import os
+import re
+import shlex
+import stat
+import subprocess
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NoReturn
+
+from drctl.core.inventory import SecretRef
+from drctl.core.values import Secret
+from drctl.errors import RefusedError
+
+LEAST_LENGTH: Final = 6
+"""Characters below which a secret is refused: masking it would eat half of every text, and anyone could guess it."""
+_MOST_BYTES = 64 * 1024
+_COMMAND_SECONDS = 30.0
+_STARS = b"***"
+
+
+class Secrets:
+    """Resolves references, each once in a process, and makes the masker know what it found. Safe in several threads.
+
+    Args:
+        masker: is told every secret that is resolved.
+        base: folder that relative paths of `file` references start in: that of the inventory.
+        environment: where `env` references look.
+    """
+
+    def __init__(self, masker: "Masker", base: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._masker = masker
+        self._base = base
+        self._environment = os.environ if environment is None else environment
+        self._known: dict[SecretRef, Secret] = {}
+        self._lock = threading.Lock()
+
+    def resolve(self, ref: SecretRef) -> Secret:
+        """Find a secret.
+
+        Raises:
+            RefusedError: when it is not there, unsafe or too short; the message names the reference, never the value.
+        """
+        with self._lock:
+            known = self._known.get(ref)
+            if known is None:
+                known = Secret(self._checked(ref, self._sources(ref)), name=str(ref))
+                self._masker.add(known)
+                self._known[ref] = known
+            return known
+
+    def _sources(self, ref: SecretRef) -> str:
+        match ref.source, ref.target:
+            case "env", (name,):
+                return self._from_environment(ref, name)
+            case "file", (path,):
+                return _from_file(ref, self._base / Path(path).expanduser())
+            case "cmd", (_, *_):
+                return _from_command(ref)
+            case _:
+                return _refuse(
+                    ref, "is no reference drctl knows", "write env: NAME, file: PATH or cmd: [PROGRAM, ARGUMENT]"
+                )
+
+    def _from_environment(self, ref: SecretRef, name: str) -> str:
+        value = self._environment.get(name)
+        if value is None:
+            _refuse(
+                ref, f"the environment variable {name} is not set", f"export {name}=... in the shell that starts drctl"
+            )
+        return value
+
+    def _checked(self, ref: SecretRef, value: str) -> str:
+        if len(value) < LEAST_LENGTH:
+            what = "is empty" if not value else f"has fewer than {LEAST_LENGTH} characters"
+            _refuse(ref, f"the secret {what}", "use a longer one: a short secret can be neither hidden nor kept")
+        if "\0" in value:
+            _refuse(ref, "the secret holds a NUL character", "give it as text")
+        return value
+
+
+def _refuse(ref: SecretRef, what: str, then: str) -> NoReturn:
+    raise RefusedError(what, where=f"secret {ref}", meaning="Nothing was sent with this secret.", next=then)
+
+
+def _from_file(ref: SecretRef, path: Path) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        _refuse(ref, f"{path} cannot be opened: {error.strerror}", f"ls -l {shlex.quote(str(path))}")
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            _refuse(ref, f"{path} is no ordinary file", "name the file that holds the secret")
+        if status.st_mode & 0o077:
+            mode = stat.S_IMODE(status.st_mode)
+            _refuse(ref, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {shlex.quote(str(path))}")
+        if status.st_uid not in {0, os.geteuid()}:
+            _refuse(
+                ref, f"{path} belongs to another user", f"chown it to the user who runs drctl, and chmod 600 {path}"
+            )
+        return _text(ref, file.read(_MOST_BYTES + 1))
+
+
+def _from_command(ref: SecretRef) -> str:
+    program = ref.target[0]
+    try:
+        done = subprocess.run(
+            ref.target, stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_SECONDS, check=False
+        )
+    except OSError as error:
+        _refuse(ref, f"{program} cannot be started: {error.strerror}", f"command -v {shlex.quote(program)}")
+    except subprocess.TimeoutExpired:
+        _refuse(ref, f"{program} gave nothing within {_COMMAND_SECONDS:.0f} s", "run it by hand; it must not ask")
+    if done.returncode != 0:
+        # its stderr is not repeated: it may hold what it could not hand over
+        _refuse(ref, f"{program} ended with exit code {done.returncode}", f"run it by hand: {shlex.join(ref.target)}")
+    return _text(ref, done.stdout)
+
+
+def _text(ref: SecretRef, data: bytes) -> str:
+    """The text without its last newline, which editors and commands add."""
+    if len(data) > _MOST_BYTES:
+        _refuse(ref, "the secret is longer than 64 KiB", "this is not the right file or command")
+    try:
+        return data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        _refuse(ref, "the secret is not UTF-8 text", "store it as text, for instance in base64")
+
+
+# --- masking ----------------------------------------------------------------------------------------------------------
+
+
+def forms(secret: str) -> set[bytes]:
+    """The ways a secret may be written in output, each at least as long as the shortest secret allowed."""
+    lines = {line.strip() for line in secret.splitlines()}
+    texts = {secret, secret.strip(), *(line for line in lines if len(line) >= LEAST_LENGTH)}
+    found: set[bytes] = set()
+    for text in texts:
+        found.update(written.encode(errors="surrogatepass") for written in _written(text))
+        found.update(_encoded(text.encode(errors="surrogatepass")))
+    return {form for form in found if len(form) >= LEAST_LENGTH}
+
+
+def _written(text: str) -> Iterator[str]:
+    yield text
+    for ascii_only in (True, False):
+        in_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        yield in_json
+        yield json.dumps(in_json, ensure_ascii=ascii_only)[1:-1]  # JSON inside JSON, as log collectors write it
+    yield repr(text)[1:-1]
+    for quote in (urllib.parse.quote, urllib.parse.quote_plus):
+        for safe in ("", "/"):
+            escaped = quote(text, safe=safe, errors="surrogatepass")
+            yield escaped
+            yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), escaped)
+    yield shlex.quote(text).removeprefix("'").removesuffix("'")
+    yield text.replace("'", "'\\''")
+    yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text, flags=re.ASCII)  # as bash's printf %q and `set -x` write it
+    yield re.sub(r'(["$`\\])', r"\\\1", text)
+    in_html = html.escape(text)
+    yield in_html
+    yield in_html.replace("&#x27;", "&#39;")
+    yield html.escape(text, quote=False)
+
+
+def _encoded(data: bytes) -> Iterator[bytes]:
+    yield data.hex().encode()
+    yield data.hex().upper().encode()
+    for offset in range(3):
+        # the characters at both ends also carry bits of the neighbours: only those in between are the secret's own
+        coded = base64.b64encode(bytes(offset) + data)
+        begin = (offset * 8 + 5) // 6
+        end = (offset + len(data)) * 8 // 6
+        inner = coded[begin:end]
+        yield inner
+        yield inner.replace(b"+", b"-").replace(b"/", b"_")
+
+
+class Masker:
+    """Replaces every form of every known secret by ***. Safe in several threads."""
+
+    def __init__(self) -> None:
+        self._forms: set[bytes] = set()
+        self._pattern: re.Pattern[bytes] | None = None
+        self._lock = threading.Lock()
+        self.longest = 0
+
+    def add(self, secret: Secret) -> None:
+        """Know one more secret from now on."""
+        with self._lock:
+            self._forms |= forms(secret.reveal())
+            by_length = sorted(self._forms, key=lambda form: (-len(form), form))
+            self.longest = len(by_length[0]) if by_length else 0
+            # the longest form that begins at a place wins
+            self._pattern = re.compile(b"|".join(map(re.escape, by_length))) if by_length else None
+
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Where forms of secrets stand, merged where they overlap."""
+        pattern = self._pattern
+        merged: list[tuple[int, int]] = []
+        position = 0
+        while pattern is not None and (found := pattern.search(data, position)):
+            begin, end = found.span()
+            place = begin + 1
+            while place <= end:  # another form may begin inside this one, or right behind it
+                inner = pattern.match(data, place)
+                end = max(end, inner.end()) if inner else end
+                place += 1
+            merged.append((begin, end))
+            position = end
+        return merged
+
+    def mask(self, data: bytes) -> bytes:
+        """Mask a whole piece of output."""
+        stream = self.stream()
+        return stream.feed(data) + stream.close()
+
+    def text(self, text: str) -> str:
+        """Mask a whole text."""
+        if self._pattern is None:
+            return text
+        return self.mask(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+
+    def stream(self) -> "MaskedStream":
+        """A stream that masks what flows through it."""
+        return MaskedStream(self.spans, lambda: self.longest)
+
+
+class MaskedStream:
+    """Masks a stream, whatever pieces it comes in: it holds back what may be the beginning of a secret."""
+
+    def __init__(self, spans: Callable[[bytes], list[tuple[int, int]]], longest: Callable[[], int]) -> None:
+        self._spans = spans
+        self._longest = longest
+        self._held = b""
+        self._covered = 0  # how much of what is held was masked already
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece in, and give what is safe to show."""
+        self._held += data
+        return self._give(len(self._held) - max(0, self._longest() - 1))
+
+    def close(self) -> bytes:
+        """Give the rest."""
+        return self._give(len(self._held))
+
+    def _give(self, until: int) -> bytes:
+        if until <= 0:
+            return b""
+        shown = bytearray()
+        position = covered = self._covered
+        for begin, end in self._spans(self._held):
+            if begin >= until:
+                break
+            shown += self._held[position : max(position, begin)]
+            if begin > covered or (begin == covered and covered == 0):
+                shown += _STARS
+            position = covered = max(covered, end)
+        shown += self._held[position : max(position, until)]
+        self._held = self._held[until:]
+        self._covered = max(0, covered - until)
+        return bytes(shown)
