@@ -24,6 +24,7 @@ from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration, Time, Value
 from drctl.loading.inputs import read_inputs
+from drctl.loading.literal_kinds import check_entries, check_literals
 from drctl.loading.literals import constant, kind_record
 from drctl.loading.nodes import Mapping, Node
 from drctl.loading.records import Fields, Record
@@ -49,7 +50,7 @@ def with_node(fields: Fields) -> Node:
     return fields.nodes.get("with", Mapping(entries=(), where=fields.node.where))
 
 
-def action(fields: Fields, kind: type[Kind]) -> Action | None:
+def action(fields: Fields, kind: type[Kind], inventory: Inventory | None) -> Action | None:
     """The fields of a kind; `run: SCRIPT` is short for `do: shell` with that field."""
     given = with_fields(fields, _without_run(kind, fields))
     if given is None:
@@ -64,7 +65,11 @@ def action(fields: Fields, kind: type[Kind]) -> Action | None:
     if kind.NAME == "shell" and ("run" in where) == ("argv" in where):
         hint = "a script goes into run, a program with its arguments into with: {argv: [..]}"
         fields.error("E210", "with", "exactly one of 'run' and 'argv' is needed", hint)
-    return Action(kind=kind.NAME, fields=values, field_where=where)
+        return Action(kind=kind.NAME, fields=values, field_where=where)
+    found = Action(kind=kind.NAME, fields=values, field_where=where)
+    check_literals(kind, found, fields.node.where, fields.reading)
+    check_entries(kind, found, fields.node.where, inventory, fields.reading)
+    return found
 
 
 def _without_run(kind: type[Kind], fields: Fields) -> Record:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drctl.loading.names import Names
     from drctl.loading.shapes import Reading
 
-_AS_TEXT: Final = frozenset({"text", "bool", "int", "decimal", "duration", "size", "time", "host", "any"})
+_AS_TEXT: Final = frozenset({"text", "int", "decimal", "duration", "size", "time", "host", "any"})
 _NOT_HERE: Final = "hand it over by a field that takes secrets, by `env` or `stdin`"
 _SCRIPT_HINT: Final = 'hand it over by `env: {NAME: "${{ inputs.x }}"}` and write "$NAME"'
 _FITS: Final[dict[str, frozenset[str]]] = {
@@ -109,7 +109,7 @@ class Judge:
     def text(self, text: Text | None, names: Names) -> None:
         """Text for people, in every language."""
         for template in text.by_language.values() if text is not None else ():
-            self.template(template, names)
+            self.template(template, names, "any")
 
     def plain(self, text: Text | None) -> None:
         """A title or description: shown before anything is known, so without templates."""

@@ -6,6 +6,7 @@ terminal. Control characters of the source are shown as escapes, so a document c
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from drctl.core.diagnostics import Diagnostic
 
 _WIDEST = 100
+_SECRET = re.compile(
+    r"(\b(?:password|passphrase|secret|token|bearer|keys|from)[\"']?\s*:\s*)"
+    r"(?![\"']?(?:env:|file:|\$\{\{|\{|\[))(\"[^\"]*\"?|'[^']*'?|[^\s,}\]\"'][^,}\]]*)",
+    re.IGNORECASE,
+)
 
 
 def render(diagnostic: Diagnostic, source_text: str) -> str:
@@ -36,11 +42,16 @@ def _snippet(diagnostic: Diagnostic, source_text: str) -> list[str]:
     lines = source_text.split("\n")
     if not 0 < where.line <= len(lines) or diagnostic.code in UNPRINTABLE_CODES:
         return []
-    line, column = lines[where.line - 1].removesuffix("\r"), where.column - 1
+    line, column = masked(lines[where.line - 1].removesuffix("\r")), where.column - 1
     start = max(0, column - _WIDEST // 2) if len(line) > _WIDEST else 0
     before, after = _visible(line[start:column]), _visible(line[column : start + _WIDEST])
     number = str(where.line)
     return [f"  {number} | {before}{after}", f"  {' ' * len(number)} | {' ' * cell_width(before)}^"]
+
+
+def masked(line: str) -> str:
+    """The line with what may be a secret starred out, at the same length: another problem may stand beside it."""
+    return _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
 
 
 def cell_width(text: str) -> int:

@@ -76,7 +76,7 @@ def check_judged(fields: Fields, kind: type[Kind], effect: Effect) -> None:
 
 def check_proof(fields: Fields, kind: type[Kind], effect: Effect, role: Role, ways: Ways) -> None:
     """Require `verify` and `undo` of acts that must not happen twice or cannot be taken back."""
-    if effect in _HARD:
+    if effect in _HARD and role is not Role.LOOK:
         if kind.EFFECT is None and not (issubclass(kind, ActKind) and kind.VERIFIES) and "verify" not in fields:
             hint = "give verify: {run: ...}, a look that can tell whether it is done"
             fields.error("E212", "effect", f"an act of effect '{effect.value}' needs 'verify'", hint)

@@ -231,7 +231,7 @@ class StepReader:
         """A step of a kind with fields."""
         on, user = placed(fields, around, kind.PLACE, self.inventory)
         effect = rules.effect_of(fields, kind, around.role)
-        body = action(fields, kind)
+        body = action(fields, kind, self.inventory)
         if body is None:
             return None
         here = replace(around, on=on, as_user=user)
