@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from drctl.cli.app import Settings
 from drctl.cli.commands.report import write_reports
 from drctl.cli.wiring import Session
 from drctl.core.values import Duration
@@ -18,6 +17,7 @@ from drctl.errors import JournalError, UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from drctl.cli.app import Settings
     from drctl.core.fold import Entry
     from drctl.engine.questions import Operator
 
@@ -28,7 +28,7 @@ def carry(
     settings: Settings, opening: Opening, *, wait: str | None, yes: bool, live: bool | None, abort: str = ""
 ) -> int:
     """Carry a run out and show it. Gives the exit code."""
-    from drctl.adapters.console import Console
+    from drctl.cli.console import Console
 
     waiting = _duration(wait)
     console = Console(live=live, color=settings.color, output=settings.output, yes=yes)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from drctl.adapters.clock import SystemClock
 from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
-from drctl.core.values import Secret
 from drctl.engine.world import LOCAL
 from drctl.errors import RefusedError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from drctl.adapters.ssh import SshHosts
     from drctl.core.inventory import Inventory, SecretRef
     from drctl.core.ports import ClaimShell, Notifier
-    from drctl.core.values import Duration
+    from drctl.core.values import Duration, Secret
 
 
 class InventoryFacts:

@@ -14,13 +14,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from drctl.core.model import Effect
 from drctl.core.ports import Act, Command, Facts, Probe, Reach, Reply
-from drctl.core.values import Duration, Unknown, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.core.values import Duration, Unknown, Value
 
 
 class Place(enum.Enum):
@@ -203,11 +206,13 @@ class ActKind(Kind):
         CLAIMED: every effect goes through `act.shell`, so the host remembers the outcome and `execute` may be called
             again for the same claim. False: only `verify` can tell, and UNKNOWN stops the run.
         VERIFIES: `verify` can tell; False when only the step's own `verify:` looks can.
+        REQUIRES_FENCE: refused unless this run has proven a fence of another host first.
         NO_INVERSE: why the act cannot be undone by the kind itself; empty when `inverse` can.
     """
 
     CLAIMED: ClassVar[bool] = True
     VERIFIES: ClassVar[bool] = True
+    REQUIRES_FENCE: ClassVar[bool] = False
     NO_INVERSE: ClassVar[str] = ""
 
     @abstractmethod

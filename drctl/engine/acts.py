@@ -9,9 +9,8 @@ execute; verify; record the outcome
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, FieldError, Outputs, Seen, Verdict
@@ -23,11 +22,15 @@ from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.looks import Looks, Pace
 from drctl.engine.outputs import pack
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
-from drctl.engine.stops import Control
-from drctl.engine.world import World
 from drctl.errors import DefectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from drctl.engine.recorder import Recorder
+    from drctl.engine.stops import Control
+    from drctl.engine.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +206,7 @@ class Acts:
         fenced = self._recorder.state.fenced
         if unit.place in fenced and unit.role in {ev.Role.ACT, ev.Role.UNDO, ev.Role.RESTORE}:
             return f"{unit.place} is fenced ({fenced[unit.place]}): nothing may change it until the fence is lifted"
-        if getattr(kind, "REQUIRES_FENCE", False) and unit.role is ev.Role.ACT and not fenced:
+        if kind.REQUIRES_FENCE and unit.role is ev.Role.ACT and not fenced:
             return f"{kind.NAME} needs a proven fence of the old primary in this run, and there is none"
         return ""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.fold import RunState, attained
 from drctl.core.model import Outcome
-from drctl.engine.stops import Stop
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from drctl.engine.stops import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

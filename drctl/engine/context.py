@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from drctl.core.fold import RunState
-from drctl.core.inventory import Inventory
-from drctl.core.kind import Kind
 from drctl.core.model import On, PlaceKind, Runbook, Step, walk
-from drctl.core.ports import Clock
 from drctl.core.values import Duration, HostRef, Secret, Unknown, Value
-from drctl.engine.outputs import Store
 from drctl.engine.world import LOCAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.core.fold import RunState
+    from drctl.core.inventory import Inventory
+    from drctl.core.kind import Kind
+    from drctl.core.ports import Clock
+    from drctl.engine.outputs import Store
 
 LOOK_LIMIT = Duration(30_000_000)
 ACT_LIMIT = Duration(600_000_000)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.model import Effect
 from drctl.core.ports import Claim, ClaimState
-from drctl.core.values import Duration
 from drctl.engine import closing
 from drctl.engine.acts import Acts
-from drctl.engine.context import Context
 from drctl.engine.failures import Failures
 from drctl.engine.guards import Guards
 from drctl.engine.ledger import Ledger
@@ -20,11 +18,17 @@ from drctl.engine.marks import Marks
 from drctl.engine.people import People
 from drctl.engine.preflight import Preflight
 from drctl.engine.questions import Inbox, Operator, Questions
-from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control, Stop
 from drctl.engine.walk import Crew, Walk
 from drctl.engine.world import LOCAL, World
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drctl.core.values import Duration
+    from drctl.engine.context import Context
+    from drctl.engine.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

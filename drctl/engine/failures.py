@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from drctl.core import events as ev
 from drctl.core.model import Block, Fence, OnFailure, Outcome, Step, walk
 from drctl.core.values import Unknown
-from drctl.engine.looks import Looks
-from drctl.engine.questions import Questions
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from drctl.engine.looks import Looks
+    from drctl.engine.questions import Questions
+    from drctl.engine.recorder import Recorder
 
 CHOICES = ("retry", "skip", "done", "abort")
 
@@ -57,10 +61,23 @@ class Failures:
             "done = it is there; not_done = it is not, and nothing of it runs any more; look = let drctl look again."
         )
         choices = ("done", "not_done", "look", "abort")
-        question = ev.Asked(id="", kind="doubt", path=step.path, text=text, choices=choices, digest=self._round(step))
+        question = ev.Asked(id="", kind="doubt", path=step.path, text=text, choices=choices, digest=self._doubtful(step))
         return self._obey(
             step, self._questions.ask(question, Stop("doubt", path=step.path, because=because, exit=Exit.IN_DOUBT))
         )
+
+    def answered(self, step: Step) -> bool:
+        """Whether a person has already said what became of a doubtful step; then nobody needs to look again."""
+        self._questions.drain()
+        wanted = ("doubt", step.path, self._doubtful(step))
+        return any(
+            (q.asked.kind, q.asked.path, q.asked.digest) == wanted and q.decided is not None and q.decided.choice != "look"
+            for q in self._recorder.state.questions.values()
+        )
+
+    def _doubtful(self, step: Step) -> str:
+        """Names this doubt: looking again at the same claim does not make it another one."""
+        return f"generation {self._recorder.state.step(step.path).generation}"
 
     def _obey(self, step: Step, answer: ev.Answered) -> Outcome | None:
         match answer.choice:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drctl.core.expressions import evaluate
 from drctl.core.kind import FieldError, FieldSpec, Kind
@@ -12,7 +12,9 @@ from drctl.core.model import Action, FieldValue, Formula, Listed, Mapped
 from drctl.core.scripts import ResolvedScript, Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration, HostRef, Map, Secret, Size, Time, Unknown, text_of, type_name
-from drctl.engine.scope import RunScope
+
+if TYPE_CHECKING:
+    from drctl.engine.scope import RunScope
 
 SCALARS = (bool, int, Decimal, Duration, Size, Time, HostRef)
 

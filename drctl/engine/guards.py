@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.kind import ActKind
 from drctl.core.model import Approve, Effect, Outcome, Step
 from drctl.core.values import Duration, Unknown, text_of
-from drctl.engine.looks import Looks
-from drctl.engine.questions import Questions
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from drctl.core.kind import ActKind
+    from drctl.engine.looks import Looks
+    from drctl.engine.questions import Questions
+    from drctl.engine.recorder import Recorder
 
 
 class Guards:

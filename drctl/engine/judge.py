@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 from drctl.core.expressions import Expression, evaluate, parse
-from drctl.core.kind import Kind, Outputs
 from drctl.core.model import Formula, Outcome
 from drctl.core.ports import Reach
 from drctl.core.values import Unknown, Value, text_of
-from drctl.engine.context import Context
 from drctl.engine.scope import RunScope
+
+if TYPE_CHECKING:
+    from drctl.core.kind import Kind, Outputs
+    from drctl.engine.context import Context
 
 _REACHED = "reply == 'complete'"
 _ENDS = {Reach.UNREACHABLE: Outcome.UNREACHABLE, Reach.TIMEOUT: Outcome.TIMEOUT, Reach.COMPLETE: Outcome.FAILED}

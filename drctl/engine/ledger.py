@@ -7,6 +7,7 @@ remains; it never holds up the rest, except that an undo that fails stops the ro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind
@@ -14,9 +15,11 @@ from drctl.core.model import Action, Effect, Outcome, RestoreNow, Step, Way, Way
 from drctl.core.values import Unknown, from_json
 from drctl.engine.acts import Acts, ActUnit
 from drctl.engine.fields import build
-from drctl.engine.looks import Looks
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
+
+if TYPE_CHECKING:
+    from drctl.engine.looks import Looks
+    from drctl.engine.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

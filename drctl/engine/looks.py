@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.kind import FieldError, Kind, LookKind, Outputs, Seen, Verdict
@@ -13,9 +13,13 @@ from drctl.engine.context import LOOK_LIMIT, Context, fixed_place
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 from drctl.engine.world import LOCAL, Looking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from drctl.engine.recorder import Recorder
 
 LONGEST_PAUSE = Duration(300_000_000)
 

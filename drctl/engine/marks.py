@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Formula, Outcome, Step
 from drctl.core.values import Time, Unknown, Value, to_json
-from drctl.engine.looks import Looks
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope, outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.engine.looks import Looks
+    from drctl.engine.recorder import Recorder
 
 
 class Marks:

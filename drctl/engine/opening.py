@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drctl.core.model import Runbook
 from drctl.core.values import Secret, Unknown, Value, from_json, to_json
 from drctl.engine.context import Context, index
 from drctl.engine.fields import resolve
 from drctl.engine.scope import RunScope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from drctl.core.model import Runbook
 
 DEEPEST = 32
 """Constants that use constants that use constants: more than this is refused as not resolvable."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drctl.core.values import Unknown, Value, from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 INLINE = 4096
 ALL_INLINE = 24 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
@@ -10,13 +10,17 @@ from drctl.core.kind import Outputs
 from drctl.core.model import Ask, Check, Decide, Manual, Outcome, SetNames, Step, Wait
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, text_of, to_json
 from drctl.engine.judge import Judged, criteria, judge
-from drctl.engine.looks import Looks
 from drctl.engine.outputs import pack
-from drctl.engine.questions import Questions
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.engine.looks import Looks
+    from drctl.engine.questions import Questions
+    from drctl.engine.recorder import Recorder
 
 
 class People:

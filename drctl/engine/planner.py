@@ -7,9 +7,8 @@ what is seen today is not what will be seen after the change, so conditions on t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
@@ -49,7 +48,11 @@ from drctl.engine.looks import Looks
 from drctl.engine.people import finding
 from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
-from drctl.engine.world import Looking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.engine.world import Looking
 
 NO_ACT = frozenset({"notify"})
 

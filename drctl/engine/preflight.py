@@ -6,16 +6,20 @@ foresees that end. In a branch that is not decided yet it is a warning only.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Fence, Outcome, Phase, Step
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
 from drctl.engine.world import LOCAL, Looking
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from drctl.engine.recorder import Recorder
 
 AT_ONCE = 32
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drctl.core import events as ev
-from drctl.core.fold import QuestionState
 from drctl.core.inputs import read_input
 from drctl.core.inventory import Environment, Person
 from drctl.core.model import InputSpec, Manual
 from drctl.core.values import Duration, to_json
-from drctl.engine.context import Context
-from drctl.engine.recorder import Recorder
-from drctl.engine.stops import Control, Stop
+
+if TYPE_CHECKING:
+    from drctl.core.fold import QuestionState
+    from drctl.engine.context import Context
+    from drctl.engine.recorder import Recorder
+    from drctl.engine.stops import Control, Stop
 
 POLL = Duration(200_000)
 MOST_NOTE = 4000
@@ -108,6 +110,8 @@ class Questions:
             same = (asked.kind, asked.path, asked.digest) == (question.kind, question.path, question.digest)
             if not same or state.closed:
                 continue
+            if state.decided is not None and state.decided.choice == "look":
+                return None  # drctl has looked again since
             if state.decided is not None or not asked.until_at or now <= asked.until_at:
                 return state
             self.drain()

@@ -7,12 +7,14 @@ next effect: no record, no action.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.values import Time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class Sealed(Protocol):

@@ -6,16 +6,19 @@ crash, on any machine. A name without a value says why: *not yet* (in a plan, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drctl.core.events import StepFinished
-from drctl.core.fold import BlockState, RunState, StepState
 from drctl.core.model import Action, Outcome, Step
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, parse_json, text_of
 from drctl.engine.context import Context, host_value
 from drctl.engine.outputs import Store, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from drctl.core.events import StepFinished
+    from drctl.core.fold import BlockState, RunState, StepState
 
 
 @dataclass(frozen=True, slots=True)

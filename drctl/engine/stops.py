@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from drctl.errors import Exit
+if TYPE_CHECKING:
+    from drctl.errors import Exit
 
 
 class Stop(Exception):  # noqa: N818 - not an error: the run stands still, or is about to close

@@ -7,12 +7,11 @@ began is carried out. So starting, resuming and going on after a crash are one p
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.fold import RunState
 from drctl.core.kind import Seen
 from drctl.core.model import (
     Block,
@@ -32,20 +31,25 @@ from drctl.core.model import (
 )  # fmt: skip
 from drctl.core.values import Unknown
 from drctl.engine.acts import Acts, ActUnit
-from drctl.engine.context import Context
 from drctl.engine.failures import Failures, good
 from drctl.engine.fanout import fan_out
-from drctl.engine.guards import Guards
-from drctl.engine.ledger import Ledger
-from drctl.engine.looks import Looks
-from drctl.engine.marks import Marks
-from drctl.engine.people import People
-from drctl.engine.preflight import Preflight
-from drctl.engine.questions import Questions
-from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drctl.core.fold import RunState
+    from drctl.engine.context import Context
+    from drctl.engine.guards import Guards
+    from drctl.engine.ledger import Ledger
+    from drctl.engine.looks import Looks
+    from drctl.engine.marks import Marks
+    from drctl.engine.people import People
+    from drctl.engine.preflight import Preflight
+    from drctl.engine.questions import Questions
+    from drctl.engine.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +168,8 @@ class Walk:
         if isinstance(body, Block | Fence):
             return self._block(step, body)
         final = state.final
-        if final is not None and Outcome(final.outcome) is not Outcome.IN_DOUBT:
+        doubtful = final is not None and Outcome(final.outcome) is Outcome.IN_DOUBT
+        if final is not None and (not doubtful or self._crew.failures.answered(step)):
             self._crew.marks.set(step)
             return Outcome(final.outcome)
         if final is None and not state.units and not self._wanted(step):

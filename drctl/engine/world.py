@@ -5,10 +5,11 @@ A planner gets a `Looking`, which cannot act. An executor gets a `World`.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from drctl.core.ports import ClaimShell, Http, Notifier, Probe
-from drctl.core.values import Duration
+if TYPE_CHECKING:
+    from drctl.core.ports import ClaimShell, Http, Notifier, Probe
+    from drctl.core.values import Duration
 
 LOCAL = "local"
 """The place that is the machine of drctl itself."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.carrying import carry
 from drctl.cli.wiring import fold_of, login, open_state, resumed
 from drctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

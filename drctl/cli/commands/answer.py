@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.adapters.statedir import RunFolder
-from drctl.cli.app import Settings
 from drctl.cli.wiring import fold_of, login, open_state
-from drctl.core.fold import QuestionState, RunState
 from drctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from drctl.adapters.statedir import RunFolder
+    from drctl.cli.app import Settings
+    from drctl.core.fold import QuestionState, RunState
 
 OPTIONS = [
     click.option(

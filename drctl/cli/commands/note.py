@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.wiring import login, open_state
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

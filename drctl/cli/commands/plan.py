@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.documents import find_inventory, gather_inputs, load_documents
 from drctl.cli.freezing import freeze
 from drctl.cli.wiring import need_inventory, open_state, plan_parts
 from drctl.errors import Exit
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

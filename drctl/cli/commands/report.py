@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from drctl.adapters.keys import verify_signature
-from drctl.adapters.statedir import RunFolder
-from drctl.cli.app import Settings
 from drctl.cli.wiring import entries, open_state
 from drctl.core.fold import RunState
 from drctl.core.verification import verify
+
+if TYPE_CHECKING:
+    from drctl.adapters.statedir import RunFolder
+    from drctl.cli.app import Settings
 
 FORMATS = {"html": "report.html", "markdown": "report.md", "json": "report.json"}
 

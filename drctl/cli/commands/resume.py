@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.carrying import carry
 from drctl.cli.wiring import login, open_state, resumed
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.carrying import carry
 from drctl.cli.commands.plan import make_plan
 from drctl.cli.documents import find_inventory, gather_inputs, load_documents
 from drctl.cli.freezing import freeze
 from drctl.cli.wiring import login, need_inventory, open_state, opened
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
 from drctl.cli.wiring import fold_of, open_state
 from drctl.errors import DrctlError
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.group(invoke_without_command=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal_reader import follow
-from drctl.cli.app import Settings
 from drctl.cli.wiring import entry_of, open_state
 from drctl.core.fold import RunState
 from drctl.core.records import CHECKPOINT
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.command()
