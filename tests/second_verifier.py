@@ -63,6 +63,12 @@ def checkpoint_is_exact(record: dict[str, Any], raw: bytes, state: dict[str, Any
     return sig == exact and len(blob) == 68 and blob[:4] == key_id and rebuilt == raw
 
 
+def new_key(body: dict[str, Any], head: bytes) -> bytes:
+    if body["head"] != head.hex():
+        raise ValueError("takeover")
+    return base64.b64decode(body["pubkey"], validate=True)
+
+
 def step(line: bytes, state: dict[str, Any], leaves: list[bytes]) -> None:
     """One line; raises ValueError, KeyError or TypeError when it is not what it should be."""
     found = LINE.match(line)
@@ -83,12 +89,10 @@ def step(line: bytes, state: dict[str, Any], leaves: list[bytes]) -> None:
         state["signed"] = len(leaves) + 1
     elif record["run"] != state["uid"]:
         raise ValueError("run")
-    else:
+    elif record["type"] != "recovered":
         state["closed"] = record["type"] == "run_closed"
     if record["type"] == "run_taken_over" and "pubkey" in record["body"]:
-        if record["body"]["head"] != state["head"].hex():
-            raise ValueError("takeover")
-        state["key"] = base64.b64decode(record["body"]["pubkey"], validate=True)
+        state["key"] = new_key(record["body"], state["head"])
     leaves.append(line)
     state["head"] = stated
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from drctl.adapters.disk import Disk, boot_id, sync_folder, write_all
 from drctl.core.checkpoints import Chain
-from drctl.core.records import CHECKPOINT, CLOSED, JSON, OPENED, TAKEN_OVER, Record, encode
+from drctl.core.records import CHECKPOINT, CLOSED, JSON, OPENED, RECOVERED, TAKEN_OVER, Record, encode
 from drctl.errors import DefectError, JournalError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Start:
         key: the public key that the journal says signs now; empty before `run_opened`.
         epoch: the epoch of its last record.
         signed: how many lines the last checkpoint covers, itself included.
+        ended: `run_closed` stands in it.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Start:
     key: bytes = b""
     epoch: int = 1
     signed: int = 0
+    ended: bool = False
 
 
 class JournalWriter:
@@ -91,7 +93,7 @@ class JournalWriter:
         self._unsigned_since: float | None = None if start.signed == start.chain.size else time.monotonic()
         self._poison: str | None = None
         self._last_words_fit = False
-        self._ended = False
+        self._ended = start.ended
         self._closing = False
         self._checkpoint_after = checkpoint_after
         self._reserve()
@@ -158,7 +160,7 @@ class JournalWriter:
             record, line, digest = self._seal(type, body, actor)
             self._put(line, digest)
             self._epoch = record.epoch
-            self._ended = type == CLOSED
+            self._ended |= type == CLOSED
             if type == TAKEN_OVER and self._signer:
                 self._key = self._signer.public
             if self._unsigned_since is None:
@@ -193,7 +195,7 @@ class JournalWriter:
         The record that found the disk full was completed with that room: the chain is whole, its caller was told no.
         """
         with self._lock:
-            if not self._last_words_fit:
+            if not self._last_words_fit or self._closing:
                 return None
             self._last_words_fit = False
             poison, self._poison = self._poison, None
@@ -274,7 +276,7 @@ class JournalWriter:
             wrong = "checkpoints are made by the writer"
         elif (type_ == OPENED) != (self._chain.size == 0):
             wrong = "run_opened is the first record, and only the first"
-        elif self._ended:
+        elif self._ended and type_ != RECOVERED:
             wrong = "the run is closed"
         elif type_ != TAKEN_OVER and self._signer and not self._can_sign():
             wrong = "a journal that goes on under a new key must say run_taken_over first"

@@ -44,9 +44,11 @@ class Torn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reopened:
-    """A journal taken up again. When `torn` is set, the caller's next record is `recovered`.
+    """A journal taken up again.
 
-    With another key than before, `run_taken_over` comes first of all: `taken_over` says that the writer waits for it.
+    When `torn` is set, the caller's next record is `recovered`. With another key than before, `run_taken_over` comes
+    even before that: `taken_over` says that the writer waits for it. When `before.closed`, the crash fell between
+    `run_closed` and the checkpoint over it: only `recovered` and `close()` remain, then the key can be forgotten.
     """
 
     writer: JournalWriter
@@ -76,7 +78,7 @@ def reopen(
 
     Raises:
         JournalError: it is damaged in the middle, or cannot be read or written. It is left as it is.
-        RefusedError: the run is closed, or never opened.
+        RefusedError: the run is closed and signed, or never opened.
     """
     disk = disk or Disk()
     path = folder / NAME
@@ -92,6 +94,8 @@ def reopen(
             file.seek(verifier.offset)
             torn = _put_aside(disk, folder, file.read())
             fd = _copy(disk, path, file.fileno(), verifier.offset)
+    except FileNotFoundError:
+        raise _never_opened(path) from None
     except OSError as error:
         raise cannot_write(path, f"The journal cannot be taken up: {error.strerror}.") from error
     if verifier.chain is None or verifier.last is None:
@@ -103,6 +107,7 @@ def reopen(
         key=verifier.key,
         epoch=verifier.last.epoch,
         signed=before.signed,
+        ended=verifier.closed,
     )
     writer = JournalWriter(start, signer, clock, disk=disk, checkpoint_after=checkpoint_after)
     other = signer is not None and signer.public != verifier.key
@@ -111,12 +116,7 @@ def reopen(
 
 def _refuse(path: Path, before: Verification) -> None:
     if not before.records and before.verdict in (Verdict.TORN, Verdict.UNSIGNED_TAIL):
-        raise RefusedError(
-            "The run never opened: its first record did not reach the disk.",
-            where=str(path),
-            meaning="Nothing was done in its name.",
-            next="start it anew: drctl run RUNBOOK",
-        )
+        raise _never_opened(path)
     if before.unknown_types or (before.first_bad and before.first_bad.reason == "version"):
         what = ", ".join(before.unknown_types) or "records of a newer format"
         raise RefusedError(
@@ -133,8 +133,17 @@ def _refuse(path: Path, before: Verification) -> None:
             meaning="This is no torn end of a crash: later records prove that it was once whole. Nothing was changed.",
             next=f"drctl audit verify {path}   (then decide by hand; a copy of the run folder is evidence)",
         )
-    if before.closed:
+    if before.closed and before.signed == before.records:
         raise RefusedError("The run is closed; a closed journal is never written again.", where=str(path))
+
+
+def _never_opened(path: Path) -> RefusedError:
+    return RefusedError(
+        "The run never opened: its first record did not reach the disk.",
+        where=str(path),
+        meaning="Nothing was done in its name.",
+        next="start it anew: drctl run RUNBOOK",
+    )
 
 
 def _put_aside(disk: Disk, folder: Path, torn: bytes) -> Torn | None:

@@ -113,7 +113,7 @@ class Verification:
         last_checkpoint: seq of that checkpoint, None without one.
         first_bad: where it stops being sound; None when it never does.
         bad_count: independent faults, the first included.
-        closed: whether `run_closed` is the last word.
+        closed: whether `run_closed` is the last word of the sound part; only `recovered` and checkpoints may follow it.
         head: h of the last sound line, hex.
         root: Merkle root over the sound lines, hex.
         keys: the keys that signed.

@@ -30,6 +30,7 @@ CHECKPOINT = "checkpoint"
 OPENED = "run_opened"
 TAKEN_OVER = "run_taken_over"
 CLOSED = "run_closed"
+RECOVERED = "recovered"
 
 CHECKPOINT_FIELDS = frozenset({"body", "seq", "ts", "type", "v", "~hash"})
 RECORD_FIELDS = CHECKPOINT_FIELDS | {"actor", "boot", "dur", "epoch", "mono", "run"}
@@ -235,7 +236,7 @@ def encode(record: Record, prev: bytes) -> tuple[bytes, bytes]:
     line = content[:-1] + _HASH_OPEN + digest.hex().encode() + b'"}\n'
     if len(line) > MAX_LINE + 1:
         raise RecordRefusedError(
-            f"A record of type {record.type} has {len(line) - 1} bytes, more than the {MAX_LINE} a journal line may have.",
+            f"A record of type {record.type} has {len(line) - 1} bytes; a journal line may have {MAX_LINE}.",
             meaning="It was refused before anything reached the disk.",
             next="report this as a defect of drctl: long contents belong into outputs or parts",
         )

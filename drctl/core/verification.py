@@ -20,6 +20,7 @@ from drctl.core.records import (
     CLOSED,
     MAX_LINE,
     OPENED,
+    RECOVERED,
     TAKEN_OVER,
     ParseError,
     Record,
@@ -48,7 +49,11 @@ __all__ = [
 
 _KEY_BYTES = 32  # Ed25519, RFC 8032
 _MOST_NOTICES = 100
-_TELLING = tuple(f'"{word}"'.encode() for word in (CHECKPOINT, TAKEN_OVER, CLOSED))  # read even without parse_all
+_TELLING = tuple(  # read even without `parse_all`
+    f'"{word}"'.encode() for word in (CHECKPOINT, TAKEN_OVER, CLOSED, RECOVERED)
+)
+    f'"{word}"'.encode() for word in (CHECKPOINT, TAKEN_OVER, CLOSED, RECOVERED)
+)  # read even without parse_all
 
 
 class Reader(Protocol):
@@ -149,6 +154,11 @@ class Verifier:
         """The public key that signs now; empty before the first line."""
         return self._keys[-1].public if self._keys else b""
 
+    @property
+    def closed(self) -> bool:
+        """Whether `run_closed` is the last word of the sound part."""
+        return self._closed is not None
+
     def feed(self, line: bytes, length: int | None = None) -> None:
         """Take the next line, with its LF; only the last may lack it. `length` is its length in the file."""
         if self._after is not None:
@@ -247,7 +257,8 @@ class Verifier:
             self._unknown.add(record.type)
         self.last = record
         self._content = chain.size
-        self._closed = record.seq if record.type == CLOSED else None
+        if record.type != RECOVERED:  # the last checkpoint of a closed run may have been torn, and mended
+            self._closed = record.seq if record.type == CLOSED else None
 
     def _notice(self, seq: int, reason: str, text: str) -> None:
         if len(self._notices) < _MOST_NOTICES:
@@ -290,16 +301,15 @@ class Verifier:
     def finish(self) -> Verification:
         """The word on all lines fed."""
         chain, after = self.chain, self._after
-        closed = self._closed is not None and after is None
         return Verification(
-            verdict=self._verdict(closed=closed),
+            verdict=self._verdict(),
             uid=chain.uid if chain else "",
             records=self.size,
             signed=self._signed,
             last_checkpoint=self._signed - 1 if self._signed else None,
             first_bad=self.first_bad,
             bad_count=after.bad_count if after else 0,
-            closed=closed,
+            closed=self.closed,
             head=chain.head.hex() if chain else "",
             root=chain.tree.root().hex() if chain else "",
             keys=tuple(self._keys),
@@ -308,7 +318,7 @@ class Verifier:
             unknown_types=tuple(sorted(self._unknown)),
         )
 
-    def _verdict(self, *, closed: bool) -> Verdict:
+    def _verdict(self) -> Verdict:
         after, size = self._after, self.size
         if self._fork or (after and (not after.tearable or after.contradicted)):
             return Verdict.FORKED if self._fork else Verdict.ALTERED
@@ -319,7 +329,7 @@ class Verifier:
         if self._signed != size or not size:
             return Verdict.UNSIGNED_TAIL
         whole = Verdict.INTACT_ANCHORED if self._anchored >= self._content else Verdict.INTACT_NOT_ANCHORED
-        return whole if closed else Verdict.OPEN
+        return whole if self.closed else Verdict.OPEN
 
 
 def _public(record: Record) -> bytes | None:

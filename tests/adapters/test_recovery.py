@@ -76,6 +76,25 @@ def test_a_closed_journal_is_never_written_again(tmp_path: Path) -> None:
         reopen(tmp_path, KEY, TickingClock())
 
 
+@pytest.mark.parametrize("torn", [0, 100])
+def test_a_closed_run_that_crashed_before_its_last_checkpoint_is_signed_and_nothing_else(
+    tmp_path: Path, torn: int
+) -> None:
+    with start(tmp_path) as writer:
+        writer.append("run_closed", {"state": "done", "exit": 0}, actor="a", durable=True)
+    lines = (tmp_path / NAME).read_bytes().splitlines(keepends=True)
+    (tmp_path / NAME).write_bytes(b"".join(lines[:2]) + lines[2][:torn])
+    assert judge(tmp_path).exit == 24
+    again = reopen(tmp_path, KEY, TickingClock())
+    assert again.before.closed
+    with pytest.raises(DefectError, match="closed"):
+        note(again.writer)
+    if again.torn:
+        again.writer.append("recovered", {"torn_bytes": torn}, actor="drctl", durable=True)
+    again.writer.close()
+    assert judge(tmp_path).verdict is Verdict.INTACT_NOT_ANCHORED
+
+
 @pytest.mark.parametrize("size", [0, 1, 200])
 def test_a_run_whose_first_record_was_torn_never_opened(tmp_path: Path, size: int) -> None:
     data = left(tmp_path)
