@@ -1,7 +1,8 @@
 """The lab's tax authority: the external record of every invoice, with a store of its own that no runbook touches.
 
 A report is idempotent: the same record again is known, a newer one (by `at`) becomes the current version, an older one
-is kept as history. A record of the same number and time with another content is refused: somebody altered it.
+is kept as history. Refused with 409: the same number and time with another content (somebody altered it), and a known
+number with another key (a database that forgot its past gives numbers out again).
 
     POST|PUT /records            one record -> {"number", "receipt", "result": recorded|known|older}
     GET      /records            current versions, sorted by number (?since= &state= &fields=a,b &synthetic=1)
@@ -110,6 +111,12 @@ class Tax:
                     self._log.error(f"{record.number} was reported before with another content")
                     raise Refusal(409, f"{record.number} of {record.at} was reported before with another content")
                 return Answer(body={"number": record.number, "receipt": f"T-{known[0]}", "result": "known"})
+            other = self._store.execute(
+                "SELECT key FROM versions WHERE number = ? AND key <> ? LIMIT 1", (record.number, record.key)
+            ).fetchone()
+            if other is not None:
+                self._log.error(f"{record.number} is known with another key")
+                raise Refusal(409, f"{record.number} was given out before, to the request with key {other[0]}")
             marks = ", ".join("?" * (len(FIELDS) + 1))
             receipt = self._store.execute(
                 f"INSERT INTO versions ({_COLUMNS}, received_at) VALUES ({marks})",  # noqa: S608 - constant columns

@@ -50,6 +50,13 @@ def test_another_content_of_the_same_version_is_refused(tax: Running) -> None:
     assert ask_list(f"{tax.url}/records") == [record()]
 
 
+def test_a_number_that_was_given_out_before_is_refused(tax: Running) -> None:
+    report(tax, record())
+    status, body = report(tax, record(second=9, key="another"))
+    assert (status, "given out before" in str(body["error"])) == (409, True)
+    assert ask_list(f"{tax.url}/records") == [record()]
+
+
 def test_totals_lists_and_their_parameters(tax: Running) -> None:
     for one in (
         record("F10-000001", 3, amount="0.10"),
