@@ -52,8 +52,6 @@ _MOST_NOTICES = 100
 _TELLING = tuple(  # read even without `parse_all`
     f'"{word}"'.encode() for word in (CHECKPOINT, TAKEN_OVER, CLOSED, RECOVERED)
 )
-    f'"{word}"'.encode() for word in (CHECKPOINT, TAKEN_OVER, CLOSED, RECOVERED)
-)  # read even without parse_all
 
 
 class Reader(Protocol):
