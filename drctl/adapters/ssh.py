@@ -20,6 +20,7 @@ from drctl.adapters.stream_pump import pumped
 from drctl.core.inventory import Host, Inventory, SecretRef
 from drctl.core.ports import ClaimShell, Command, Dialer, Http, PortReply, PortState, Reach
 from drctl.core.values import Duration, Secret
+from drctl.errors import DrctlError
 
 _CHANNELS = 8  # at once on one link: sshd allows 10 (MaxSessions), two are kept back for ending commands and for pings
 _BUSY_PAUSE = 0.1  # seconds until a host that had no channel to spare is asked again
@@ -157,7 +158,10 @@ class HostCarrier:
                 self._link.close("reset: the link broke")
                 self._link = None
             if self._link is None:
-                credentials = self._credentials(self._host)
+                try:
+                    credentials = self._credentials(self._host)
+                except DrctlError as error:
+                    raise LinkProblem(f"login: {error.what}") from None
                 self._link = open_link(self._host, credentials, self._dial, limit - time.monotonic())
             return self._link
         finally:

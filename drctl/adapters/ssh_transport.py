@@ -66,6 +66,8 @@ def dial_tcp(host: str, port: int, seconds: float) -> socket.socket:
         raise LinkProblem(f"address: {host} cannot be resolved: {error.strerror}") from None
     except TimeoutError:
         raise LinkProblem(f"silent: no answer from {host}:{port} within {limit:.0f} s") from None
+    except ConnectionResetError:
+        raise LinkProblem(f"reset: {host}:{port} closed the connection before it said what it is") from None
     except OSError as error:
         raise LinkProblem(f"unreachable: {host}:{port}: {error.strerror or error}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -227,10 +229,13 @@ class Link:
         except paramiko.ChannelException as error:
             raise LinkProblem(f"busy: {self.refusals.last or error}", busy=True) from None
         except (paramiko.SSHException, EOFError, OSError) as error:
-            if "Timeout opening channel" not in str(error):
+            if "Timeout opening channel" in str(error):
+                if seconds >= CHANNEL:
+                    self.close("frozen: the host stopped answering on an open link")
+            elif self.alive:  # paramiko keeps one exception for all threads: another one took the refusal away
+                raise LinkProblem("busy: the host refused a channel", busy=True) from None
+            else:
                 self.close("reset: the link broke")
-            elif seconds >= CHANNEL:
-                self.close("frozen: the host stopped answering on an open link")
             raise LinkProblem(self.because or f"silent: no answer within the {seconds:.1f} s that were left") from None
 
     @contextlib.contextmanager

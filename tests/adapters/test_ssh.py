@@ -1,16 +1,27 @@
 """SSH against real servers: the suite of every shell, then what only a link can do wrong."""
 
+import base64
 import os
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from drctl.adapters import ssh_transport
 from drctl.adapters.ssh import SshHosts
-from drctl.core.inventory import Host, SecretRef
-from drctl.core.values import Secret
+from drctl.adapters.ssh_keys import fingerprint
+from drctl.core.inventory import Host, Identity, Login, SecretRef
+from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState, Command, HttpRequest, PortState, Reach
+from drctl.core.values import Duration, Secret
+from drctl.errors import RefusedError
 from tests.adapters.shell_conformance import Place, ShellConformance
 from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
+from tests.fakes.webserver import web_server
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +90,328 @@ class TestOpenSsh(ShellConformance):
     @pytest.fixture
     def place(self, keys: Keys, openssh_relay: Relay, tmp_path: Path) -> Iterator[Place]:
         yield from place_at(keys.host(openssh_relay.port), tmp_path)
+
+
+def command(script: str = "echo x >>$HOME/effects; echo ran", seconds: float = 20, cap: int = MEBIBYTE) -> Command:
+    return Command(script=script, timeout=Duration(int(seconds * 1e6)), cap=cap)
+
+
+def claim(key: str = "k1") -> Claim:
+    return Claim(key=key, run="uid-a", run_id="7K3QF", operator="li", epoch=1, holder="SHA256:a")
+
+
+@pytest.fixture
+def open_hosts() -> Iterator[Callable[..., SshHosts]]:
+    made: list[SshHosts] = []
+
+    def make(*hosts: Host) -> SshHosts:
+        made.append(hosts_of(*hosts))
+        return made[-1]
+
+    yield make
+    for hosts in made:
+        hosts.close()
+
+
+Open = Callable[..., SshHosts]
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def unreachable(shell: ClaimShell, seconds: float = 1) -> str:
+    """Both a look and an act come back as surely not begun; give the reason."""
+    look, act = shell.read(command(seconds=seconds)), shell.run(claim(), command(seconds=seconds))
+    assert (look.reach, act.state) == (Reach.UNREACHABLE, ClaimState.UNREACHABLE), (look, act)
+    assert look.because == act.because
+    return act.because
+
+
+def test_a_port_where_nothing_listens_is_refused(keys: Keys, open_hosts: Open) -> None:
+    with socket.socket() as bound:  # bound, not listening: the system refuses for it
+        bound.bind(("127.0.0.1", 0))
+        assert unreachable(open_hosts(keys.host(bound.getsockname()[1])).shell("h1")).startswith("refused:")
+
+
+@pytest.mark.parametrize(("mode", "word"), [("stall", "silent:"), ("reset", "reset:")])
+def test_a_host_that_accepts_and_says_nothing_or_hangs_up(
+    keys: Keys, open_hosts: Open, mode: Literal["stall", "reset"], word: str
+) -> None:
+    relay = Relay(tcp(1), mode)
+    assert unreachable(open_hosts(keys.host(relay.port)).shell("h1")).startswith(word)
+    relay.close()
+
+
+def test_a_name_that_cannot_be_resolved(keys: Keys, open_hosts: Open) -> None:
+    host = replace(keys.host(22), address="no-such-host.invalid")
+    assert unreachable(open_hosts(host).shell("h1"), 20).startswith("address:")
+
+
+def test_another_host_key_than_the_pinned_one_is_shown_beside_it(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    because = unreachable(open_hosts(keys.host(asyncssh_relay.port, pin="other")).shell("h1"), 20)
+    assert because.startswith("host key:")
+    for name in ("host", "other"):
+        assert fingerprint(base64.b64decode(keys.public(name).split()[1])) in because
+    assert (tmp_path / "effects").read_text() == ""
+
+
+def test_one_of_two_pinned_keys_of_a_type_is_enough(keys: Keys, asyncssh_relay: Relay, open_hosts: Open) -> None:
+    host = replace(keys.host(asyncssh_relay.port), host_keys=(keys.public("host"), keys.public("other")))
+    reply = open_hosts(host).shell("h1").read(command("true"))
+    assert (reply.exit, reply.host_key) == (0, fingerprint(base64.b64decode(keys.public("host").split()[1])))
+
+
+def test_a_login_that_is_refused_or_cannot_be_tried(keys: Keys, asyncssh_relay: Relay, open_hosts: Open) -> None:
+    good = keys.host(asyncssh_relay.port)
+    for login, word in (
+        (Login(user="u", key=str(keys.folder / "other")), "login: 127.0.0.1"),
+        (Login(user="u", key=str(keys.folder / "missing")), "login: key"),
+        (Login(user="u", key=str(keys.folder / "host.pub")), "login: "),
+        (Login(user="u"), "login: the inventory gives no key"),
+    ):
+        assert unreachable(open_hosts(replace(good, login=login)).shell("h1"), 20).startswith(word)
+
+
+def test_a_password_is_resolved_at_the_moment_of_use(keys: Keys, asyncssh_relay: Relay) -> None:
+    ref = SecretRef(source="env", target=("X",))
+    host = replace(keys.host(asyncssh_relay.port), login=Login(user="u", password=ref))
+    asked: list[SecretRef] = []
+
+    def resolve(ref: SecretRef) -> Secret:
+        asked.append(ref)
+        raise RefusedError("env:X is not set")
+
+    hosts = SshHosts(inventory(host), resolve)
+    assert asked == []
+    assert unreachable(hosts.shell("h1"), 20) == "login: env:X is not set"
+    assert asked
+    hosts.close()
+
+
+# --- identity ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_machine_is_asked_who_it_is_before_the_first_act(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "machine_id").write_text("4711\n")
+    (tmp_path / "role").write_text("primary\n")
+    base = keys.host(asyncssh_relay.port)
+    role = str(tmp_path / "role")
+    wrong = (
+        (Identity(machine_id="0815"), ("4711", "0815")),
+        (Identity(file_path=role, file_text="standby"), ("primary", "standby")),
+        (Identity(file_path=role + "x", file_text="standby"), ("nothing", "standby")),
+    )
+    for identity, parts in wrong:
+        shell = open_hosts(replace(base, identity=identity)).shell("h1")
+        answer = shell.run(claim(), command())
+        assert answer.state is ClaimState.REFUSED
+        assert all(part in answer.because for part in parts), answer
+        assert shell.attach(claim(), command()).state is ClaimState.IN_DOUBT  # another machine proves nothing
+        assert shell.read(command("true")).exit == 0  # looking is harmless, and may be how one finds out
+    right = Identity(machine_id="4711", file_path=role, file_text="primary\n")
+    assert open_hosts(replace(base, identity=right)).shell("h1").run(claim(), command()).state is ClaimState.RAN
+    assert (tmp_path / "effects").read_text() == "x\n"
+
+
+# --- a link that breaks -----------------------------------------------------------------------------------------------
+
+
+def in_background(call: Callable[[], ClaimReply]) -> "Future[ClaimReply]":
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(call)
+    pool.shutdown(wait=False)
+    return future
+
+
+def until(there: Callable[[], object], what: str) -> None:
+    for _ in range(3000):
+        if there():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"never came: {what}")
+
+
+def test_the_outcome_is_read_after_the_link_was_reset(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo ran; exit 5')
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.cut()
+    until(lambda: asyncssh_relay.accepted > 1, "a second connection")
+    (tmp_path / "go").touch()
+    answer = future.result(30)
+    assert (answer.state, answer.reply and answer.reply.exit) == (ClaimState.REATTACHED, 5)
+    assert answer.reply is not None
+    assert answer.reply.stdout == b"ran\n"
+    assert (tmp_path / "effects").read_text() == "x\n"
+
+
+def test_a_link_lost_for_good_is_in_doubt_and_never_failed(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = command('echo x >>"$HOME/effects"; sleep 0.5', 4)
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.mode = "reset"
+    asyncssh_relay.cut()
+    answer = future.result(30)
+    assert (answer.state, answer.gone, answer.reply) == (ClaimState.IN_DOUBT, False, None)
+    assert "reset" in answer.because
+    asyncssh_relay.mode = "pass"
+    assert shell.attach(claim(), act).state is ClaimState.REATTACHED
+
+
+def test_a_frozen_link_is_noticed_and_replaced(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_transport, "_PING", 0.1)
+    monkeypatch.setattr(ssh_transport, "CHANNEL", 0.5)
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo ran', 60)
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.freeze()
+    (tmp_path / "go").touch()
+    until(lambda: asyncssh_relay.accepted > 1, "a second connection")
+    asyncssh_relay.thaw()
+    assert future.result(60).state is ClaimState.REATTACHED
+    assert (tmp_path / "effects").read_text() == "x\n"
+
+
+def test_a_link_that_died_in_silence_is_opened_again_for_the_next_command(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    for number in range(4):
+        assert shell.run(claim(f"k{number}"), command("true")).state is ClaimState.RAN
+        assert shell.read(command("true")).exit == 0
+        asyncssh_relay.cut()
+    assert asyncssh_relay.accepted == 4
+
+
+@pytest.mark.parametrize("offset", [*range(0, 3000, 500), 6000, 9000, 12000])
+def test_a_reset_at_any_byte_leaves_an_effect_with_its_outcome_or_none(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, offset: int
+) -> None:
+    asyncssh_relay.reset_after = offset
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    answer = shell.run(claim(), command())
+    effects = (tmp_path / "effects").read_text().count("x")
+    if answer.state is ClaimState.UNREACHABLE:
+        assert effects == 0
+        answer = shell.run(claim(), command())
+        effects = (tmp_path / "effects").read_text().count("x")
+    assert answer.state in (ClaimState.RAN, ClaimState.REATTACHED), answer
+    assert (answer.reply and answer.reply.exit, effects) == (0, 1)
+
+
+# --- what a host may be like ------------------------------------------------------------------------------------------
+
+
+def test_a_noisy_login_shell_does_not_confuse(keys: Keys, env: dict[str, str], open_hosts: Open) -> None:
+    noise = "printf 'no newline @deadbeef reply ran 0'; echo welcome >&2; trap 'echo bye; echo bye >&2' EXIT"
+    with asyncssh_server(keys, env, noise) as port:
+        shell = open_hosts(keys.host(port)).shell("h1")
+        look = shell.read(command("printf out; printf err >&2"))
+        assert (look.exit, look.stdout, look.stderr) == (0, b"out", b"err")
+        answer = shell.run(claim(), command("printf out; printf err >&2"))
+        assert answer.reply is not None
+        assert (answer.reply.exit, answer.reply.stdout, answer.reply.stderr) == (0, b"out", b"err")
+
+
+def test_a_host_without_a_shell_refuses_for_certain(
+    keys: Keys, env: dict[str, str], open_hosts: Open, tmp_path: Path
+) -> None:
+    with asyncssh_server(keys, env, "echo This account is currently not available.; exit 1") as port:
+        hosts = open_hosts(keys.host(port))
+        shell = hosts.shell("h1")
+        answer = shell.run(claim(), command())
+        assert answer.state is ClaimState.REFUSED
+        assert "This account is currently not available., exit status 1" in answer.because
+        look = shell.read(command("true"))
+        assert (look.reach, look.exit) == (Reach.UNREACHABLE, None)
+        assert "not available" in hosts.check("h1")
+    assert (tmp_path / "effects").read_text() == ""
+
+
+def test_twenty_megabytes_come_whole(keys: Keys, asyncssh_relay: Relay, open_hosts: Open) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    big = command("yes 0123456789abcde | head -c 20000000", 100, cap=30_000_000)
+    whole = b"0123456789abcde\n" * 1_250_000
+    assert shell.read(big).stdout == whole
+    answer = shell.run(claim(), big)
+    assert answer.reply is not None
+    assert answer.reply.stdout == whole
+
+
+@pytest.mark.needs("openssh-server")
+def test_a_host_that_allows_one_session_serves_many_threads(
+    keys: Keys, tmp_path: Path, env: dict[str, str], open_hosts: Open
+) -> None:
+    with openssh_server(keys, tmp_path, env, MaxSessions="1") as connect:
+        relay = Relay(connect)
+        shell = open_hosts(keys.host(relay.port)).shell("h1")
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda n: shell.run(claim(f"k{n}"), command(seconds=60)), range(6)))
+        assert [answer.state for answer in answers] == [ClaimState.RAN] * 6
+        assert (relay.accepted, (tmp_path / "effects").read_text()) == (1, "x\n" * 6)
+        relay.close()
+
+
+def test_preflight_says_what_keeps_a_host_from_being_claimed(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    host = keys.host(asyncssh_relay.port)
+    assert open_hosts(host).check("h1") == ""
+    (tmp_path / "file").touch()
+    problem = open_hosts(replace(host, state_dir=str(tmp_path / "file/below"))).check("h1")
+    assert "cannot be made" in problem
+    asyncssh_relay.close()
+    assert open_hosts(host).check("h1").startswith("refused:")
+    assert not (tmp_path / "state").exists()  # nothing was made
+
+
+# --- through a link ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["asyncssh", pytest.param("openssh", marks=pytest.mark.needs("openssh-server"))])
+def any_relay(request: pytest.FixtureRequest) -> Relay:
+    relay: Relay = request.getfixturevalue(f"{request.param}_relay")
+    return relay
+
+
+def test_tcp_as_the_host_sees_it(keys: Keys, any_relay: Relay, open_hosts: Open) -> None:
+    dialer = open_hosts(keys.host(any_relay.port)).dialer("h1")
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        there = dialer.connect("127.0.0.1", listening.getsockname()[1], Duration(20_000_000))
+        gone = dialer.connect("127.0.0.1", bound.getsockname()[1], Duration(20_000_000))
+    assert (there.reach, there.state) == (Reach.COMPLETE, PortState.OPEN)
+    assert (gone.reach, gone.state) == (Reach.COMPLETE, PortState.REFUSED)
+    lost = dialer.connect("no-such-host.invalid", 80, Duration(20_000_000))
+    assert (lost.reach, lost.state) == (Reach.UNREACHABLE, None)  # not knowing is not a refusal
+
+
+def test_http_as_the_host_sees_it(keys: Keys, any_relay: Relay, open_hosts: Open) -> None:
+    with web_server() as port:
+        http = open_hosts(keys.host(any_relay.port)).http("h1")
+        reply = http.read(HttpRequest(method="GET", url=f"http://127.0.0.1:{port}/ok", timeout=Duration(20_000_000)))
+    assert (reply.reach, reply.status, reply.body) == (Reach.COMPLETE, 200, b"fine")
+
+
+def test_a_host_behind_another(keys: Keys, any_relay: Relay, env: dict[str, str], open_hosts: Open) -> None:
+    with asyncssh_server(keys, env) as port:
+        hop = keys.host(any_relay.port, name="hop")
+        login = replace(keys.host(port).login, via=("hop",))
+        hosts = open_hosts(hop, keys.host(port, name="inner", login=login))
+        answer = hosts.shell("inner").run(claim(), command())
+        assert (answer.state, any_relay.accepted) == (ClaimState.RAN, 1)
+        hosts.close()
+        any_relay.close()
+        assert hosts.shell("inner").read(command("true", 2)).because.endswith("(on the way, at hop)")

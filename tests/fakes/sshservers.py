@@ -154,6 +154,12 @@ def tcp(port: int) -> Callable[[], socket.socket]:
 
 
 class _Forwarding(asyncssh.SSHServer):
+    def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._connections = connections
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connections.add(conn)
+
     def connection_requested(self, *_: object) -> bool:
         return True
 
@@ -166,6 +172,7 @@ class _Commands:
     prelude: str
     children: set[asyncio.subprocess.Process] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
 
     async def serve(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
         task = asyncio.current_task()
@@ -196,8 +203,12 @@ class _Commands:
 
     async def stop(self) -> None:
         for child in self.children:
-            child.kill()
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        for connection in self.connections:
+            connection.abort()
+            await connection.wait_closed()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0)
@@ -232,7 +243,7 @@ def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Itera
         return await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=_Forwarding,
+            server_factory=lambda: _Forwarding(commands.connections),
             server_host_keys=[str(keys.folder / "host")],
             authorized_client_keys=str(keys.folder / "client.pub"),
             process_factory=commands.serve,
