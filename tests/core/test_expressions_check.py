@@ -51,7 +51,7 @@ TYPES = (
         ("json.a + 1", "any"),
         ("db.port", "int"),
         ("db.name", "text"),
-        ("db['port']", "any"),
+        ("db['port']", "int"),
         ("db.groups[0]", "text"),
         ("entries.a", "any"),
         ("[1, 2]", "list"),
@@ -171,9 +171,7 @@ def test_the_type_of_what_is_right(text: str, kind: Type) -> None:
         ("map(x in rows, pw)", 15, "pw is a secret", None),
     ],
 )
-def test_what_cannot_mean_anything_is_told_where_it_stands(
-    text: str, offset: int, summary: str, hint: str | None
-) -> None:
+def test_what_cannot_mean_anything_is_told_where(text: str, offset: int, summary: str, hint: str | None) -> None:
     problems = check(parse(text), TYPES)
     assert len(problems) == 1, problems
     assert problems[0].offset == offset

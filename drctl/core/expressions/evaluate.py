@@ -19,6 +19,7 @@ from drctl.core.expressions.operators import (
     contains,
     conversion_hint,
     equal,
+    negative,
     operator_hint,
 )
 from drctl.core.expressions.patterns import PatternError
@@ -235,7 +236,7 @@ class _Evaluation:
         if isinstance(operand, Unknown):
             return operand
         if isinstance(operand, int | Decimal | Duration | Size) and not isinstance(operand, bool):
-            return -operand or 0 if isinstance(operand, int | Decimal) else -operand
+            return negative(operand) if isinstance(operand, int | Decimal) else -operand
         return _none(f"{type_name(operand)} has no negative", tree)
 
     def negation(self, tree: Not) -> Operand:

@@ -29,13 +29,18 @@ def _divide(left: int | Decimal, right: int | Decimal) -> int | Decimal:
     quotient = context.divide(Decimal(left), Decimal(right))
     if context.flags[Inexact]:
         quotient = _ROUNDED.divide(Decimal(left), Decimal(right))
-    return int(quotient) if quotient == quotient.to_integral_value() else _EXACT.normalize(quotient)
+    return int(quotient) if quotient == quotient.to_integral_value(context=_EXACT) else _EXACT.normalize(quotient)
 
 
 def _add(left: int | Decimal, right: int | Decimal) -> int | Decimal:
     if isinstance(left, int) and isinstance(right, int):
         return left + right
     return _EXACT.add(Decimal(left), Decimal(right))
+
+
+def negative(figure: int | Decimal) -> int | Decimal:
+    """`-figure`, exactly: Python's own minus would round a decimal to 28 digits."""
+    return -figure if isinstance(figure, int) or not figure else figure.copy_negate()
 
 
 def _multiply(left: int | Decimal, right: int | Decimal) -> int | Decimal:
@@ -51,7 +56,7 @@ def _nearest(figure: int | Decimal) -> int:
 
 _TABLE: Final[Mapping[tuple[str, str, str], tuple[str, Callable[[Any, Any], Any]]]] = {
     ("+", "number", "number"): ("number", _add),
-    ("-", "number", "number"): ("number", lambda a, b: _add(a, -b)),
+    ("-", "number", "number"): ("number", lambda a, b: _add(a, negative(b))),
     ("*", "number", "number"): ("number", _multiply),
     ("/", "number", "number"): ("number", _divide),
     ("+", "duration", "duration"): ("duration", lambda a, b: a + b),

@@ -1,7 +1,8 @@
 """Commands that read an argument as a program of its own: a value must not be part of that argument.
 
 Quoting does not help there: `sh -c "echo $X"` runs what is in X. Known are the shells, what evaluates text, and the
-usual interpreters; an unknown program that does the same cannot be recognised by its name, and `docs` says so.
+usual interpreters. A program of another name that does the same cannot be recognised: this narrows the trap and does
+not close it.
 """
 
 from __future__ import annotations
