@@ -189,7 +189,7 @@ class Program(Protocol):
         """Members for the ready file beside `pid` and `port`."""
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Conversation(http.server.BaseHTTPRequestHandler):
     """Reads one request, asks the program, writes one answer in one piece."""
 
     protocol_version = "HTTP/1.1"
@@ -273,7 +273,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         else:
             host, _, port = listen.rpartition(":")
             address = (host, int(port))
-        super().__init__(address, _Handler)  # type: ignore[arg-type] # a unix path is a valid address too
+        super().__init__(address, _Conversation)  # type: ignore[arg-type] # a unix path is a valid address too
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's shape
         """A client that went away is no news; anything else is logged."""
