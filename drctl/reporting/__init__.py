@@ -1,0 +1,1 @@
+"""Pure views: records in; text, HTML and JSON out."""

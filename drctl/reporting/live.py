@@ -1,0 +1,245 @@
+"""The live view: what a run does right now, at the bottom of a terminal whose scrollback stays whole.
+
+A phase that is over is printed above and stays; below it the view shows the objective's clock, the phases, and the
+steps of the phase being carried out. Text that came from a host never becomes markup. Reading keys is left to others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from drctl.core import events as ev
+from drctl.core.values import Duration, Time
+from drctl.reporting.facts import SIGNS, StepFacts, is_bad, objectives, own_steps, phase_of, question_word
+from drctl.reporting.lines import line
+from drctl.reporting.status import HOST_CELLS, NAME_CELLS
+from drctl.reporting.texts import (
+    clean,
+    clock,
+    count,
+    cut,
+    last_name,
+    local_clock,
+    one_line,
+    pad,
+    plain_signs,
+    width,
+    zone_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from drctl.core.fold import Entry, RunState
+
+PER_SECOND = 4
+MOST_ROWS = 30
+BAR = 15
+STYLES = {
+    "ok": "green", "running": "cyan", "in_doubt": "bold magenta", "skipped": "dim", "not_run": "dim",
+    "partial": "yellow",
+}  # fmt: skip
+_LINES = (
+    ev.NoteAdded, ev.DeviationNoted, ev.ControlReceived, ev.Answered, ev.MarkSet, ev.LockLost, ev.Suspended,
+    ev.ClockWarned, ev.Recovered, ev.Degraded, ev.UnknownEvent, ev.RunResumed, ev.RunTakenOver, ev.PreflightFinished,
+    ev.RunPaused,
+)  # fmt: skip
+"""Events that get a line of their own above the view; steps are shown in it."""
+
+
+class LiveView:
+    """The view over one run: `start`, `update` for each record, `stop`. Callers keep threads apart."""
+
+    def __init__(
+        self,
+        stream: Any,  # noqa: ANN401 - anything with write, flush, isatty and encoding
+        *,
+        color: bool = True,
+        ascii_only: bool = False,
+        mask: Callable[[str], str] = str,
+        now: Callable[[], Time] | None = None,
+    ) -> None:
+        self._ascii = ascii_only
+        self._mask = mask
+        self._now = now
+        self._seen: Time | None = None
+        self._state: RunState | None = None
+        self._console = Console(
+            file=cast("IO[str]", stream), no_color=not color, force_terminal=stream.isatty() or None, highlight=False,
+            markup=False, emoji=False, soft_wrap=True,
+        )  # fmt: skip
+        self._live: Live | None = None
+
+    def start(self, state: RunState) -> None:
+        """Begin to show a run."""
+        self._state = state
+        self._begin()
+
+    def _begin(self) -> None:
+        self._live = Live(
+            _Body(self), console=self._console, refresh_per_second=PER_SECOND, screen=False, transient=True,
+            redirect_stdout=False, redirect_stderr=False, vertical_overflow="ellipsis",
+        )  # fmt: skip
+        self._live.start()
+
+    def update(self, entry: Entry, state: RunState) -> None:
+        """Take one more record into account."""
+        self._state, self._seen = state, entry.at
+        event = entry.event
+        if isinstance(event, _LINES):
+            text = line(entry, state)
+            if text is not None:
+                self.say(text)
+        elif isinstance(event, ev.BlockFinished) and "/" not in event.path:
+            for row in phase_rows(state, event.path):
+                self._print(row)
+
+    def say(self, text: str) -> None:
+        """Print a line above the view; it stays in the scrollback."""
+        self._print(Text(text))
+
+    def _print(self, text: Text) -> None:
+        self._console.print(self._written(text), soft_wrap=True)
+
+    def _written(self, text: Text) -> Text:
+        plain = self._mask(text.plain)
+        if self._ascii:
+            plain = plain_signs(plain)
+        return text if plain == text.plain else Text(plain)
+
+    def pause(self) -> None:
+        """Take the view away while a question is asked."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def go_on(self, state: RunState) -> None:
+        """Show it again."""
+        self._state = state
+        if self._live is None:
+            self._begin()
+
+    def stop(self) -> None:
+        """Take the view away; the steps of a phase that is not over are printed, so that they stay."""
+        self.pause()
+        if self._state is not None and self._state.phase:
+            block = self._state.blocks[self._state.phase]
+            if block.outcome is None:
+                for row in phase_rows(self._state, block.path):
+                    self._print(row)
+
+    def body(self) -> Group:
+        """What stands below the scrollback right now."""
+        state = self._state
+        if state is None:
+            return Group()
+        now = self._now() if self._now is not None else state.last_at
+        rows = [head_row(state, now), phases_row(state)]
+        under_way = state.phase and state.blocks[state.phase].outcome is None
+        steps = step_rows(state, state.phase, now) if under_way else []
+        hidden = len(steps) - MOST_ROWS
+        if hidden > 0:
+            rows.append(Text(f"   … {count(hidden, 'earlier step')}", style="dim"))
+        rows += steps[-MOST_ROWS:] + waiting_rows(state, now)
+        return Group(*(self._written(row) for row in rows))
+
+
+class _Body:
+    """Renders the view anew each time rich asks, so that its clocks run."""
+
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._view.body()
+
+
+def head_row(state: RunState, now: Time | None) -> Text:
+    """Runbook, run, environment, the time here and in UTC, and how much of the RTO is used."""
+    opened = state.opened
+    if opened is None or state.opened_at is None or now is None:
+        return Text("")
+    there = local_clock(now, zone_of(opened.zone))
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{clean(opened.runbook)}  run {opened.id}  {opened.environment.upper()}", style="bold")
+    text.append(f"  {clock(now)}" + (f" ({there})" if there else ""))
+    text.append(f"  elapsed {_since(state.opened_at, now)}")
+    rto = objectives(state)[0]
+    if rto.promised is not None and rto.promised.micros > 0:
+        declared = state.mark("declared")
+        start = declared.at if declared is not None else state.opened_at
+        used = rto.reached.micros if rto.reached is not None else max(0, now.micros - start.micros)
+        percent = used * 100 // rto.promised.micros
+        full = min(BAR, percent * BAR // 100)
+        text.append(f"\nRTO {'█' * full}{'░' * (BAR - full)} ", style="red" if percent > 100 else "")  # noqa: PLR2004 - percent
+        text.append(f"{percent}% of {rto.promised.human()}" + ("  restored" if rto.reached is not None else ""))
+    return text
+
+
+def _since(start: Time, now: Time) -> str:
+    return Duration(max(0, now.micros - start.micros) // 1_000_000 * 1_000_000).human()
+
+
+def phases_row(state: RunState) -> Text:
+    """All phases met so far on one line."""
+    text = Text()
+    for block in state.blocks.values():
+        if block.form == "phase":
+            word = block.outcome.value if block.outcome is not None else "running"
+            text.append(f"{SIGNS[word]} {clean(block.path)}  ", style=STYLES.get(word, "red"))
+    return text
+
+
+def phase_rows(state: RunState, phase: str) -> list[Text]:
+    """A phase and its steps, for the scrollback."""
+    block = state.blocks[phase]
+    word = block.outcome.value if block.outcome is not None else "running"
+    title = f"  {one_line(block.title)}" if block.title else ""
+    reason = f": {one_line(block.because)}" if block.because else ""
+    rows = [Text(f"{SIGNS[word]} {clean(phase)}{title}  {word}{reason}", style="bold")]
+    return rows if word == "skipped" else rows + step_rows(state, phase, state.last_at)
+
+
+def step_rows(state: RunState, phase: str, now: Time | None) -> list[Text]:
+    """The steps of a phase; those that run show for how long."""
+    return [step_row(facts, now) for facts in own_steps(state) if phase_of(facts.path) == phase]
+
+
+def step_row(facts: StepFacts, now: Time | None) -> Text:
+    """One step: sign, name, host, time, word, and why it is not simply ok."""
+    name = clean(facts.path.split("/", 1)[-1])
+    name = name if width(name) <= NAME_CELLS else "…" + name[-(NAME_CELLS - 1) :]
+    host = "" if facts.host == "local" else cut(clean(facts.host), HOST_CELLS)
+    took = facts.elapsed.human() if facts.elapsed is not None else ""
+    if facts.outcome == "running" and facts.started_at is not None and now is not None:
+        took = _since(facts.started_at, now)
+    style = "" if facts.accepted else STYLES.get(facts.outcome, "bold red" if is_bad(facts.outcome) else "")
+    text = Text()
+    text.append(f" {facts.sign} ", style=style)
+    text.append(f"{pad(name, NAME_CELLS)} {pad(host, HOST_CELLS)} {took:>7}  ")
+    text.append(facts.word, style=style)
+    plain = facts.outcome == "ok" and not facts.found and not facts.by
+    reason = one_line(facts.title if plain or facts.outcome == "running" else facts.because)
+    left = 80 - width(text.plain) - 2
+    if reason and left > 4:  # noqa: PLR2004 - less says nothing
+        text.append(f"  {cut(reason, left)}", style="dim" if facts.outcome == "ok" else "")
+    return text
+
+
+def waiting_rows(state: RunState, now: Time | None) -> list[Text]:
+    """Questions that wait for somebody, and for how long."""
+    rows = []
+    for question in state.open_questions:
+        asked = question.asked
+        since = f" {_since(question.asked_at, now)}" if now is not None else ""
+        who = f" for {' or '.join(asked.by)}" if asked.by else ""
+        text = f"⏸ {question_word(asked.kind)}: {last_name(asked.path)} ({asked.id}) waits{since}{who}"
+        rows.append(Text(cut(clean(text), 80), style="bold yellow"))
+    if state.opened is not None:
+        rows.append(Text(f"another terminal: drctl watch {state.opened.id}", style="dim"))
+    return rows

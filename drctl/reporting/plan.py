@@ -1,0 +1,178 @@
+"""A plan as text and JSON: every step with its exact command, and a count of what looking could not tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from drctl.core.plan import Plan, PlannedStep, Status
+from drctl.reporting.texts import WIDTH, clean, count, cut, last_name, one_line, pad, width, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.core.values import Duration
+
+SIGNS = {
+    Status.LOOKED: "✔", Status.NOW: "✔", Status.NOT_LOOKED: "?", Status.WOULD_RUN: "▶", Status.NO_CHANGE: "=",
+    Status.WOULD_SKIP: "·", Status.WOULD_WAIT: "⏸", Status.DEPENDS: "?", Status.CANNOT_TELL: "?", Status.KNOWN: "✔",
+    Status.WOULD_STOP: "✖",
+}  # fmt: skip
+BLOCKS = frozenset({"phase", "steps", "parallel"})
+IGNORANCE = (Status.NOW, Status.NOT_LOOKED, Status.DEPENDS, Status.CANNOT_TELL)
+WORDS = {
+    Status.LOOKED: "looked at for real", Status.NOW: "seen only as things are now, before the change",
+    Status.NOT_LOOKED: "not looked at", Status.WOULD_RUN: "would run", Status.NO_CHANGE: "would change nothing",
+    Status.WOULD_SKIP: "would be skipped", Status.WOULD_WAIT: "would wait for people or time",
+    Status.DEPENDS: "depend on what is not known yet", Status.CANNOT_TELL: "cannot be told",
+    Status.KNOWN: "known already",
+    Status.WOULD_STOP: "would stop the run",
+}  # fmt: skip
+RISK = {
+    "idempotent": "changes; a second time changes nothing more", "once": "CHANGES, and must not happen twice",
+    "irreversible": "IRREVERSIBLE",
+}  # fmt: skip
+NOTE = 7
+STATUS = 67
+"""The column in which what would happen begins, where there is room."""
+LABEL = 10
+
+
+def plan_text(plan: Plan, runbook_path: str, inventory_path: str) -> str:
+    """Screen 1. Commands are never broken or shortened; everything else keeps to 80 columns."""
+    lines = [clean(f"{plan.runbook}  {plan.title}".rstrip())]
+    lines.append(clean(f"  plan sha256:{plan.digest[:16]}…   inventory {plan.inventory}, {plan.environment}"))
+    goals = [f"{n} {d.human()}" for n, d in (("RTO", plan.rto), ("RPO", plan.rpo)) if d is not None]
+    lines.append("  goal " + (" · ".join(goals) or "none promised"))
+    lines += [t for name, value in plan.inputs.items() for t in wrap(one_line(f"{name} = {value}"), first="  input ")]
+    lines += [t for warning in plan.warnings for t in wrap(one_line(warning), first="  ! warning: ")]
+    lines += _stop_lines(plan)
+    number = 0
+    for row in plan.rows:
+        if row.depth == 0:
+            lines += ["", *_phase(row)]
+            continue
+        number += row.kind not in BLOCKS
+        lines += _row(row, number if row.kind not in BLOCKS else None)
+    return "\n".join([*lines, "", *_coverage_lines(plan), "", *_next(plan, runbook_path, inventory_path)])
+
+
+def _stop_lines(plan: Plan) -> list[str]:
+    stops = [row for row in plan.rows if row.status is Status.WOULD_STOP]
+    return [
+        t
+        for row in stops[:1]
+        for t in wrap(one_line(f"{row.path}: {row.because}"), first="  ✖ AS THINGS ARE, THE RUN WOULD STOP at ")
+    ]
+
+
+def _phase(row: PlannedStep) -> list[str]:
+    title = f"  {one_line(row.title)}" if row.title else ""
+    head = f"{SIGNS[row.status]} PHASE {clean(row.path)}{title}"
+    lines = [f"{pad(cut(head, STATUS), STATUS)}  {row.status.value}"]
+    return lines + _notes(row, indent=2)
+
+
+def _row(row: PlannedStep, number: int | None) -> list[str]:
+    """A step: its line, then what it would do, why, what is not known, who is needed, the way back."""
+    indent = "  " * (row.depth - 1)
+    count_ = f"{number:>3}" if number is not None else "   "
+    on = f" on {row.place}" if row.place and row.place != "local" else ""
+    name = f"{count_} {SIGNS[row.status]} {indent}{clean(last_name(row.path))}"
+    head, status = f"{pad(name, 28)} {clean(f'{row.kind}{on}')}", row.status.value
+    fits = max(width(head), STATUS) + 2 + width(status) <= WIDTH
+    lines = [f"{pad(head, STATUS)}  {status}"] if fits else [head, f"{'':<{STATUS}}  {status}"]
+    if row.status is Status.WOULD_SKIP:
+        return lines + _note("because", row.because)
+    if row.title and row.title not in {last_name(row.path), row.path}:
+        lines += wrap(one_line(row.title), first=" " * NOTE)
+    lines += _note("effect", RISK.get(row.effect, ""))
+    lines += [f"{'':<{NOTE}}$ {text}" for text in clean(row.text, lines=True).split("\n") if text]
+    return lines + _notes(row, indent=NOTE)
+
+
+def _notes(row: PlannedStep, indent: int) -> list[str]:
+    seen = {Status.LOOKED: "saw", Status.NOW: "saw", Status.KNOWN: "known"}.get(row.status, "because")
+    lines = _note(seen, row.because, indent)
+    for text in row.unknown:
+        if text != row.because:
+            lines += _note("unknown", text, indent)
+    for text in row.needs:
+        if text.removeprefix("when ") not in row.because:
+            lines += _note("needs", text, indent)
+    if row.declared:
+        lines += _note("careful", "read-only by the author's word alone", indent)
+    if row.effect != "read":
+        lines += _note("back", row.back, indent)
+    times = ([f"takes {row.takes.human()}"] if row.takes else []) + (
+        [f"limit {row.timeout.human()}"] if row.timeout and row.effect != "read" else []
+    )
+    return lines + _note("time", ", ".join(times), indent)
+
+
+def _note(name: str, text: str, indent: int = NOTE) -> list[str]:
+    return wrap(one_line(text), first=f"{'':<{indent}}{name:<{LABEL}}") if text else []
+
+
+def coverage(plan: Plan) -> Mapping[str, int]:
+    """How many steps have each status; phases and blocks are not steps, they only hold some."""
+    leaves = [row for row in plan.rows if row.kind not in BLOCKS]
+    counts = {status.value: sum(row.status is status for row in leaves) for status in Status}
+    declared = sum(row.declared and row.status in {Status.LOOKED, Status.NOW} for row in leaves)
+    return {
+        name: n for name, n in {"steps": len(leaves), **counts, "declared": declared}.items() if n or name == "steps"
+    }
+
+
+def _coverage_lines(plan: Plan) -> list[str]:
+    """The plan's own ignorance, counted."""
+    counts = coverage(plan)
+    sure = [s for s in Status if s not in IGNORANCE]
+    known = " · ".join(f"{counts[s.value]} {WORDS[s]}" for s in sure if s.value in counts)
+    dark = " · ".join(f"{counts[s.value]} {WORDS[s]}" for s in IGNORANCE if s.value in counts)
+    number = sum(counts.get(s.value, 0) for s in IGNORANCE)
+    lines = wrap(f"{count(counts['steps'], 'step')}: {known or 'none of them is certain'}", first="Coverage   ")
+    lines += wrap(
+        f"{number} of {counts['steps']}: {dark}" if number else "nothing that looking could have told",
+        first="Not known  ",
+    )
+    if "declared" in counts:
+        lines += wrap(
+            f"{count(counts['declared'], 'look')} ran that are read-only by the author's word alone",
+            first="Careful    ",
+        )
+    return lines
+
+
+def _next(plan: Plan, runbook_path: str, inventory_path: str) -> list[str]:
+    command = f"drctl run {shlex.quote(runbook_path)} --inventory {shlex.quote(inventory_path)}"
+    for name, value in plan.inputs.items():
+        if value != "***" and not value.startswith("unknown ("):
+            command += f" -i {shlex.quote(f'{name}={value}')}"
+    return ["Nothing was changed anywhere.", f"Next: {clean(command)}"]
+
+
+def plan_json(plan: Plan) -> str:
+    """The plan for machines; every row, nothing shortened."""
+    return json.dumps(
+        {
+            "runbook": plan.runbook, "title": plan.title, "digest": plan.digest, "inventory": plan.inventory,
+            "environment": plan.environment, "rto_us": _micros(plan.rto), "rpo_us": _micros(plan.rpo),
+            "inputs": dict(plan.inputs), "warnings": list(plan.warnings), "coverage": dict(coverage(plan)),
+            "rows": [_row_map(row) for row in plan.rows],
+        },
+        ensure_ascii=False,
+    )  # fmt: skip
+
+
+def _row_map(row: PlannedStep) -> dict[str, Any]:
+    plain = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+    plain |= {"status": row.status.value, "unknown": list(row.unknown), "needs": list(row.needs)}
+    del plain["takes"], plain["timeout"]
+    return plain | {"takes_us": _micros(row.takes), "timeout_us": _micros(row.timeout)}
+
+
+def _micros(length: Duration | None) -> int | None:
+    return length.micros if length is not None else None

@@ -1,0 +1,150 @@
+"""Where a run stands, what it waits for, and what to type next: `drctl show`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from drctl.core import events as ev
+from drctl.reporting.facts import Objective, StepFacts, objectives, own_steps, phase_of, simulated, verdict
+from drctl.reporting.questions import question_text as _question_text
+from drctl.reporting.questions import standing
+from drctl.reporting.texts import clean, clock, count, cut, last_name, one_line, pad, shown, width
+
+if TYPE_CHECKING:
+    from drctl.core.fold import RunState
+    from drctl.core.values import Duration
+
+__all__ = ["next_commands", "phase_lines", "question_text", "status_json", "status_text"]
+
+NAME_CELLS = 22
+HOST_CELLS = 12
+
+
+def question_text(run_id: str, asked: ev.Asked) -> str:
+    """Screen 3: a question as text to pass on."""
+    return _question_text(run_id, asked)
+
+
+def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002 - the caller's word
+    """The whole screen. `writing`: a process carries the run out right now."""
+    now = verdict(state, writing=writing)
+    opened = state.opened
+    head = f"{now.sign} {now.word}   run {id}"
+    if opened is not None:
+        head += f"   {opened.runbook}   {opened.environment}" + (f"   {opened.mode}" if opened.mode != "live" else "")
+    lines = [clean(head)]
+    if now.because:
+        lines += [f"  {cut(one_line(now.because), 300)}"]
+    if opened is not None and state.opened_at is not None:
+        lines += [
+            clean(f"  opened {state.opened_at} by {opened.operator} on {opened.node}; {count(state.records, 'record')}")
+        ]
+    if simulated(state):
+        lines += ["  approvals simulated: some answers came from people of a lab, not from persons"]
+    lines += ["", *phase_lines(state)]
+    lines += ["", *standing(state)] if state.closed is None else []
+    for question in state.open_questions:
+        lines += ["", _question_text(id, question.asked, state)]
+    lines += [
+        "",
+        *(
+            f"{'Next' if not i else '':<6}{command}"
+            for i, command in enumerate(next_commands(id, state, writing=writing))
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def phase_lines(state: RunState) -> list[str]:
+    """Phases with their steps: sign, name, host, time, word and reason."""
+    every = own_steps(state)
+    lines = []
+    for block in state.blocks.values():
+        if block.form != "phase":
+            continue
+        word = block.outcome.value if block.outcome is not None else "under way"
+        title = f"  {one_line(block.title)}" if block.title else ""
+        lines.append(cut(f"{pad(clean(block.path), NAME_CELLS)}  {word}{title}", 80))
+        if word != "skipped":
+            lines += [step_line(facts) for facts in every if phase_of(facts.path) == block.path]
+    return lines
+
+
+def step_line(facts: StepFacts, cells: int = 80) -> str:
+    """One step on one line."""
+    name = clean(facts.path.split("/", 1)[-1])
+    host = "" if facts.host == "local" else clean(facts.host)
+    took = facts.elapsed.human() if facts.elapsed is not None and facts.elapsed.micros >= 1000 else ""  # noqa: PLR2004 - 1 ms
+    name = name if width(name) <= NAME_CELLS else "…" + name[-(NAME_CELLS - 1) :]
+    reason = one_line(facts.because) if facts.outcome != "ok" or facts.found or facts.by else one_line(facts.title)
+    text = f" {facts.sign} {pad(name, NAME_CELLS)} {pad(cut(host, HOST_CELLS), HOST_CELLS)} {took:>7}  {facts.word}"
+    return cut(f"{text}  {reason}".rstrip(), cells)
+
+
+def next_commands(id: str, state: RunState, *, writing: bool) -> list[str]:  # noqa: A002
+    """What to type next; never empty."""
+    if state.closed is not None:
+        return [f"drctl report {id}", f"drctl audit verify {id}"]
+    if writing:
+        return [f"drctl watch {id}"]
+    if state.open_questions:
+        return ["answer as above, then", f"drctl resume {id}"]
+    return [f"drctl resume {id}", f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"]
+
+
+def status_json(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002
+    """The same for machines."""
+    return json.dumps(status_map(id, state, writing=writing), ensure_ascii=False)
+
+
+def status_map(id: str, state: RunState, *, writing: bool) -> dict[str, Any]:  # noqa: A002
+    """The status as plain data."""
+    now = verdict(state, writing=writing)
+    opened = state.opened
+    word = state.closed.state if state.closed else "running" if writing else "paused" if state.paused else "crashed"
+    return {
+        "id": id, "uid": opened.uid if opened else "", "runbook": opened.runbook if opened else "",
+        "environment": opened.environment if opened else "", "mode": opened.mode if opened else "",
+        "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""), "state": word,
+        "verdict": now.word, "because": now.because, "exit": now.exit, "phase": state.phase, "records": state.records,
+        "steps": [_step_map(facts) for facts in own_steps(state)],
+        "questions": [{**ev.encode(q.asked), "asked_at": q.asked_at.micros} for q in state.open_questions],
+        "in_doubt": [step.path for step in state.in_doubt], "fenced": dict(state.fenced),
+        "objectives": {o.name.lower(): objective_map(o) for o in objectives(state)},
+        "marks": {name: state.marks[name][-1].value for name in state.marks}, "simulated": simulated(state),
+        "next": next_commands(id, state, writing=writing),
+    }  # fmt: skip
+
+
+def _step_map(facts: StepFacts) -> dict[str, Any]:
+    return {
+        "path": facts.path, "host": facts.host, "kind": facts.kind, "effect": facts.effect, "outcome": facts.outcome,
+        "because": facts.because, "attempts": facts.attempts, "retried": facts.retried, "by": facts.by,
+        "elapsed_us": facts.elapsed.micros if facts.elapsed else None,
+    }  # fmt: skip
+
+
+def objective_map(objective: Objective) -> dict[str, Any]:
+    """One objective as plain data."""
+
+    def micros(length: Duration | None) -> int | None:
+        return length.micros if length is not None else None
+
+    return {
+        "promised_us": micros(objective.promised), "attained_us": micros(objective.reached), "met": objective.met,
+        "method": objective.method,
+    }  # fmt: skip
+
+
+def mark_lines(state: RunState, names: list[str]) -> list[str]:
+    """Marks as `name value`, the value that counts."""
+    lines = []
+    for name in names:
+        mark = state.mark(name)
+        if mark is not None:
+            lines.append(
+                f"{clean(name)} {shown(mark.value)}"
+                + (f" ({last_name(mark.path)}, {clock(mark.at)})" if mark.path else "")
+            )
+    return lines
