@@ -31,12 +31,31 @@ _ANSWERED = range(200, 300)
 
 @dataclass(slots=True)
 class _Attempt:
-    """One delivery. `began` is set just before the message is handed over; from there on a lost answer is a doubt."""
+    """One delivery. Once it has begun, the message may have gone out, and a lost answer is a doubt."""
 
     message: Message
     until: float
     began: bool = False
-    receipt: Receipt | None = field(default=None)
+    given_up: bool = False
+    receipt: Receipt | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> None:
+        """Say that the message is handed over now; an attempt that was given up does not come this far.
+
+        Raises:
+            _RefusedError: when it was given up.
+        """
+        with self.lock:
+            if self.given_up:
+                raise _RefusedError("it was given up before the message was handed over")
+            self.began = True
+
+    def outcome(self) -> Receipt:
+        """The receipt now; without one the attempt is given up here."""
+        with self.lock:
+            self.given_up = self.receipt is None
+        return self.receipt or self.end("no answer within the limit")
 
     @property
     def left(self) -> float:
@@ -80,7 +99,7 @@ class Channels:
         )
         thread.start()
         thread.join(attempt.left)
-        return attempt.receipt or attempt.end(f"no answer within {timeout.human()}")
+        return attempt.outcome()
 
     def check(self, channel: str) -> str:
         """Say why a channel cannot be used: a webhook without an answer, a mail server that refuses the login."""
@@ -101,7 +120,7 @@ class Channels:
                     return "" if shutil.which(program) else f"{program} is not on this machine"
                 case other:
                     return f"no way to send by {other}"
-        except (OSError, smtplib.SMTPException, RefusedError, _SettingError) as error:
+        except (OSError, smtplib.SMTPException, RefusedError, _RefusedError) as error:
             return _one_line(error)
 
     def _webhook(self, channel: Channel, attempt: _Attempt) -> Receipt:
@@ -118,7 +137,7 @@ class Channels:
             body=json.dumps(content, ensure_ascii=False).encode(),
             timeout=Duration(int(attempt.left * 1e6) + 1),
         )
-        attempt.began = True
+        attempt.begin()
         reply = self._http.send(request)
         if reply.status is None or reply.reach is not Reach.COMPLETE:
             attempt.began = reply.sent
@@ -138,7 +157,7 @@ class Channels:
             refused = [f"{who} ({_answer(*answers[who])})" for who in recipients if answers[who][0] not in (250, 251)]
             if len(refused) == len(recipients):
                 return attempt.refused(f"every recipient was refused: {', '.join(refused)}")
-            attempt.began = True
+            attempt.begin()
             code, answer = server.data(text)
             if code != 250:  # noqa: PLR2004 - RFC 5321: done
                 return attempt.refused(f"the text was refused: {_answer(code, answer)}")
@@ -173,20 +192,22 @@ class Channels:
         if channel.secret is not None:
             env["DRCTL_SECRET"] = self._resolve(channel.secret).reveal()
         argv = _words(channel, "argv")
+        attempt.begin()
         try:
             done = subprocess.run(
                 argv, input=message.text.encode(), env=env, capture_output=True, timeout=attempt.left, check=False
             )
         except subprocess.TimeoutExpired:
-            attempt.began = True
             return attempt.end(f"{argv[0]} did not end in time and was killed")
+        except OSError as error:
+            return attempt.refused(f"{argv[0]} cannot be started: {error.strerror}")
         if done.returncode == 0:
             return attempt.end(f"{argv[0]} took it", sent=True)
         return attempt.refused(f"{argv[0]} ended with exit code {done.returncode}")
 
 
-class _SettingError(Exception):
-    """A channel's setting is missing or has the wrong shape."""
+class _RefusedError(Exception):
+    """Nothing can be sent: a setting is missing or has the wrong shape, or the attempt was given up."""
 
 
 @contextlib.contextmanager
@@ -206,7 +227,7 @@ def _guarded(deliver: Callable[[Channel, _Attempt], Receipt], channel: Channel, 
         attempt.receipt = deliver(channel, attempt)
     except smtplib.SMTPResponseException as error:
         attempt.receipt = attempt.refused(_answer(error.smtp_code, error.smtp_error))
-    except (OSError, ValueError, smtplib.SMTPException, RefusedError, _SettingError) as error:
+    except (OSError, ValueError, smtplib.SMTPException, RefusedError, _RefusedError) as error:
         attempt.receipt = attempt.end(_one_line(error))
 
 
@@ -229,7 +250,7 @@ def _sender(channel: Channel) -> str:
 def _text(channel: Channel, name: str, default: str | None = None) -> str:
     value = channel.settings.get(name, default)
     if value is None or isinstance(value, tuple):
-        raise _SettingError(f"channel {channel.name} has no {name}")
+        raise _RefusedError(f"channel {channel.name} has no {name}")
     return str(value)
 
 
@@ -237,7 +258,7 @@ def _words(channel: Channel, name: str) -> tuple[str, ...]:
     value = channel.settings.get(name)
     words = (value,) if isinstance(value, str) else tuple(value or ())
     if not words:
-        raise _SettingError(f"channel {channel.name} has no {name}")
+        raise _RefusedError(f"channel {channel.name} has no {name}")
     return words
 
 

@@ -100,8 +100,8 @@ def _from_file(ref: SecretRef, path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         _refuse(ref, f"{path} cannot be opened: {error.strerror}", f"ls -l {shlex.quote(str(path))}")
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             _refuse(ref, f"{path} is no ordinary file", "name the file that holds the secret")
         if status.st_mode & 0o077:
@@ -111,7 +111,12 @@ def _from_file(ref: SecretRef, path: Path) -> str:
             _refuse(
                 ref, f"{path} belongs to another user", f"chown it to the user who runs drctl, and chmod 600 {path}"
             )
-        return _text(ref, file.read(_MOST_BYTES + 1))
+        data = b""
+        while len(data) <= _MOST_BYTES and (piece := os.read(descriptor, _MOST_BYTES)):
+            data += piece
+    finally:
+        os.close(descriptor)
+    return _text(ref, data)
 
 
 def _from_command(ref: SecretRef) -> str:

@@ -103,7 +103,7 @@ class Notify(ActKind):
         return self.subject or self.text.strip().splitlines()[0]
 
     def _message(self, channel: str, key: str) -> Message:
-        own = hashlib.sha256(f"{key}\n{channel}".encode()).hexdigest()
+        own = hashlib.sha256(f"{key}\n{channel}".encode()).hexdigest()[:32]  # longer, and a mail header is folded
         return Message(channel=channel, subject=self._subject(), text=self.text, key=own)
 
 
