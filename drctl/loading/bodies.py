@@ -65,9 +65,10 @@ def action(fields: Fields, kind: type[Kind], inventory: Inventory | None) -> Act
     if kind.NAME == "shell" and ("run" in where) == ("argv" in where):
         hint = "a script goes into run, a program with its arguments into with: {argv: [..]}"
         fields.error("E210", "with", "exactly one of 'run' and 'argv' is needed", hint)
-        return Action(kind=kind.NAME, fields=values, field_where=where)
+        return None
     found = Action(kind=kind.NAME, fields=values, field_where=where)
-    check_literals(kind, found, fields.node.where, fields.reading)
+    if values.keys() == where.keys():  # a field that was refused is not judged once more
+        check_literals(kind, found, fields.node.where, fields.reading)
     check_entries(kind, found, fields.node.where, inventory, fields.reading)
     return found
 

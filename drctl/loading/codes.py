@@ -58,7 +58,6 @@ CODES: Final[dict[str, str]] = {
     "W003": "A pipe in an act: only the exit code of its last command counts.",
     "W004": "An approval shows a figure whose look has no `expect`: it has no limit.",
     "W005": "A value of a step that may be skipped, read where the reader is not skipped with it.",
-    "W006": "An approval quorum that fewer people hold than it needs.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})

@@ -29,17 +29,14 @@ def read_inputs(
     found = []
     for name, entry in entries.items():
         if isinstance(entry.value, Fields):
-            what = f"answer '{name}'" if answers else f"input '{name}'"
-            reader = _InputReader(name, entry.value, inventory, what)
-            found.append(reader.read(entry, answers=answers))
+            found.append(_InputReader(name, entry.value, inventory).read(entry, answers=answers))
     return tuple(found)
 
 
 class _InputReader:
-    def __init__(self, name: str, fields: Fields, inventory: Inventory | None, what: str) -> None:
+    def __init__(self, name: str, fields: Fields, inventory: Inventory | None) -> None:
         self.name = name
         self.fields = fields
-        self.fields.reading = fields.reading.inside(what)
         self.inventory = inventory
         self.type = fields.member("type", InputType, InputType.TEXT)
         self.known = fields.get("type", str) is not None

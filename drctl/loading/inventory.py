@@ -68,18 +68,18 @@ class _InventoryReader:
         if isinstance(fields, Bad):
             return None
         self.source.update(source)
-        sites = _entries(fields, "sites", "site")
+        sites = _entries(fields, "sites")
         hosts = self.hosts(fields, sites)
-        self.namespace(fields, hosts)
-        people = {name: _person(name, entry) for name, entry in _entries(fields, "people", "person").items()}
+        self.namespace(fields)
+        people = {name: _person(name, entry) for name, entry in _entries(fields, "people").items()}
         return Inventory(
             name=fields.get("inventory", str) or "",
             environment=fields.member("environment", Environment, Environment.PRODUCTION),
             zone=fields.get("zone", str) or "UTC",
             hosts=hosts,
             sites={name: _title(name, entry) for name, entry in sites.items()},
-            databases={name: _database(name, one) for name, one in _entries(fields, "databases", "database").items()},
-            buckets={name: _bucket(name, one) for name, one in _entries(fields, "buckets", "bucket").items()},
+            databases={name: _database(name, one) for name, one in _entries(fields, "databases").items()},
+            buckets={name: _bucket(name, one) for name, one in _entries(fields, "buckets").items()},
             channels=self.channels(fields),
             people=people,
             roles=self.roles(fields, people),
@@ -92,7 +92,7 @@ class _InventoryReader:
         """The machines, with the defaults filled in."""
         defaults = fields.get("defaults", Fields)
         found = {}
-        for name, entry in _entries(fields, "hosts", "host").items():
+        for name, entry in _entries(fields, "hosts").items():
             host = _HostReader(name, entry, defaults, sites, self).read()
             if host is not None:
                 found[name] = host
@@ -108,25 +108,22 @@ class _InventoryReader:
     def error(self, code: str, where: Where, summary: str, hint: str = "") -> None:
         self.reading.problems.error(code, where, summary, hint)
 
-    def namespace(self, fields: Fields, hosts: Map[str, Host]) -> None:
+    def namespace(self, fields: Fields) -> None:
         """Hosts, their roles and groups share one namespace: `on:` takes any of them."""
-        meant: dict[str, str] = {LOCAL: "the control node"} | {name: f"host '{name}'" for name in fields.named("hosts")}
-        for name, named in fields.named("hosts").items():
-            if name == LOCAL:
-                self.error("E401", named.key.where, "'local' is the control node and cannot name a host")
-        for host in hosts.values():
-            if host.role:
-                first = meant.setdefault(host.role, f"the role of host '{host.name}'")
-                if first != f"the role of host '{host.name}'":
-                    summary = f"the role '{host.role}' of host '{host.name}' is {first} too"
-                    self.error(
-                        "E401", host.where, summary, "one host holds a role; hosts, roles and groups share their names"
-                    )
-        for host in hosts.values():
-            for group in host.groups:
-                first = meant.setdefault(group, "a group")
-                if first != "a group":
-                    self.error("E401", host.where, f"the group '{group}' is {first} too", "choose another name")
+        entries = _entries(fields, "hosts")
+        meant: dict[str, str] = {LOCAL: "the control node"} | {name: f"host '{name}'" for name in entries}
+        if LOCAL in entries:
+            where = fields.named("hosts")[LOCAL].key.where
+            self.error("E401", where, "'local' is the control node and cannot name a host")
+        for name, entry in entries.items():
+            role, what = entry.get("role", str), f"the role of host '{name}'"
+            if role and meant.setdefault(role, what) != what:
+                hint = "one host holds a role; hosts, roles and groups share their names"
+                entry.error("E401", "role", f"the role '{role}' is {meant[role]} too", hint)
+        for entry in (*entries.values(), *([one] if (one := fields.get("defaults", Fields)) else [])):
+            for group in entry.many("groups", str):
+                if meant.setdefault(group, "a group") != "a group":
+                    entry.error("E401", "groups", f"the group '{group}' is {meant[group]} too", "choose another name")
 
     # -------------------------------------------------------------------------------------------------------- rest
 
@@ -264,8 +261,8 @@ class _HostReader:
         path = posixpath.join(posixpath.dirname(self.inventory.path), file)
         try:
             text = self.inventory.file(path).decode("utf-8", "replace")
-        except (OSError, DrctlError) as error:
-            given.error("E402", "known_hosts", f"'{file}' cannot be read: {error}")
+        except (OSError, DrctlError):
+            given.error("E402", "known_hosts", f"'{file}' cannot be read", "its path starts at the inventory's folder")
             return ()
         self.inventory.source[path] = text
         found = keys_in_known_hosts(text, address, port)
@@ -285,11 +282,10 @@ class _HostReader:
         )
 
 
-def _entries(fields: Fields, key: str, what: str) -> dict[str, Fields]:
+def _entries(fields: Fields, key: str) -> dict[str, Fields]:
     found: dict[str, Fields] = {}
     for name, named in fields.named(key).items():
         if isinstance(named.value, Fields):
-            named.value.reading = fields.reading.inside(f"{what} '{name}'")
             found[name] = named.value
     return found
 

@@ -183,13 +183,13 @@ INVENTORY: Final = Record(
         "zone": Key(
             Word("a time zone", r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*"), "Time zone of calendars; UTC if not given."
         ),
-        "sites": Key(MapOf(SITE, ENTRY, least=0), "Sites."),
-        "hosts": Key(MapOf(MACHINE, HOST, least=0), "Machines."),
+        "sites": Key(MapOf(SITE, ENTRY, least=0, label="site"), "Sites."),
+        "hosts": Key(MapOf(MACHINE, HOST, least=0, label="host"), "Machines."),
         "defaults": Key(MACHINE, "Keys of hosts that do not give their own."),
-        "databases": Key(MapOf(DATABASE, ENTRY, least=0), "Databases."),
-        "buckets": Key(MapOf(BUCKET, ENTRY, least=0), "Buckets."),
+        "databases": Key(MapOf(DATABASE, ENTRY, least=0, label="database"), "Databases."),
+        "buckets": Key(MapOf(BUCKET, ENTRY, least=0, label="bucket"), "Buckets."),
         "channels": Key(MapOf(Raw("channel"), ENTRY, least=0), "Ways to tell people."),
-        "people": Key(MapOf(PERSON_ENTRY, PERSON, least=0), "People."),
+        "people": Key(MapOf(PERSON_ENTRY, PERSON, least=0, label="person"), "People."),
         "roles": Key(MapOf(ListOf(PERSON, or_one=True), PERSON, least=0), "Roles of people, and who holds them."),
     }
 )

@@ -47,14 +47,15 @@ class Source:
 class Scalar:
     """A text as written, quotes and escapes resolved.
 
-    `cut` is the place of a comment that follows on the same line; None when there is none. `source` and `indent` serve
-    `place`: where a character of the value stands in the file.
+    `cut` is the place of a comment that follows on the same line; None when there is none. `comma` says that a plain
+    text was ended by a comma of `[]` or `{}`. `source` serves `place`: where a character of the value stands.
     """
 
     text: str
     where: Where
     style: Style
     cut: Where | None = None
+    comma: bool = False
     source: Source = field(repr=False, compare=False)
 
     @property

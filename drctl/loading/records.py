@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from drctl.loading.nodes import Broken, Mapping, Node, Scalar, Sequence
-from drctl.loading.shapes import Bad, Reading, Schema, Shape, Word, refuse
+from drctl.loading.shapes import Bad, Reading, Schema, Shape, Word, empty, refuse
 from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ListOf:
                 return tuple(one for one in (self.item.read(node, reading),) if not isinstance(one, Bad))
             return refuse(node, reading, "a list")
         if len(node.items) < self.least:
-            return refuse(node, reading, "a list with at least one member")
+            return empty(node, reading, "at least one member")
         found = [self.item.read(item, reading) for item in node.items]
         return tuple(one for one in found if not isinstance(one, Bad))
 
@@ -65,22 +65,24 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """A map from names to values of one shape. Gives a dict of `Named`."""
+    """A map from names to values of one shape. Gives a dict of `Named`; `label` names an entry in messages."""
 
     item: Shape
     key: Shape = field(default_factory=Word)
     least: int = 1
+    label: str = ""
 
     def read(self, node: Node, reading: Reading) -> dict[str, Named] | Bad:
         """Read every entry; those that were refused are left out."""
         if not isinstance(node, Mapping):
             return refuse(node, reading, "a map")
         if len(node.entries) < self.least:
-            return refuse(node, reading, "a map with at least one entry")
+            return empty(node, reading, "at least one entry")
         found: dict[str, Named] = {}
         for entry in node.entries:
             name = self.key.read(entry.key, reading)
-            value = self.item.read(entry.value, reading)
+            inner = reading.inside(f"{self.label} '{entry.key.text[:60]}'") if self.label else reading
+            value = self.item.read(entry.value, inner)
             if isinstance(name, str) and not isinstance(value, Bad):
                 found[name] = Named(value=value, key=entry.key, node=entry.value)
         return found

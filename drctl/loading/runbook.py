@@ -11,11 +11,11 @@ from drctl.loading.codes import Problems
 from drctl.loading.document import Loaded, read_document
 from drctl.loading.inputs import read_inputs
 from drctl.loading.literals import Anything
-from drctl.loading.nodes import Node, Sequence
+from drctl.loading.nodes import Mapping, Node, Scalar, Sequence
 from drctl.loading.places import Around, inherited
 from drctl.loading.records import Fields, MapOf
 from drctl.loading.references import check_references
-from drctl.loading.shapes import Bad, Name, Reading, Texts, refuse
+from drctl.loading.shapes import Bad, Name, Reading, Texts, empty, refuse
 from drctl.loading.steps import StepReader
 
 if TYPE_CHECKING:
@@ -98,19 +98,22 @@ class _RunbookReader:
         if node is None:
             return ()
         if not isinstance(node, Sequence) or not node.items:
-            refuse(node, fields.reading, "a list of at least one phase")
+            refuse(node, fields.reading, "a list of phases") if not isinstance(node, Sequence) else empty(
+                node, fields.reading, "at least one phase"
+            )
             return ()
         found = [self.phase(item, index) for index, item in enumerate(node.items)]
         return tuple(phase for phase in found if phase is not None)
 
     def phase(self, node: Node, index: int) -> Phase | None:
         """One phase."""
-        fields = tables.PHASE.read(node, self.reading.inside(f"phase {index}"))
+        written = node.get("id") if isinstance(node, Mapping) else None
+        label = f"phase '{written.text[:60]}'" if isinstance(written, Scalar) else f"phase {index}"
+        fields = tables.PHASE.read(node, self.reading.inside(label))
         if isinstance(fields, Bad):
             return None
         phase_id = fields.get("id", str)
         name = phase_id or str(index)
-        fields.reading = self.reading.inside(f"phase '{name}'")
         if phase_id is not None:
             first = self.phase_ids.setdefault(phase_id, fields.at("id"))
             if first != fields.at("id"):

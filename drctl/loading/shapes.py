@@ -89,6 +89,12 @@ def refuse(node: Node, reading: Reading, expected: str, hint: str = "") -> Bad:
     return BAD
 
 
+def empty(node: Node, reading: Reading, needed: str) -> Bad:
+    """Report a list or map with nothing in it."""
+    reading.problems.error("E203", node.where, f"{needed} is needed{reading.of}, and there is none")
+    return BAD
+
+
 def written(node: Node, reading: Reading, expected: str) -> Scalar | Bad:
     """The scalar with something written in it."""
     if not isinstance(node, Scalar):

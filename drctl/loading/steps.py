@@ -38,7 +38,7 @@ from drctl.loading.bodies import action, check_roles, language_body, with_fields
 from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar, Sequence
 from drctl.loading.places import Around, Role, inherited, placed
 from drctl.loading.records import Fields, Record
-from drctl.loading.shapes import Bad, Reading, refuse
+from drctl.loading.shapes import Bad, Reading, empty, refuse
 from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class StepReader:
             refuse(node, reading, "a list of steps")
             return ()
         if not node.items:
-            refuse(node, reading, "at least one step")
+            empty(node, reading, "at least one step")
         found = [self.step(item, around, str(index)) for index, item in enumerate(node.items)]
         return tuple(step for step in found if step is not None)
 
@@ -123,7 +123,8 @@ class StepReader:
             keys = [entry.key.text for entry in node.entries if entry.key.text not in tables.ACTION.keys]
             near = did_you_mean(keys[0], _FORM_KEYS) if keys else ""
             hint = near if near.startswith("did") else "write do: KIND, run: SCRIPT, steps: [..] or parallel: [..]"
-            reading.problems.error("E208", node.where, f"nothing says what to do{reading.of}", hint)
+            place = next((one.key.where for one in node.entries if one.key.text in keys), node.where)
+            reading.problems.error("E208", place, f"nothing says what to do{reading.of}", hint)
         return None
 
     def record(self, form: str | None, node: Mapping, role: Role, reading: Reading) -> Record | None:
@@ -254,7 +255,7 @@ class StepReader:
         if node is None or isinstance(node, Broken):
             return ()
         if isinstance(node, Sequence) and not node.items:
-            refuse(node, self.reading.inside(f"'{around.path}/{name}'"), "at least one step")
+            empty(node, self.reading.inside(f"'{around.path}/{name}'"), "at least one step")
         nodes = node.items if isinstance(node, Sequence) else (node,)
         found = [self.step(item, around, f"{name}/{index}") for index, item in enumerate(nodes)]
         return tuple(step for step in found if step is not None)

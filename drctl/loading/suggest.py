@@ -18,7 +18,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         return None
     folded = word.lower().replace("-", "_")
     same = [one for one in candidates if one.lower().replace("-", "_") == folded]
+    same = same or [one for one in candidates if _one_slip(folded, one)]
     return same[0] if same else next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.7)), None)
+
+
+def _one_slip(word: str, known: str) -> bool:
+    """Whether one letter was changed, left out, added, or swapped with its neighbour; of words that are not tiny."""
+    if abs(len(word) - len(known)) > 1 or min(len(word), len(known)) < 2:  # noqa: PLR2004 - one letter is any other
+        return False
+    start = next((at for at, (left, right) in enumerate(zip(word, known, strict=False)) if left != right), None)
+    if start is None:
+        return True
+    tails = (word[start:], known[start:])
+    if tails[0][:2] == tails[1][1::-1] and tails[0][2:] == tails[1][2:]:
+        return True
+    return tails[0][1:] == tails[1][1:] or tails[0][1:] == tails[1] or tails[0] == tails[1][1:]
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:

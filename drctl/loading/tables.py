@@ -11,6 +11,7 @@ from drctl.core.model import Ask, Effect, InputType, OnFailure
 from drctl.core.values import Duration
 from drctl.loading.records import ByForm, Key, ListOf, MapOf, Raw, Record
 from drctl.loading.shapes import (
+    NAME,
     Bool,
     Choice,
     Int,
@@ -65,11 +66,17 @@ INPUT: Final = Record(
 
 RUNBOOK: Final = Record(
     {
-        "runbook": Key(Name("the name of a runbook"), "Name of the runbook.", required=True),
+        "runbook": Key(
+            Word("a name such as invoice-outage", f"(?=.{{1,60}}$){NAME}", code="E206"),
+            "Name of the runbook.",
+            required=True,
+        ),
         "title": Key(PeopleText(), "Title for people."),
         "description": Key(PeopleText(), "What it is for, and when."),
         "objectives": Key(OBJECTIVES, "What is promised."),
-        "inputs": Key(MapOf(INPUT, Name("an input"), least=0), "What is asked for before the run starts."),
+        "inputs": Key(
+            MapOf(INPUT, Name("an input"), least=0, label="input"), "What is asked for before the run starts."
+        ),
         "vars": Key(Raw("vars"), "Constants; texts may hold ${{ }} over inputs, hosts and other vars."),
         "locks": Key(
             ListOf(Word("a lock's name", r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}"), least=0), "Further names to lock."
@@ -123,7 +130,15 @@ APPROVE: Final = Record(
     }
 )
 
-WAY_NONE: Final = Record({"none": Key(Word("a reason"), "Why there is nothing to take back.", required=True)})
+WAY_NONE: Final = Record(
+    {
+        "none": Key(
+            Word("a reason", r"[\s\S]*\S[\s\S]*", "say why in a few words"),
+            "Why there is nothing to take back.",
+            required=True,
+        )
+    }
+)
 
 MARK: Final = Name("a mark")
 MARKS: Final = ByForm("a mark's name, a list of names, or {NAME: EXPR}", MARK, ListOf(MARK), MapOf(FormulaText(), MARK))
@@ -297,7 +312,7 @@ DECIDE: Final = Record(
 MANUAL: Final = Record(
     {
         "say": Key(PeopleText(), "What is to be done.", required=True),
-        "ask": Key(MapOf(INPUT, Name("an answer"), least=0), "Answers wanted, with their types."),
+        "ask": Key(MapOf(INPUT, Name("an answer"), least=0, label="answer"), "Answers wanted, with their types."),
         "by": Key(ROLES, "Roles of people who may answer."),
         "within": Key(LENGTH, "After this the alarm goes out again."),
         "evidence": Key(Choice(("optional", "required")), "Whether evidence must come with the answer."),

@@ -14,7 +14,7 @@ from drctl.core.model import Formula, Text
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.loading.nodes import Mapping, Node, Scalar
-from drctl.loading.shapes import BAD, WRITTEN, Bad, Reading, Schema, refuse, written
+from drctl.loading.shapes import BAD, WRITTEN, Bad, Reading, Schema, empty, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ class PeopleText:
             if not isinstance(template, Bad):
                 found[entry.key.text] = template
         if not node.entries:
-            refuse(node, reading, "a text in at least one language")
+            empty(node, reading, "a text in at least one language")
         return Text(by_language=found) if found else BAD
 
     def schema(self) -> Schema:
@@ -109,7 +109,9 @@ def parsed(parser: Callable[[str], T], scalar: Scalar, reading: Reading) -> T | 
     except ExpressionError as error:
         hint = error.hint or ""
         if scalar.cut:
-            hint = (f"{hint}; " if hint else "") + "the text ends before ` #`, which begins a comment: put it in quotes"
+            hint = "the text ends before ` #`, which begins a comment: put it in quotes"
+        elif scalar.comma and error.offset >= len(scalar.text.rstrip()):
+            hint = "in [] and {} a comma ends the text: put it in quotes"
         reading.problems.error("E301", scalar.place(error.offset), f"{error.summary}{reading.of}", hint)
         return BAD
     reading.texts.remember(found, scalar)

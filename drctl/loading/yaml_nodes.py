@@ -9,7 +9,7 @@ What keys mean is left to the decoder.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import yaml
@@ -191,20 +191,21 @@ class _Composer:
             self.problems.error("E100", where, f"the text holds {code} as an escape", "no reply or script may hold it")
             return Broken(where=where)
         style = _STYLES[event.style or ""]
+        rest = self.behind(event.end_mark) if style is Style.PLAIN and event.value else ""
+        comment = _COMMENT.match(rest)
+        end = self.mark(event.end_mark)
         return Scalar(
             text=event.value,
             where=where,
             style=style,
-            cut=self.comment(event.end_mark) if style is Style.PLAIN and event.value else None,
+            cut=replace(end, column=end.column + comment.end() - 1) if comment else None,
+            comma=rest.lstrip().startswith(","),
             source=self.source,
         )
 
-    def comment(self, end: Mark | None) -> Where | None:
-        if end is None:
-            return None
-        line = self.source.lines[end.line] if end.line < len(self.source.lines) else ""
-        found = _COMMENT.match(line, end.column)
-        return Where(file=self.source.file, line=end.line + 1, column=found.end()) if found else None
+    def behind(self, end: Mark | None) -> str:
+        """The rest of the line behind a node."""
+        return self.source.lines[end.line][end.column :] if end and end.line < len(self.source.lines) else ""
 
     def mapping(self, where: Where, depth: int) -> Mapping:
         entries: list[Entry] = []
