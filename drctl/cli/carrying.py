@@ -25,7 +25,8 @@ Opening = Callable[[Callable[["Entry"], None]], AbstractContextManager[Session]]
 
 
 def carry(
-    settings: Settings, opening: Opening, *, wait: str | None, yes: bool, live: bool | None, abort: str = ""
+    settings: Settings, opening: Opening, *, wait: str | None, yes: bool, live: bool | None, abort: str = "",
+    unattended: bool = False
 ) -> int:
     """Carry a run out and show it. Gives the exit code."""
     from drctl.cli.console import Console
@@ -33,8 +34,8 @@ def carry(
     waiting = _duration(wait)
     console = Console(live=live, color=settings.color, output=settings.output, yes=yes)
     with opening(console.watch) as session:
-        console.begin(session.state, session.parts.masker.mask)
-        operator: Operator | None = console if console.interactive and not abort else None
+        console.begin(session.state, session.parts.masker.text)
+        operator: Operator | None = console if console.interactive and not abort and not unattended else None
         executor = session.executor(Desk(inbox=session.folder.inbox, operator=operator, wait=waiting))
         with _signals(session, console.say):
             try:

@@ -20,9 +20,9 @@ from drctl.adapters.journal import JournalWriter
 from drctl.adapters.journal_reader import read
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.recovery import reopen
-from drctl.adapters.secrets import Masker
+from drctl.adapters.secrets import Masker, Secrets
 from drctl.adapters.statedir import RunFolder, StateDir, state_root
-from drctl.cli.world import RealWorld, Secrets
+from drctl.cli.world import RealWorld
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.frozen import Frozen, digest_of, thaw
@@ -142,7 +142,7 @@ def build_parts(frozen: Frozen, identity: Identity, state: RunState, store: Stor
 
     def secret(reference: str) -> Secret:
         source, _, target = reference.partition(":")
-        return secrets(SecretRef(source=source, target=(target,)))
+        return secrets.resolve(SecretRef(source=source, target=(target,)))
 
     person = next((p.name for p in inventory.people.values() if identity.operator in {p.name, *p.logins}), "")
     bare = Context(
@@ -168,7 +168,7 @@ class Session:
         self.parts = parts
         self.control = Control()
         self._journal = journal
-        self.recorder = Recorder(journal, parts.context.state, actor=actor, mask=parts.masker.mask, watch=watch)
+        self.recorder = Recorder(journal, parts.context.state, actor=actor, mask=parts.masker.text, watch=watch)
 
     @property
     def state(self) -> RunState:
@@ -177,7 +177,7 @@ class Session:
 
     def executor(self, desk: Desk) -> Executor:
         """The executor of this session."""
-        return Executor(self.parts.context, self.recorder, self.parts.world, desk, self.control, self.parts.masker.mask)
+        return Executor(self.parts.context, self.recorder, self.parts.world, desk, self.control, self.parts.masker.text)
 
     def close(self) -> None:
         """Close connections and the journal."""

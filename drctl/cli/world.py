@@ -17,8 +17,8 @@ from drctl.errors import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from drctl.adapters.s3 import S3Bucket
-    from drctl.adapters.secrets import Masker
+    from drctl.adapters.s3 import S3Objects
+    from drctl.adapters.secrets import Secrets
     from drctl.adapters.ssh import SshHosts
     from drctl.core.inventory import Inventory, SecretRef
     from drctl.core.ports import ClaimShell, Notifier
@@ -51,27 +51,6 @@ class InventoryFacts:
         return tuple(self._inventory.channels)
 
 
-class Secrets:
-    """Resolves references at the moment of use, and teaches the masker each one."""
-
-    def __init__(self, masker: Masker, base: Path) -> None:
-        self._masker = masker
-        self._base = base
-        self._known: dict[str, Secret] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, ref: SecretRef) -> Secret:
-        """Give the secret of a reference."""
-        from drctl.adapters.secrets import resolve
-
-        with self._lock:
-            key = str(ref)
-            if key not in self._known:
-                self._known[key] = resolve(ref, self._base)
-                self._masker.add(self._known[key])
-            return self._known[key]
-
-
 class RealWorld:
     """The World of a live run; its looking half serves plans."""
 
@@ -80,9 +59,9 @@ class RealWorld:
         self._secrets = secrets
         self._state = state
         self._ssh: SshHosts | None = None
-        self._buckets: dict[str, S3Bucket] = {}
+        self._buckets: dict[str, S3Objects] = {}
         self._lock = threading.RLock()
-        self._facts = InventoryFacts(inventory, secrets)
+        self._facts = InventoryFacts(inventory, secrets.resolve)
         self.clock = SystemClock()
         self._local: ClaimShell | None = None
         self._notifier: Notifier | None = None
@@ -124,7 +103,7 @@ class RealWorld:
             if self._notifier is None:
                 from drctl.adapters.notify import Channels
 
-                self._notifier = Channels(self._inventory.channels, self._secrets)
+                self._notifier = Channels(self._inventory.channels, self.http(LOCAL), self._secrets.resolve)
             return self._notifier
 
     def close(self) -> None:
@@ -146,13 +125,13 @@ class RealWorld:
             if self._ssh is None:
                 from drctl.adapters.ssh import SshHosts
 
-                self._ssh = SshHosts(self._inventory, self._secrets)
+                self._ssh = SshHosts(self._inventory, self._secrets.resolve)
             return self._ssh
 
-    def _bucket(self, name: str) -> S3Bucket:
+    def _bucket(self, name: str) -> S3Objects:
         with self._lock:
             if name not in self._buckets:
-                from drctl.adapters.s3 import S3Bucket
+                from drctl.adapters.s3 import S3Objects
 
                 bucket = self._inventory.buckets.get(name)
                 if bucket is None:
@@ -160,5 +139,5 @@ class RealWorld:
                     raise RefusedError(
                         f"The inventory has no bucket {name!r}; it has: {known}.", next="name one under buckets:"
                     )
-                self._buckets[name] = S3Bucket(bucket, self._secrets)
+                self._buckets[name] = S3Objects(bucket, self._secrets.resolve(bucket.keys) if bucket.keys is not None else None)
             return self._buckets[name]

@@ -11,6 +11,7 @@ import click
 
 from drctl.adapters.keys import verify_signature
 from drctl.cli.wiring import open_state
+from drctl.core.integrity import Verification
 from drctl.core.verification import verify as verify_bytes
 from drctl.errors import UsageError
 
@@ -45,15 +46,21 @@ def verify(settings: Settings, journal: str, pub: str | None) -> int:
         key = base64.b64decode(pub, validate=True) if pub else None
     except ValueError as error:
         raise UsageError("That is not a public key in base64.", where="--pub") from error
-    with path.open("rb") as file:
-        found = verify_bytes(file, public_key=key, check_signature=verify_signature)
+    found = judge_file(path, key)
     if settings.output == "json":
         click.echo(json.dumps(found.as_json(), ensure_ascii=False))
         return int(found.verdict.exit)
     click.echo(f"{path}: {found.verdict.value}")
-    click.echo(f"  records {found.records}   key {found.key.value}   head {found.head}")
+    trust = ", ".join(sorted({use.status.value for use in found.keys})) or "none"
+    click.echo(f"  records {found.records}   key {trust}   head {found.head}")
     bad = found.first_bad
     if bad is not None:
         click.echo(f"  first bad record: {bad.seq} (line {bad.line}, byte {bad.offset}): {bad.text}")
         click.echo(f"  bad in all: {found.bad_count}; nothing from record {bad.seq} on can be trusted")
     return int(found.verdict.exit)
+
+
+def judge_file(path: Path, key: bytes | None = None) -> Verification:
+    """Judge a journal by its bytes."""
+    with path.open("rb") as file:
+        return verify_bytes(file, public_key=key, check_signature=verify_signature)

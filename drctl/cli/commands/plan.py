@@ -61,7 +61,7 @@ def make_plan(
         made = Planner(parts.context, parts.world, options).plan(frozen.digest)
     finally:
         parts.world.close()
-    click.echo(plan_json(made) if settings.output == "json" else parts.masker.mask(plan_text(made, runbook, path)))
+    click.echo(plan_json(made) if settings.output == "json" else parts.masker.text(plan_text(made, runbook, path)))
     first_act = next(
         (i for i, row in enumerate(made.rows) if row.effect != "read" and row.status is not Status.WOULD_SKIP), None
     )

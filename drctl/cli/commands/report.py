@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.adapters.keys import verify_signature
+from drctl.cli.commands.audit import judge_file
 from drctl.cli.wiring import entries, open_state
 from drctl.core.fold import RunState
-from drctl.core.verification import verify
 
 if TYPE_CHECKING:
     from drctl.adapters.statedir import RunFolder
@@ -54,8 +53,7 @@ def render(folder: RunFolder, form: str) -> str:
     """Render one form from the verified journal."""
     from drctl.reporting.report import build
 
-    with folder.journal.open("rb") as file:
-        audit = verify(file, public_key=None, check_signature=verify_signature)
+    audit = judge_file(folder.journal)
     every = list(entries(folder.journal))
     made = build(every, RunState.of(every), audit, folder.outputs.get)
     if form == "json":

@@ -1,0 +1,97 @@
+"""`drctl lab`: the embedded lab, and the demo that joins it with the product."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from drctl.cli.app import Settings
+
+
+@click.group()
+def lab() -> None:
+    """Start, break and stop a small real invoice system on this machine."""
+
+
+@lab.command()
+@click.option("--folder", metavar="FOLDER", help="Where it lives (a short path).")
+@click.option("--async-replication", is_flag=True, help="Commits do not wait for the standby: a crash can lose some.")
+@click.option("--ttl", default=4.0, show_default=True, metavar="HOURS", help="It ends by itself after this time.")
+@click.pass_obj
+def up(settings: Settings, folder: str | None, async_replication: bool, ttl: float) -> int:
+    """Start the lab and leave it running; says where its inventory is."""
+    from drctl.lab import api
+
+    info = api.up(
+        folder=Path(folder) if folder else None, async_replication=async_replication, ttl=ttl * 3600,
+        progress=lambda text: click.echo(text, err=True),
+    )  # fmt: skip
+    if settings.output == "json":
+        click.echo(json.dumps({"folder": str(info.folder), "inventory": str(info.inventory)}))
+    else:
+        click.echo(f"export DRCTL_INVENTORY={info.inventory}")
+    click.echo("  next: drctl lab break primary-host, then drctl run runbooks/invoice-outage.yaml -i reporter=NAME", err=True)
+    return 0
+
+
+@lab.command()
+@click.pass_obj
+def status(settings: Settings) -> int:
+    """Show the running lab: hosts, databases, traffic, the fault."""
+    from drctl.cli.labs import running
+
+    found = running()
+    from drctl.lab import api
+
+    seen = api.status(found)
+    click.echo(json.dumps(seen, indent=None if settings.output == "json" else 2, ensure_ascii=False))
+    return 0
+
+
+@lab.command(name="break")
+@click.argument("scenario")
+def break_(scenario: str) -> int:
+    """Break the running lab by a scenario; `drctl lab break list` names them."""
+    from drctl.lab import api
+
+    if scenario == "list" or scenario not in api.SCENARIOS:
+        for name, text in api.SCENARIOS.items():
+            click.echo(f"{name:<24} {text}")
+        return 0 if scenario == "list" else 2
+    from drctl.cli.labs import running
+
+    done = api.break_(running(), scenario)
+    click.echo(f"{scenario}: broken at {done['fault_at']}")
+    return 0
+
+
+@lab.command()
+def down() -> int:
+    """Stop the lab and remove everything of it."""
+    from drctl.lab import api
+
+    found = api.find()
+    if found is None:
+        click.echo("No lab is running.", err=True)
+        return 0
+    api.down(found)
+    click.echo("The lab is gone.", err=True)
+    return 0
+
+
+@lab.command()
+@click.option("--scenario", default="primary-host", show_default=True, help="Which fault to recover from.")
+@click.option("--async-replication", is_flag=True, help="Commits do not wait for the standby: a crash can lose some.")
+@click.option("--keep", is_flag=True, help="Leave the lab running afterwards.")
+@click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
+@click.pass_obj
+def demo(settings: Settings, scenario: str, async_replication: bool, keep: bool, live: bool | None) -> int:
+    """Start a lab, break it, recover it by the runbook, and show the evidence.
+
+    Exit status: 0 recovered and nothing that was acknowledged is lost; else the run's own code, or 7.
+    """
+    from drctl.cli.demo import Demo
+
+    return Demo(settings, scenario, async_replication=async_replication, keep=keep, live=live).play()

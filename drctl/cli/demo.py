@@ -1,0 +1,179 @@
+"""The demo: a real lab is broken and brought back by the runbook, with people who answer through the inbox.
+
+Everything here is done the way a person would do it from outside: the lab's own interface, drctl's own commands. The
+approvers are the lab's two simulated identities; the summary says so in its first line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drctl.cli.carrying import carry
+from drctl.cli.commands.audit import judge_file
+from drctl.cli.documents import load_documents
+from drctl.cli.freezing import freeze
+from drctl.cli.wiring import fold_of, login, open_state, opened
+from drctl.core.inputs import read_input
+from drctl.errors import DrctlError, Exit, LabError
+
+if TYPE_CHECKING:
+    from drctl.adapters.statedir import RunFolder, StateDir
+    from drctl.cli.app import Settings
+    from drctl.core import events as ev
+
+RUNBOOK = Path(__file__).resolve().parents[2] / "runbooks" / "invoice-outage.yaml"
+WARM_UP = 60
+"""Invoices acknowledged before the fault, so that there is something to lose."""
+AFTER_FAULT = 20
+"""Invoices acknowledged after a bad release: they must survive the restore."""
+PATIENCE = 60.0
+
+
+class Demo:
+    """One demo."""
+
+    def __init__(
+        self, settings: Settings, scenario: str, *, async_replication: bool, keep: bool, live: bool | None
+    ) -> None:
+        self._settings = settings
+        self._scenario = scenario
+        self._async = async_replication
+        self._keep = keep
+        self._live = live
+        self._began = time.monotonic()
+
+    def play(self) -> int:
+        """Play it to the end; the lab goes with it, whatever happens."""
+        self._say(f"drctl demo: a small invoice system is started, broken ({self._scenario}) and brought back.")
+        from drctl.lab import api
+
+        if self._scenario not in api.SCENARIOS:
+            names = ", ".join(api.SCENARIOS)
+            raise LabError(f"There is no scenario {self._scenario!r}; there are: {names}.", next="drctl lab break list")
+        read_end, write_end = os.pipe()
+        try:
+            info = api.up(
+                folder=None, async_replication=self._async, hold=None if self._keep else read_end, progress=self._say
+            )
+            try:
+                return self._recover(api, info.folder, info.inventory, info.data)
+            finally:
+                if not self._keep:
+                    api.down(info.folder)
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+
+    def _say(self, text: str) -> None:
+        click.echo(f"[{time.monotonic() - self._began:5.1f}s] {text}", err=True)
+
+    def _recover(self, api: Any, folder: Path, inventory: Path, data: dict[str, Any]) -> int:
+        traffic = data["urls"]["traffic"]
+        self._wait(traffic, WARM_UP, "invoices are issued and acknowledged")
+        broken = api.break_(folder, self._scenario)
+        self._say(f"{self._scenario}: {api.SCENARIOS[self._scenario]}; broken at {broken['fault_at']}")
+        if self._scenario == "bad-delete":
+            self._wait(traffic, self._acknowledged(traffic) + AFTER_FAULT, "users go on issuing invoices")
+        states = open_state(self._settings.state_dir)
+        before = {run.id for run in states.list()}
+        stop = threading.Event()
+        people = threading.Thread(target=self._people, args=(states, before, stop), daemon=True)
+        people.start()
+        try:
+            code = self._run(states, inventory)
+        finally:
+            stop.set()
+            people.join(PATIENCE)
+        run = next((run for run in reversed(states.list()) if run.id not in before), None)
+        return self._evidence(run, traffic, code)
+
+    def _run(self, states: StateDir, inventory: Path) -> int:
+        book, hosts = load_documents(str(RUNBOOK), str(inventory))
+        texts = {"reporter": "the demo", "scope": "all users of the invoice service", "severity": "sev1"}
+        values = {spec.name: read_input(spec, texts[spec.name], hosts.hosts) for spec in book.inputs if spec.name in texts}
+        frozen = freeze(
+            book, hosts, values, runbook_path=str(RUNBOOK), inventory_path=str(inventory), language=self._settings.language
+        )
+        return carry(
+            self._settings, lambda watch: opened(frozen, states, watch, login()), wait="5m", yes=False, live=self._live,
+            unattended=True,
+        )  # fmt: skip
+
+    # -- people -----------------------------------------------------------------------------------------------------
+
+    def _people(self, states: StateDir, before: set[str], stop: threading.Event) -> None:
+        """The two identities answer what waits, by the same commands a person would type."""
+        answered: set[str] = set()
+        while not stop.wait(0.3):
+            for run in states.list():
+                if run.id in before:
+                    continue
+                try:
+                    waiting = [q.asked for q in fold_of(run).open_questions if q.asked.id not in answered]
+                except DrctlError:
+                    continue  # its first records are just being written
+                for asked in waiting:
+                    answered.add(asked.id)
+                    self._answer(states, run, asked)
+
+    def _answer(self, states: StateDir, run: RunFolder, asked: ev.Asked) -> None:
+        if asked.kind == "approval":
+            words = ["approve", run.id, asked.path, "--as", "li", "--reason", "seen and agreed"]
+            words += ["--target", asked.target] if asked.target else []
+        elif asked.kind == "manual":
+            words = ["answer", run.id, asked.id, "done", "--as", "wang"]
+            for field in asked.fields:
+                words += ["--value", f"{field['name']}=to be filled in at the review"]
+        else:
+            return  # a failure or a doubt is for whoever runs the demo
+        command = [sys.executable, "-m", "drctl", "--state-dir", str(states.root), *words]
+        subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE)
+
+    # -- evidence ---------------------------------------------------------------------------------------------------
+
+    def _evidence(self, run: RunFolder | None, traffic: str, code: int) -> int:
+        counted = self._call(traffic, "/audit", post=True)
+        status = self._call(traffic, "/status")
+        lost, altered = int(counted["lost"]), int(counted["altered"])
+        click.echo("")
+        click.echo("What the users counted, independently of drctl:")
+        click.echo(
+            f"  {counted['acknowledged']} invoices acknowledged, {lost} lost, {altered} altered; "
+            f"{status['refusals']} requests refused; outage {float(status['outage_seconds']):.1f} s"
+        )
+        if run is not None:
+            found = judge_file(run.journal)
+            click.echo(f"Audit of the record: {found.verdict.value} ({found.records} records)")
+            click.echo(f"Report: {run.path / 'report.html'}")
+        if code == Exit.DONE and (lost or altered):
+            click.echo(f"NOT RECOVERED: the run says done, the users miss {lost} and find {altered} altered.", err=True)
+            return int(Exit.STEP_FAILED)
+        return code
+
+    def _acknowledged(self, traffic: str) -> int:
+        return int(self._call(traffic, "/status")["acknowledged"])
+
+    def _wait(self, traffic: str, wanted: int, what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while self._acknowledged(traffic) < wanted:
+            if time.monotonic() > end:
+                raise LabError(f"In {PATIENCE:.0f} s not {wanted} invoices were acknowledged.", next="drctl lab status")
+            time.sleep(0.2)
+        self._say(f"{what}: {self._acknowledged(traffic)} acknowledged")
+
+    def _call(self, base: str, path: str, *, post: bool = False) -> dict[str, Any]:
+        request = urllib.request.Request(f"{base}{path}", method="POST" if post else "GET")  # noqa: S310 - the lab's own address
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310
+            answer: dict[str, Any] = json.loads(reply.read())
+        return answer
+
