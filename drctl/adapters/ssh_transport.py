@@ -145,14 +145,16 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
     connection.client.set_log_channel(channel)
     try:
         connection.open()
+        transport: paramiko.Transport = connection.transport
+        host_key = fingerprint(transport.get_remote_server_key().asbytes())
+        transport.set_keepalive(_KEEPALIVE)
     except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
         with contextlib.suppress(Exception):
             connection.close()
         with contextlib.suppress(OSError):
             sock.close()
         raise LinkProblem(_said(host, error, refusals)) from None
-    connection.transport.set_keepalive(_KEEPALIVE)
-    return Link(host=host, connection=connection, transport=connection.transport, refusals=refusals)
+    return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
 
 
 def _said(host: Host, error: Exception, refusals: _Refusals) -> str:  # noqa: ARG001, PLR0911 - one line for each fault
@@ -183,12 +185,16 @@ def _said(host: Host, error: Exception, refusals: _Refusals) -> str:  # noqa: AR
 
 @dataclass(slots=True, kw_only=True)
 class Link:
-    """An open, logged-in connection. Used by several threads at once, each on a channel of its own."""
+    """An open, logged-in connection; several threads use it at once, each on a channel of its own.
+
+    `host_key` is the fingerprint the host proved itself with; `because` says why the link is no more.
+    """
 
     host: Host
     connection: Any
     transport: paramiko.Transport
     refusals: _Refusals
+    host_key: str
     identified: bool = False
     because: str = ""
     _busy: int = 0
@@ -199,11 +205,6 @@ class Link:
     def alive(self) -> bool:
         """Whether the link is still thought to be there."""
         return self.transport.is_active() and not self.because
-
-    @property
-    def host_key(self) -> str:
-        """The fingerprint the host proved itself with."""
-        return fingerprint(self.transport.get_remote_server_key().asbytes())
 
     def close(self, because: str = "closed by drctl") -> None:
         """Close; everything that waits on this link returns."""
@@ -262,8 +263,9 @@ class Link:
                 self._lock.wait_for(lambda: self.because, _PING)
                 owed = self._busy > 0
             if owed:
-                with contextlib.suppress(LinkProblem):  # a host that refuses a channel is there; a frozen one is closed
-                    self.channel(CHANNEL).close()
+                # a host that refuses a channel is there; a frozen one is closed
+                with contextlib.suppress(LinkProblem), _closing(self.channel(CHANNEL)):
+                    pass
 
     def exchange(self, order: Order, seconds: float) -> Carried:
         """Carry one order on a channel of its own."""
@@ -276,7 +278,7 @@ class Link:
                 raise
             return streams.carried(End.NO_LINK, because=problem.because, host_key=key)
         sent = False
-        with self.watched(), contextlib.closing(channel):
+        with self.watched(), _closing(channel):
             try:
                 channel.exec_command(order.shell)
                 sent = True
@@ -294,6 +296,16 @@ class Link:
             end = End.LOST
         because = "" if end in (End.DONE, End.TIMEOUT) else self.because or "reset: the link broke"
         return streams.carried(end, because=because, status=status, host_key=key)
+
+
+@contextlib.contextmanager
+def _closing(channel: paramiko.Channel) -> Iterator[None]:
+    """Close at the end; on a broken link even closing raises."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            channel.close()
 
 
 def _drain(channel: paramiko.Channel, streams: Streams, limit: float) -> End:

@@ -44,7 +44,8 @@ def pumped(stream: Streamlike) -> socket.socket:
                 far.sendall(data)
             far.shutdown(socket.SHUT_WR)
         sender.join()
-        stream.close()
+        with contextlib.suppress(OSError, EOFError):
+            stream.close()
         far.close()
 
     sender = threading.Thread(target=out, daemon=True, name="drctl-pump-out")
