@@ -13,7 +13,7 @@ ROWS = ("R2", "R4")
 COUNT = 100_000  # more than there are: all
 CI_COUNT = 100_000
 _SIZE = 64
-_SECOND_EVERY = 8
+_SECOND_EVERY = 10
 
 Case = tuple[str, int, int]
 
