@@ -1,8 +1,6 @@
 """Journals for tests: a clock that ticks, remembered signature checks, and whole journals made in memory."""
 
 import base64
-import base64
-import base64
 import functools
 import random
 from collections.abc import Callable
@@ -73,7 +71,8 @@ class Builder:
         self._keep(*encode(record, self.chain.head))
 
     def open(self) -> None:
-        self.add(OPENED, {"uid": self.chain.uid, "pubkey": _base64(self.key.public)})
+        body = {"uid": self.chain.uid, "id": "K7Q2M", "runbook": "invoice-outage"}
+        self.add(OPENED, {**body, "pubkey": _base64(self.key.public)})
 
     def sign(self, key: RunKey | None = None) -> None:
         key = key or self.key
