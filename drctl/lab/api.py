@@ -194,9 +194,22 @@ def _wait_until_ready(link: socket.socket, log: Path, progress: Callable[[str], 
 
 
 def _wait_gone(folder: Path) -> None:
-    """After a start that failed: the lab ends itself when its starter lets go; wait for it."""
+    """After a start that failed: the lab ends itself when its starter lets go; wait for it, then make sure."""
     deadline = time.monotonic() + _STOP_SECONDS
-    while folder.exists() and (folder / "lab.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    down(folder)
+    reaper: dict[str, int] = {"pid": 0}
+    while folder.exists() and time.monotonic() < deadline:
+        try:
+            reaper = state.read(folder).data["reaper"]
+        except LabError:
+            if reaper["pid"] == 0 and not _is_starting(folder):
+                break
+        time.sleep(0.02)
+    if reaper["pid"]:
+        _end(reaper["pid"], reaper["start"], _STOP_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_starting(folder: Path) -> bool:
+    """Whether a supervisor may still be on its way: its log comes first, its description next."""
+    log = folder / "supervisor.log"
+    return log.exists() and log.stat().st_size == 0

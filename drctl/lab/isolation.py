@@ -9,6 +9,7 @@ as `nobody`.
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -45,10 +46,10 @@ def choose(*, allow_namespace: bool = True) -> Isolation:
         allow_namespace: False leaves namespaces out, as if the kernel forbade them (tests of the second way).
 
     Raises:
-        LabError: root without user namespaces, and `nobody` cannot read the programs.
+        LabError: without user namespaces, root whose programs `nobody` cannot read, or a user id without a name.
     """
-    inside = os.getuid() or _NOBODY
-    group = os.getgid() if os.getuid() else _NOBODY
+    named = _has_name(os.getuid())
+    inside, group = (os.getuid(), os.getgid()) if os.getuid() and named else (_NOBODY, _NOBODY)
     namespace = Isolation(
         name="namespace",
         prefix=(
@@ -59,6 +60,12 @@ def choose(*, allow_namespace: bool = True) -> Isolation:
     if allow_namespace and _works((*namespace.prefix, "true")):
         return namespace
     if os.getuid() != 0:
+        if not named:
+            raise LabError(
+                f"the user id {os.getuid()} has no name on this system, which PostgreSQL refuses",
+                meaning="Nothing was started. Where user namespaces are allowed the lab lends a name.",
+                next="run drctl as a user of /etc/passwd",
+            )
         return Isolation(name="plain", prefix=())
     nobody = Isolation(
         name="nobody",
@@ -72,6 +79,14 @@ def choose(*, allow_namespace: bool = True) -> Isolation:
             next="run drctl as an ordinary user, or make its folder and its Python readable for all",
         )
     return nobody
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _works(argv: tuple[str, ...]) -> bool:

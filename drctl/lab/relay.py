@@ -169,6 +169,7 @@ class _Side(asyncio.Protocol):
         self.pair = pair
         self.transport: asyncio.Transport | None = None
         self._stalled = False
+        self._held = bytearray()
         self.peer_is_full = False
         self.eof = False
 
@@ -188,7 +189,10 @@ class _Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.pair.edge.effective == "drop":
             self.pair.lost_bytes = True
-        elif self.other.transport:
+        elif self._stalled or self.other.transport is None:
+            # Reading was paused, yet a read may be under way already (CPython before 3.11.4 even starts one).
+            self._held += data
+        else:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
@@ -196,11 +200,15 @@ class _Side(asyncio.Protocol):
         if self.pair.edge.effective == "drop":
             self.pair.lost_bytes = True
             return True
+        if not self._stalled:
+            self._pass_on_the_end()
+        # Half-open until the other direction has ended too: an SSH command may read to the end and answer then.
+        return self._stalled or not self.other.eof
+
+    def _pass_on_the_end(self) -> None:
         target = self.other.transport
         if target and target.can_write_eof() and not target.is_closing():
             target.write_eof()
-        # Half-open until the other direction has ended too: an SSH command may read to the end and answer then.
-        return not self.other.eof
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -216,6 +224,12 @@ class _Side(asyncio.Protocol):
 
     def set_stalled(self, *, stalled: bool) -> None:
         self._stalled = stalled
+        if not stalled and self.other.transport:
+            if self._held:
+                self.other.transport.write(bytes(self._held))
+                self._held.clear()
+            if self.eof:
+                self._pass_on_the_end()
         self.choose_reading()
 
     def reset(self) -> None:

@@ -64,7 +64,7 @@ class Options:
 class Lab:
     """The running lab: its parts, its description, its requests."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, link: socket.socket) -> None:
         self.options = options
         self.places = Places(options.folder)
         self.isolation = isolation.choose(allow_namespace=options.namespaces)
@@ -74,7 +74,7 @@ class Lab:
         self.ended = asyncio.Event()
         self.is_ready = False
         self._faults = Faults(self)
-        self._link = socket.socket(fileno=options.link)
+        self._link = link
         self._power_port = 0
         self._started = datetime.now(UTC)
         self._servers: list[asyncio.Server] = []
@@ -85,7 +85,7 @@ class Lab:
 
     def say(self, line: str) -> None:
         """Tell the starter how far things are; nobody listens once the lab is ready."""
-        self._tell({"progress": line})
+        _tell(self._link, {"progress": line})
 
     async def start(self) -> None:
         """Bring everything up and write the description.
@@ -110,7 +110,7 @@ class Lab:
         await Startup(self).run()
         self.is_ready = True
         self._write_description()
-        self._tell({"ready": True})
+        _tell(self._link, {"ready": True})
 
     async def stop(self) -> None:
         """End every host and program, at once."""
@@ -122,7 +122,13 @@ class Lab:
 
     def fail(self, error: DrctlError) -> None:
         """Tell the starter why there will be no lab."""
-        self._tell({"failed": {"what": error.what, "where": error.where, "meaning": error.meaning, "next": error.next}})
+        _tell(self._link, _failure(error))
+
+    def expire(self) -> None:
+        """End the lab because its time is up; a starter that still waits is told."""
+        if not self.is_ready:
+            self.fail(LabError(f"the lab's time to live ({self.options.ttl:g} s) was up before it was ready"))
+        self.ended.set()
 
     async def answer(self, request: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         """Carry out one request of the control socket."""
@@ -267,20 +273,18 @@ class Lab:
             self.places.inventory.touch(mode=0o600)
             self.places.inventory.write_text(inventory.inventory_text(data, self.places.folder))
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        try:
-            self._link.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            # Nobody listens any more. While the lab starts that ends it (`_watch_link`); later it is how it should be.
-            return
-
 
 async def _live(options: Options) -> int:
     loop = asyncio.get_running_loop()
-    lab = Lab(options)
+    link = socket.socket(fileno=options.link)
+    try:
+        lab = Lab(options, link)
+    except DrctlError as error:
+        _tell(link, _failure(error))
+        return 1
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lab.ended.set)
-    loop.call_later(options.ttl, lab.ended.set)
+    loop.call_later(options.ttl, lab.expire)
     loop.add_reader(options.link, _watch_link, lab, loop)
     if options.hold is not None:
         loop.add_reader(options.hold, _watch_hold, lab, options.hold, loop)
@@ -289,10 +293,10 @@ async def _live(options: Options) -> int:
     await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
     failed = False
     if starting.done() and starting.exception():
-        error = starting.exception()
+        cause = starting.exception()
         failed = True
-        lab.fail(error if isinstance(error, DrctlError) else LabError(f"the lab did not start: {error!r}"))
-        sys.stderr.write(f"{error!r}\n")
+        lab.fail(cause if isinstance(cause, DrctlError) else LabError(f"the lab did not start: {cause!r}"))
+        sys.stderr.write(f"{cause!r}\n")
     if not failed:
         await ending
     starting.cancel()
@@ -303,6 +307,18 @@ async def _live(options: Options) -> int:
 
 def _text(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _failure(error: DrctlError) -> dict[str, Any]:
+    return {"failed": {"what": error.what, "where": error.where, "meaning": error.meaning, "next": error.next}}
+
+
+def _tell(link: socket.socket, message: dict[str, Any]) -> None:
+    try:
+        link.sendall(json.dumps(message).encode() + b"\n")
+    except OSError:
+        # Nobody listens any more. While the lab starts that ends it (`_watch_link`); later it is how it should be.
+        return
 
 
 def _watch_link(lab: Lab, loop: asyncio.AbstractEventLoop) -> None:

@@ -23,6 +23,9 @@ import pytest
 
 from drctl.lab import api
 
+# A test run may ask for the second way of keeping hosts apart (see drctl.lab.isolation).
+NAMESPACES = os.environ.get("DRCTL_TEST_LAB_NAMESPACES", "1") == "1"
+
 
 def wait_until(what: str, condition: Callable[[], bool], *, seconds: float = 60) -> None:
     """Wait for a condition; the limit only keeps a broken test from hanging."""
@@ -195,13 +198,13 @@ def short_folder() -> Path:
 
 
 @contextmanager
-def running_lab(*, namespaces: bool = True, async_replication: bool = False) -> Iterator[RunningLab]:
+def running_lab(*, async_replication: bool = False) -> Iterator[RunningLab]:
     """A lab of one's own, ended at the end."""
     read, write = os.pipe()
     folder = short_folder()
     try:
         lab = RunningLab(
-            api.up(folder=folder, hold=read, ttl=1800, namespaces=namespaces, async_replication=async_replication)
+            api.up(folder=folder, hold=read, ttl=1800, namespaces=NAMESPACES, async_replication=async_replication)
         )
         os.close(read)
         try:

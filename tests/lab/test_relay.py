@@ -13,7 +13,6 @@ import pytest
 from drctl.lab.relay import MODES, Edge, Upstream
 from tests.lab.running import short_folder
 
-
 T = TypeVar("T")
 
 
