@@ -15,18 +15,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "journals"
 WHOLE = (Verdict.INTACT_NOT_ANCHORED, "whole")
 TORN = (Verdict.TORN, "torn")
 GOLDEN = {
-    "format-1-closed": (
-        Verdict.INTACT_NOT_ANCHORED,
-        "whole",
-        10,
-        "44c16f733a2f0572363f166325b0e761a12a3ac5fedfa9bc3c48b6eb9c55f094",
-    ),
-    "format-1-taken-over": (
-        Verdict.INTACT_NOT_ANCHORED,
-        "whole",
-        13,
-        "005c6bfe37fe617b860104b8e01ac48fc3cf6addf35c832190b3fff916050986",
-    ),
+    "format-1-closed": (WHOLE, 10, "44c16f733a2f0572363f166325b0e761a12a3ac5fedfa9bc3c48b6eb9c55f094"),
+    "format-1-taken-over": (WHOLE, 13, "005c6bfe37fe617b860104b8e01ac48fc3cf6addf35c832190b3fff916050986"),
     "format-1-crashed": (TORN, 9, "1ea468bf1dad23043a7cf38e3be4b8ccaee515a4942c45f4ca8023dce956cf55"),
 }
 
