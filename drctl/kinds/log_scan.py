@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,8 +21,8 @@ _TAIL = 64 * MEBIBYTE
 _MOST_PATTERNS = 50
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 
-# Bad in some awk or other: \d and its like, \< and \>, {2,3}.
-_NOT_PORTABLE = re.compile(r"\\[A-Za-z0-9<>`']|(?<!\\)\{[0-9,]")
+# Read otherwise by some awk or other: \d and its like, \< and \>, {2,3}, (?:, and one repetition upon another.
+_NOT_PORTABLE = re.compile(r"\\[A-Za-z0-9<>`']|(?<!\\)\{[0-9,]|(?<!\\)\(\?|(?<!\\)[*+?][*+?]")
 
 # One pass, nothing written to the host's disk, which may be full. ENVIRON, not -v, since -v reads backslashes.
 _AWK = r"""
@@ -146,6 +147,8 @@ class LogScan(LookKind):
             if _NOT_PORTABLE.search(pattern):
                 hint = "write [0-9] for \\d, [A-Za-z0-9_] for \\w, and repetitions out in full"
                 raise FieldError("patterns", f"{name}: {pattern!r} is not read alike on every host", hint)
+            if problem := _fault(pattern):
+                raise FieldError("patterns", f"{name}: {pattern!r} is no regular expression: {problem}")
         if self.unit.startswith("-") or "\0" in self.unit + self.path:
             raise FieldError("unit" if self.unit else "path", "this is not a name")
 
@@ -189,3 +192,13 @@ class LogScan(LookKind):
         values |= {"readable": True, "size": Size(size), "whole": size < _TAIL}
         because = ", ".join(f"{name} {number}" for name, number in found["count"].items())
         return Outputs(values=values, because=because, streams=streams(reply), host_key=reply.host_key)
+
+
+def _fault(pattern: str) -> str:
+    """What is wrong with the brackets of a pattern; some awks take an open one for a plain character."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            re.compile(re.sub(r"\[:[a-z]+:\]", "a", pattern))
+    except re.error as error:
+        return error.msg
+    return ""
