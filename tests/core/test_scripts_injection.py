@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,9 +18,6 @@ from hypothesis import strategies as st
 from drctl.core.expressions import ExpressionError
 from drctl.core.scripts import ResolvedScript, Script
 from tests.fakes.scopes import Names
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CANARY = "canary"
 HOSTILE = (
@@ -122,11 +120,9 @@ def run(shell: list[str], folder: Path, text: str, env: dict[str, str]) -> subpr
 def injected(shell: list[str], folder: Path, script: Script, value: str) -> bool:
     resolved = script.resolve(Names(x=value), allow_dash=True)
     assert isinstance(resolved, ResolvedScript)
-    run(shell, folder, resolved.text, {name: str(text) for name, text in resolved.env.items()})
-    canary = folder / CANARY
-    found = canary.exists()
-    canary.unlink(missing_ok=True)
-    return found
+    with TemporaryDirectory(dir=folder) as fresh:  # a file named by one value must not be met by the next script
+        run(shell, Path(fresh), resolved.text, {name: str(text) for name, text in resolved.env.items()})
+        return (Path(fresh) / CANARY).exists()
 
 
 def test_the_values_are_hostile(tmp_path: Path) -> None:
@@ -206,8 +202,9 @@ CLOSED = (
 )
 HERE = ("<<E\n", "\nE\n", "<<'E'\n", "<<-E\n\t", "\n\tE\n", "<<", "E", "<<<", "<(", "> f ", "2>&1 ", "< f ", ">&")
 ODD = (
-    "${a:-", " && ", " ", " ", "a", "b=", "a=1 ", "#", " # ", "\\", "\\\n", "$", "$a", "=", "[", "]", "!", "~", "*", "\t", "\r", "\x0b",
-    "\u00a0", "$'", '$"', "$[", "'\\''", "${#a}", "{a,", "&", "for i in ", "; do ", "sh -c ", "eval ", "export ", "[[ ",
+    "${a:-", " && ", " ", " ", "a", "b=", "a=1 ", "#", " # ", "\\", "\\\n", "$", "$a", "=", "[", "]", "!", "~", "*",
+    "\t", "\r", "\x0b", "\u00a0", "$'", '$"', "$[", "'\\''", "${#a}", "{a,", "&", "for i in ", "; do ", "sh -c ",
+    "eval ", "export ", "[[ ", '"$@"',
 )  # fmt: skip
 PIECES = st.sampled_from([*PLACED * 4, *OPENED, *OPENED, *CLOSED, *CLOSED, *HERE, *ODD])
 scripts = st.lists(PIECES, min_size=1, max_size=14).map("".join)

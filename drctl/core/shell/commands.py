@@ -29,6 +29,9 @@ _EVALUATORS: Final = {
     "ssh": "the other host would read it as a script; use `on: HOST`",
     "rsh": "the other host would read it as a script; use `on: HOST`",
     "watch": "it runs its arguments as a script; use `until`",
+    "parallel": "it runs its arguments as a script; use `foreach`",
+    "make": "it expands $( ) in the values of its variables; hand it over in the environment",
+    "tmux": "it runs its arguments as a script",
 }
 _WRAPPERS: Final = frozenset(
     {
@@ -36,7 +39,7 @@ _WRAPPERS: Final = frozenset(
         *("stdbuf", "xargs", "flock", "chroot", "unshare", "nsenter", "find", "taskset", "chrt", "systemd-run"),
     }
 )
-_OPENERS: Final = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time"})
+_OPENERS: Final = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "coproc"})
 _DANGEROUS_NAMES: Final = frozenset({"PS1", "PS2", "PS4", "ENV", "BASH_ENV", "PROMPT_COMMAND", "IFS", "SHELLOPTS"})
 _PROGRAM_OPTIONS: Final = {
     "python": r"-[A-Za-z]*c",
@@ -52,12 +55,14 @@ _PROGRAM_OPTIONS: Final = {
     "script": r"-[A-Za-z]*c|--command",
     "flock": r"-c|--command",
     "git": r"-c",
+    "env": r"-[A-Za-z]*S|--split-string",
 }
 _FIRST_OPERAND: Final = frozenset({"awk", "gawk", "mawk", "nawk", "sed", "jq", "bc", "sqlite3"})
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
 _SUBSCRIPT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _SHELL_OPTION: Final = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*|--command|--session-command")
 _VERSION: Final = re.compile(r"[0-9.]+$")
+_BY_NAME: Final = "write the name of the command"
 _AS_ARGUMENT: Final = "hand it over as an argument, sh -c 'echo \"$1\"' sh ${{ x }}, or use the command directly"
 _AS_VARIABLE: Final = "hand it over as a variable of the program, such as psql -v x=... or awk -v x=..., or by stdin"
 
@@ -68,15 +73,17 @@ def check_command(words: list[Word]) -> None:
     Raises:
         ExpressionError: for a template in an argument that is read as a program.
     """
-    if not any(word.templates for word in words):
-        return
     rest = _behind_assignments(words)
+    if not any(word.templates for word in rest):
+        return
     if any(word.literal == "[[" for word in words):
         _refuse(_first_template(words), "inside [[ ]], where a text can be taken for a formula", "write [ ... ]")
-    _check_evaluators(rest)
+    commands = _commands(rest)
+    for at in commands:
+        _check_evaluator(rest[at], rest[at + 1 :])
     for at, word in enumerate(rest):
         _check_shell(word, rest[at + 1 :])
-        _check_interpreter(word, rest[at + 1 :], is_command=at == 0 or _name(rest[0]) in _WRAPPERS)
+        _check_interpreter(word, rest[at + 1 :], is_command=at in commands)
 
 
 def _refuse(offset: int, place: str, hint: str) -> NoReturn:
@@ -89,7 +96,25 @@ def _first_template(words: list[Word]) -> int:
 
 def _name(word: Word) -> str | None:
     """The name of the program a word would start; None when only the run will tell."""
-    return None if word.literal is None else word.literal.rsplit("/", 1)[-1]
+    if word.literal is None and (word.is_pattern or "/" not in word.tail):
+        return None
+    return (word.tail if word.literal is None else word.literal).rsplit("/", 1)[-1]
+
+
+def _commands(words: list[Word]) -> range:
+    """Which words may be the name of the command: behind `$SUDO`, which may be empty, and `sudo` it is a later one."""
+    for at, word in enumerate(words):
+        if word.is_pattern:
+            _refuse(_first_template(words), "in a command whose name is a pattern", _BY_NAME)
+        name = _name(word)
+        if name is not None:
+            return range(at, len(words) if name in _WRAPPERS else at + 1)
+        if word.templates or not word.is_expansion:
+            # a value as the name of the command is the author's wish; behind a half-known name it is a guess
+            if at == 0 and word.templates:
+                return range(0)
+            _refuse(_first_template(words), "in a command whose name only the run will tell", _BY_NAME)
+    return range(0)
 
 
 def _behind_assignments(words: list[Word]) -> list[Word]:
@@ -108,20 +133,16 @@ def _behind_assignments(words: list[Word]) -> list[Word]:
     return words[at:]
 
 
-def _check_evaluators(words: list[Word]) -> None:
-    if not words:
+def _check_evaluator(command: Word, behind: list[Word]) -> None:
+    name = _name(command)
+    if not any(word.templates for word in behind):
         return
-    places = words if _name(words[0]) in _WRAPPERS else words[:1]
-    for place in places:
-        name = _name(place)
-        behind = words[words.index(place) + 1 :]
-        if name in _EVALUATORS and any(word.templates for word in behind):
-            _refuse(_first_template(behind), f"behind {name}, which reads text as code", _EVALUATORS[name])
-        if name in {"export", "readonly", "local"}:
-            _check_exports(name, behind)
-        has_v = any(word.literal == "-v" for word in behind)
-        if name in {"test", "[", "printf"} and has_v and any(word.templates for word in behind):
-            _refuse(_first_template(behind), f"behind {name} -v, which reads text as a name", "leave -v out")
+    if name in _EVALUATORS:
+        _refuse(_first_template(behind), f"behind {name}, which reads text as code", _EVALUATORS[name])
+    if name in {"export", "readonly", "local"}:
+        _check_exports(name, behind)
+    if name in {"test", "[", "printf"} and any(word.literal == "-v" for word in behind):
+        _refuse(_first_template(behind), f"behind {name} -v, which reads text as a name", "leave -v out")
 
 
 def _check_exports(name: str, words: list[Word]) -> None:
@@ -135,7 +156,7 @@ def _check_exports(name: str, words: list[Word]) -> None:
 
 def _check_shell(word: Word, behind: list[Word]) -> None:
     """`sh -c PROGRAM`; a program whose name only the run will tell may be a shell."""
-    if word.literal is not None and _name(word) not in _SHELLS:
+    if _name(word) is not None and _name(word) not in _SHELLS:
         return
     for at, option in enumerate(behind):
         if option.literal is None and option.raw.startswith(("-", "+")) and option.templates:

@@ -118,6 +118,7 @@ class _Scanner:
         word, self.word = self.word, None
         if word is None:
             return
+        word.end()
         self.leading.update(word.leading)
         if self.redirect is not None:
             if word.templates and "&" in self.redirect:
