@@ -250,7 +250,7 @@ class ClaimedShell:
         part, counted = claim_text.nonce(), _Counted(chunks)
         mark = f"\n@{part} end\n".encode()
         script = (
-            """exec /bin/sh -c 'IFS= read -r p && IFS= read -r n && umask 077 && cat >"$p.$n" """
+            f"""exec {self._shell} -c 'IFS= read -r p && IFS= read -r n && umask 077 && cat >"$p.$n" """
             """&& printf "\\n@%s end\\n" "$n"'"""
         )
         order = Order(
