@@ -23,15 +23,15 @@ def line(entry: Entry, state: RunState) -> str | None:
         entry: the event.
         state: the fold that has taken it in already.
     """
-    said = _said(entry.event, state)
-    if said is None:
+    found = said(entry.event, state)
+    if found is None:
         return None
-    sign, word, text = said
+    sign, word, text = found
     return f"{clock(entry.at)} {sign} {pad(word, WORD_CELLS)} {cut(one_line(text), LONGEST)}".rstrip()
 
 
-def _said(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
-    """Sign, word and text of an event."""
+def said(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
+    """Sign, word and text of an event, not cleaned yet; None for noise."""
     match event:
         case ev.StepStarted() | ev.StepFinished():
             return _unit(event, state)
@@ -129,8 +129,8 @@ def _person(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
         case ev.Answered():
             path = state.questions[event.id].asked.path if event.id in state.questions else ""
             by = f"{event.by}{' (simulated)' if event.simulated else ''}"
-            said = f"{event.id} {event.choice} by {by}: {path}" + (f", {event.reason}" if event.reason else "")
-            return ("✔", "answered", said) if event.accepted else ("✖", "refused", f"{said}: {event.because}")
+            told = f"{event.id} {event.choice} by {by}: {path}" + (f", {event.reason}" if event.reason else "")
+            return ("✔", "answered", told) if event.accepted else ("✖", "refused", f"{told}: {event.because}")
         case ev.ControlReceived():
             because = event.reason if event.accepted else event.because
             return "!", event.verb or "word", f"by {event.by or 'somebody'}" + (f": {because}" if because else "")
