@@ -83,7 +83,7 @@ class _InputReader:
 
     def choices(self) -> tuple[str, ...]:
         if self.type is InputType.CHOICE and "of" not in self.fields:
-            self.fields.error("E202", "type", "'of' is missing", "a choice needs of: [.., ..]")
+            self.fields.error("E210", "type", "'of' is missing", "a choice needs of: [.., ..]")
         if not self.only_for("of", InputType.CHOICE, InputType.HOST):
             return ()
         node, reading = self.fields.nodes["of"], self.fields.reading

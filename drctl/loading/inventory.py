@@ -183,7 +183,7 @@ class _HostReader:
         """The host; None when it cannot be reached or told from another."""
         address, login = self.pick("address", str), self.login()
         if address is None and "address" not in self.own:
-            self.own.error("E202", "address", "'address' is missing", "where it is reached")
+            self.own.error("E401", "address", "'address' is missing", "where it is reached")
         port = self.pick("port", int) or _SSH
         keys = self.keys(address or "", port)
         site = self.pick("site", str) or ""
@@ -215,7 +215,7 @@ class _HostReader:
         users = [user for one in parts if (user := one.get("user", str))]
         if not users:
             if not any("user" in one for one in parts):
-                self.own.error("E202", "login", "the user to log in as is missing", "login: {user: NAME, key: FILE}")
+                self.own.error("E401", "login", "the user to log in as is missing", "login: {user: NAME, key: FILE}")
             return None
 
         def first(key: str, kind: type[T]) -> T | None:

@@ -15,7 +15,7 @@ from drctl.loading.nodes import Mapping, Node, Scalar, Sequence
 from drctl.loading.places import Around, inherited
 from drctl.loading.records import Fields, MapOf
 from drctl.loading.references import check_references
-from drctl.loading.shapes import Bad, Name, Reading, Texts, empty, refuse
+from drctl.loading.shapes import Bad, Reading, Texts, empty, refuse
 from drctl.loading.steps import StepReader
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _RunbookReader:
         """The `vars`."""
         if "vars" not in fields:
             return {}
-        shape = MapOf(Anything(), Name("a variable"), least=0)
+        shape = MapOf(Anything(), tables.VARIABLE, least=0)
         found = shape.read(fields.nodes["vars"], self.reading.inside("vars"))
         if isinstance(found, Bad):
             return {}

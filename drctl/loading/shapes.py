@@ -126,7 +126,7 @@ class Word:
 
     def schema(self) -> Schema:
         """Text; numbers and booleans are taken as written."""
-        return {"type": "string", "pattern": f"^(?:{self.pattern})$"} if self.pattern else dict(WRITTEN)
+        return WRITTEN | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
 
 
 @dataclass(frozen=True, slots=True)

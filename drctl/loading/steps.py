@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 _FORM_KEYS: Final = ("do", "run", "steps", "parallel")
 _INNER: Final = {Role.LOOK: tables.LOOK, Role.WAY: tables.WAY_STEP, Role.METHOD: tables.METHOD}
 _VALUE_KINDS_INSIDE: Final = {
-    Role.LOOK: frozenset({"check"}),
-    Role.WAY: frozenset({"check", "wait"}),
+    Role.LOOK: tables.LOOK_KINDS,
+    Role.WAY: tables.WAY_KINDS,
     Role.METHOD: frozenset[str](),
 }
 _LATER_KINDS: Final = {"fence.lift": "do what lifts the fence in steps of your own"}
@@ -132,7 +132,10 @@ class StepReader:
         if form is None:
             return None
         if role is not Role.STEP:
-            return _INNER[role] if form == "run" or self.kind_name(node, role, reading) else None
+            name = "shell" if form == "run" else self.kind_name(node, role, reading)
+            if name is None or name not in tables.FORMS:
+                return _INNER[role] if name is not None else None
+            return tables.inner_form(name, _INNER[role])
         if form == "steps":
             return tables.BLOCK
         if form == "parallel":

@@ -64,6 +64,8 @@ INPUT: Final = Record(
     }
 )
 
+VARIABLE: Final = Name("a variable")
+
 RUNBOOK: Final = Record(
     {
         "runbook": Key(
@@ -270,6 +272,8 @@ _NOT_IN_LOOKS: Final = {
     **dict.fromkeys(("steps", "parallel", "at_once", "uninterruptible"), "list the looks one by one"),
 }
 
+LOOK_KINDS: Final = frozenset({"check"})
+WAY_KINDS: Final = frozenset({"check", "wait"})
 LOOK: Final = Record({**_INNER, "until": REPEATED["until"]}, later=_STEP_LATER, elsewhere=_NOT_IN_LOOKS)
 
 _WAY_ELSEWHERE: Final = {
@@ -292,6 +296,16 @@ METHOD: Final = Record(
         "tolerate": "no end of a method stops a fence",
     },
 )
+
+
+def inner_form(name: str, table: Record) -> Record:
+    """The table of a language kind inside `verify`, `undo` and the like: what both the kind and the place have."""
+    form = FORMS[name]
+    keys = {key: form.keys[key] for key in form.keys if key in table.keys and key != "id"}
+    gone = {key: _NO_PLACE for key in table.keys if key not in keys}
+    return Record({**_ID, **keys}, later=_STEP_LATER, elsewhere={**gone, **table.elsewhere})
+
+
 ANY_OF: Final = Record({"any": Key(Raw("looks"), "Alternatives: one that is ok is enough.", required=True)})
 
 # ---------------------------------------------------------------------------------- fields of the language's kinds

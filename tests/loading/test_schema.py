@@ -1,0 +1,84 @@
+"""The JSON Schema says what the loader says: what one refuses for its shape, the other refuses too."""
+
+import os
+import random
+import secrets
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from drctl.core.diagnostics import Severity
+from drctl.kinds import registry
+from drctl.loading import load_inventory, load_runbook
+from drctl.loading.schema import inventory_schema, runbook_schema
+from tests.loading.documents import INVALID, VALID, inventory, read
+from tests.loading.mutations import Data, as_yaml, mutated_tree, parse
+
+RUNBOOKS = Draft202012Validator(runbook_schema(registry()))
+INVENTORIES = Draft202012Validator(inventory_schema())
+SHAPE = frozenset({"E201", "E202", "E208", "E213"})
+"""Problems that need no look at anything else in the document: the schema must see them as well."""
+
+
+def errors(data: Data, *, hosts: bool = False) -> list[str]:
+    text = as_yaml(data)
+    if hosts:
+        found = load_inventory("inventory.yaml", lambda path: read(path) if path == "known_hosts" else text).diagnostics
+    else:
+        found = load_runbook("x.yaml", lambda _: text, registry(), inventory()).diagnostics
+    return [f"{one.code} {one.summary}" for one in found if one.severity is Severity.ERROR]
+
+
+def disagreement(data: Data, *, hosts: bool = False) -> str:
+    """What one side refuses and the other does not see; empty when they agree."""
+    validator = INVENTORIES if hosts else RUNBOOKS
+    refused = next((f"{list(one.absolute_path)}: {one.message}"[:300] for one in validator.iter_errors(data)), None)
+    found = errors(data, hosts=hosts)
+    if refused and not found:
+        return f"the schema refuses what loads: {refused}"
+    shape = [one for one in found if one[:4] in SHAPE]
+    return f"the loader alone refuses: {shape[0]}" if shape and not refused else ""
+
+
+def test_the_schemas_are_schemas() -> None:
+    Draft202012Validator.check_schema(runbook_schema(registry()))
+    Draft202012Validator.check_schema(inventory_schema())
+
+
+@pytest.mark.parametrize("path", VALID)
+def test_a_valid_runbook_is_valid_by_the_schema(path: str) -> None:
+    assert [one.message for one in RUNBOOKS.iter_errors(parse(read(path)))] == []
+
+
+def test_a_valid_inventory_is_valid_by_the_schema() -> None:
+    assert [one.message for one in INVENTORIES.iter_errors(parse(read("inventory.yaml")))] == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in INVALID if path.endswith(("document.yaml", "steps.yaml", "wrong.yaml"))]
+)
+def test_a_runbook_of_wrong_shape_is_refused_by_the_schema(path: str) -> None:
+    hosts = "inventory" in path
+    assert not (INVENTORIES if hosts else RUNBOOKS).is_valid(parse(read(path)))
+
+
+def test_the_step_of_every_kind_is_in_the_schema() -> None:
+    for name in registry():
+        step = {"id": "x", "do": name, "wiht": {}}
+        data = {"runbook": "x", "phases": [{"id": "a", "steps": [step]}]}
+        assert not RUNBOOKS.is_valid(data)
+        assert disagreement(data) == ""
+
+
+@pytest.mark.parametrize("hosts", [False, True], ids=["runbooks", "inventories"])
+def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    seed = int(os.environ.get("DRCTL_TEST_SEED") or secrets.randbelow(2**32))
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
+    rng = random.Random(seed)  # noqa: S311 - test cases
+    donors = [parse(read(path)) for path in (["inventory.yaml"] if hosts else VALID)]
+    refused = 0
+    for _ in range(250):
+        data = mutated_tree(rng.choice(donors), rng, donors)
+        assert disagreement(data, hosts=hosts) == "", as_yaml(data).decode()
+        refused += bool(errors(data, hosts=hosts))
+    assert refused > 50, "the mutations must be able to break something"
