@@ -101,7 +101,6 @@ def host_environment(home: Path, name: str, boot_id: str) -> dict[str, str]:
         "DRCTL_LAB_BOOT_ID": boot_id,
         "DRCTL_BOOT_ID_FILE": str(home / "etc" / "boot-id"),
         "DRCTL_MACHINE_ID_FILE": str(home / "etc" / "machine-id"),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     if name in DATABASE_HOSTS:
         env |= postgres.environment(home)

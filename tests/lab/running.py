@@ -39,31 +39,15 @@ def wait_until(what: str, condition: Callable[[], bool], *, seconds: float = 60)
 
 @dataclass(frozen=True)
 class Done:
-    """How a command over SSH ended; `signal` is empty unless one killed it."""
+    """How a command over SSH ended; the code is -1 when a signal ended it."""
 
     code: int
     out: bytes
     err: bytes
-    signal: str = ""
 
     @property
     def text(self) -> str:
         return self.out.decode().strip()
-
-
-class _Channel(paramiko.Channel):
-    """Remembers the exit signal, which paramiko throws away."""
-
-    exit_signal_name = ""
-
-    def _handle_request(self, m: paramiko.Message) -> None:
-        kind = m.get_text()
-        m.get_boolean()
-        if kind == "exit-signal":
-            self.exit_signal_name = m.get_text()
-        m.rewind()
-        m.get_int()
-        super()._handle_request(m)  # type: ignore[misc] # the stubs leave private names out
 
 
 class Ssh:
@@ -180,8 +164,9 @@ class RunningLab:
             with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
                 return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
-            with error:
+            with error, suppress(ValueError):
                 return error.code, json.loads(error.read() or b"null")
+            return error.code, None  # nginx's own words
 
     def traffic(self, path: str, method: str = "POST") -> dict[str, Any]:
         answer: dict[str, Any] = self.http(f"{self.info.data['urls']['traffic']}{path}", method)[1]

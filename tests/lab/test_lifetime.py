@@ -77,16 +77,23 @@ def test_kill_9_of_a_host_leaves_the_rest_running_and_down_ends_all(doomed: Runn
     api.down(doomed.folder)
 
 
-def test_it_ends_when_the_pipe_it_hangs_on_is_closed(escaped: str) -> None:
+def test_it_is_found_in_its_usual_place_and_ends_when_the_pipe_it_hangs_on_is_closed(
+    escaped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = short_folder()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(usual))
+    monkeypatch.setattr("tempfile.tempdir", str(usual))
     read, write = os.pipe()
-    folder = short_folder()
-    lab = RunningLab(api.up(folder=folder, hold=read, namespaces=NAMESPACES))
+    lab = RunningLab(api.up(hold=read, namespaces=NAMESPACES))
     os.close(read)
-    assert api.find() != folder  # only a lab in its usual place is found by itself
+    assert lab.folder.parent == usual
+    assert api.find() == lab.folder
     _let_escape(lab, escaped)
     lab.close()
     os.close(write)
     _wait_until_nothing_is_left(lab, escaped)
+    assert api.find() is None
+    usual.rmdir()
 
 
 def test_it_ends_when_its_time_is_up() -> None:
