@@ -167,7 +167,7 @@ class JournalWriter:
                 self._unsigned_since = time.monotonic()
                 self._lock.notify_all()
         if durable:
-            self._settle(record.seq)
+            self.settle(record.seq)
         return record
 
     def checkpoint(self) -> Record | None:
@@ -186,7 +186,7 @@ class JournalWriter:
                 self._disk.sync_data(self._fd)
                 self._durable = self._chain.size - 1
             record = self._put_checkpoint()
-        self._settle(record.seq)
+        self.settle(record.seq)
         return record
 
     def last_words(self, type: str, body: Mapping[str, JSON], *, actor: str) -> Record | None:  # noqa: A002 - see append
@@ -335,8 +335,14 @@ class JournalWriter:
 
     # Waiting for the disk
 
-    def _settle(self, seq: int) -> None:
-        """Return when `seq` is on disk: as the leader, who syncs for all, or behind one."""
+    def settle(self, seq: int) -> None:
+        """Return when `seq` is on disk: as the leader, who syncs for all, or behind one.
+
+        `append(durable=True)` ends with this; a caller with a lock of its own appends under it and settles outside.
+
+        Raises:
+            JournalError: as for `append`.
+        """
         leading = False
         try:
             while True:

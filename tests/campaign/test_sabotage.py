@@ -15,7 +15,7 @@ Patch = pytest.MonkeyPatch
 
 
 def acknowledge_before_the_disk(patch: Patch) -> None:
-    patch.setattr(JournalWriter, "_settle", lambda _self, _seq: None)
+    patch.setattr(JournalWriter, "settle", lambda _self, _seq: None)
 
 
 def claim_more_on_disk_than_is(patch: Patch) -> None:
