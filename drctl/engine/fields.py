@@ -30,10 +30,12 @@ def resolve(value: FieldValue, scope: RunScope) -> Any:
             return value.resolve(scope)
         case Mapped():
             parts = {key: resolve(item, scope) for key, item in value.items.items()}
-            return next((part for part in parts.values() if isinstance(part, Unknown)), None) or _map(parts)
+            missing = next((part for part in parts.values() if isinstance(part, Unknown)), None)
+            return _map(parts) if missing is None else missing
         case Listed():
             members = tuple(resolve(item, scope) for item in value.items)
-            return next((member for member in members if isinstance(member, Unknown)), None) or members
+            missing = next((member for member in members if isinstance(member, Unknown)), None)
+            return members if missing is None else missing
         case _:
             return value
 
@@ -51,7 +53,11 @@ def build(kind: type[Kind], action: Action, scope: RunScope) -> Kind | Unknown:
     specs = {spec.name: spec for spec in kind.fields()}
     values: dict[str, Any] = {}
     for name, written in action.fields.items():
-        value = resolve(written, scope)
+        if isinstance(written, Script):
+            allow_dash = resolve(action.fields.get("allow_dash", False), scope) is True
+            value: Any = written.resolve(scope, allow_dash=allow_dash)
+        else:
+            value = resolve(written, scope)
         if isinstance(value, Unknown):
             return value
         values[name] = coerce(specs[name], value)
