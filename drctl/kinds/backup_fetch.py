@@ -95,17 +95,18 @@ class BackupFetch(CommandAct):
 
         After a crash nothing is staged: the command's outcome is already on the host, and `run` gives it back.
         """
-        hashing = _Hashing()
         try:
-            staged = act.shell.stage(hashing.through(act.probe.objects(self.bucket).get(self.key, self.version)))
-        except LinkError as error:
-            return without_values(BackupFetch, error.because, Reach.UNREACHABLE)
+            source = _Source(act.probe.objects(self.bucket).get(self.key, self.version))
         except KeyError:
             return without_values(BackupFetch, f"the inventory has no bucket {self.bucket}")
-        except ObjectError as error:
-            return without_values(BackupFetch, error.because)
-        got = hashing.digest.hexdigest()
-        if staged and got != self.sha256.lower():
+        try:
+            act.shell.stage(source)
+        except LinkError as error:
+            return without_values(BackupFetch, error.because, Reach.UNREACHABLE)
+        if source.fault:
+            return without_values(BackupFetch, source.fault)
+        got = source.digest.hexdigest()
+        if source.read and got != self.sha256.lower():
             return without_values(BackupFetch, f"{self.key} has SHA-256 {got}, not {self.sha256.lower()}")
         return CommandAct.execute(self, act)
 
@@ -166,14 +167,24 @@ class BackupFetch(CommandAct):
         return (digest, f"{self.to} has SHA-256 {digest}") if _DIGEST.fullmatch(digest) else (None, "no SHA-256 tool")
 
 
-class _Hashing:
-    """Hashes what flows through it."""
+class _Source:
+    """The bytes of an object, hashed as they pass. A store that fails ends them and is remembered, not raised.
 
-    def __init__(self) -> None:
+    An exception would have to find its way through the link that is sending; this way the link always ends in order.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self.digest = hashlib.sha256()
+        self.read = False
+        self.fault = ""
 
-    def through(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass the chunks on."""
-        for chunk in chunks:
-            self.digest.update(chunk)
-            yield chunk
+    def __iter__(self) -> Iterator[bytes]:
+        """Pass the pieces on; called once, and not at all when the host has its outcome already."""
+        self.read = True
+        try:
+            for chunk in self._chunks:
+                self.digest.update(chunk)
+                yield chunk
+        except ObjectError as error:
+            self.fault = error.because
