@@ -122,16 +122,18 @@ def _host_to_json(host: HostRef) -> JSON:
         "site": host.site,
         "role": host.role,
         "groups": list(host.groups),
-        "facts": {name: to_json(value) for name, value in host.facts.items()},
+        "facts": to_json(host.facts),
     }
 
 
 def _host_from_json(content: Mapping[str, object]) -> HostRef:
     match content:
         case {"name": str(name), "address": str(address), "port": int(port), "groups": list(groups), **rest}:
-            site, role, facts = rest.get("site"), rest.get("role"), rest.get("facts")
+            site, role, facts = rest.get("site"), rest.get("role"), from_json(rest.get("facts", {}))
         case _:
             raise ValueError("Not a value of the journal: a host lacks a field.")
+    if not isinstance(facts, Map):
+        raise ValueError("Not a value of the journal: the facts of a host are no map.")  # noqa: TRY004 - see from_json
     return HostRef(
         name=name,
         address=address,
@@ -139,7 +141,7 @@ def _host_from_json(content: Mapping[str, object]) -> HostRef:
         site=None if site is None else str(site),
         role=None if role is None else str(role),
         groups=tuple(str(group) for group in groups),
-        facts=Map({str(key): from_json(value) for key, value in facts.items()} if isinstance(facts, dict) else {}),
+        facts=facts,
     )
 
 

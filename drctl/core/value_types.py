@@ -38,7 +38,7 @@ class HostRef:
     site: str | None = None
     role: str | None = None
     groups: tuple[str, ...] = ()
-    facts: Mapping[str, Value] = field(default_factory=lambda: Map())
+    facts: Mapping[str, Value] = field(default_factory=lambda: Map())  # noqa: PLW0108 - Map is defined below
 
     def __str__(self) -> str:
         return self.name

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import subprocess
@@ -31,6 +32,7 @@ from drctl.core.values import (
 from tests.fakes.scopes import NOT_YET, SKIPPED, Names, Record, Row, Table
 
 HOUR = 3_600_000_000
+evaluate_module = importlib.import_module("drctl.core.expressions.evaluate")  # the package offers a function so named
 SCOPE = Names(
     stdout="db1 0/3000 12\ndb2 0/2000 7\n",
     n=3,
@@ -39,7 +41,9 @@ SCOPE = Names(
     lag=Duration.parse("3s"),
     size=Size.parse("4KiB"),
     at=Time.parse("2026-01-31T10:00:00Z"),
-    db=HostRef(name="db1", address="10.0.0.1", site="a", role="primary", groups=("db", "all")),
+    db=HostRef(
+        name="db1", address="10.0.0.1", site="a", role="primary", groups=("db", "all"), facts=Map({"vip": "10.9.9.9"})
+    ),
     spare=HostRef(name="db2", address="10.0.0.2"),
     json=from_plain({"state": "off", "rows": [{"a": 1}, {"a": 2}, {"b": None}], "empty": [], "odd key": 1}),
     list=(3, 1, 2, 1),
@@ -145,6 +149,7 @@ def value(text: str, scope: Names = SCOPE) -> Any:
         ("db['port']", 22),
         ("db.groups[0]", "db"),
         ("spare.site", None),
+        ("db.facts.vip", "10.9.9.9"),
         ("steps.x.stdout", "5"),
         ("steps['x'].stdout", "5"),
         ("steps.hosts['db1'].n", 1),
@@ -482,16 +487,30 @@ def test_the_clock_is_the_scopes() -> None:
 
 
 def test_work_is_bounded_and_default_cannot_hide_it() -> None:
-    many = Names(list=tuple(range(2000)), text="a" * 2**20)
-    for text in (
-        "default(len(map(a in list, sum(map(b in list, a * b)))), 0)",
-        "any(a in list, lower(text) == 'b')",
-        "any(a in list, unique(list) == [])",
-    ):
-        found = value(text, many)
-        assert isinstance(found, Unknown), text
-        assert "1,000,000 steps" in found.reason
+    many = Names(list=tuple(range(2000)))
+    found = value("default(len(map(a in list, sum(map(b in list, a * b)))), 0)", many)
+    assert isinstance(found, Unknown)
+    assert "1,000,000 steps" in found.reason
     assert value("len(map(a in list, a))", many) == 2000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "any(a in list, lower(text) == 'b')",
+        "any(a in list, 'b' in text)",
+        "any(a in list, match(text, 'b') == 'b')",
+        "any(a in list, unique(list) == [])",
+        "any(a in list, list == [])",
+        "any(a in list, text(list) == '')",
+        "any(a in list, sum(list) < 0)",
+    ],
+)
+def test_work_inside_functions_counts(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate_module, "BUDGET", 20_000)
+    found = value(text, Names(list=tuple(range(1000)), text="a" * 2**17))
+    assert isinstance(found, Unknown)
+    assert "20,000 steps" in found.reason
 
 
 def test_texts_and_lists_are_bounded() -> None:

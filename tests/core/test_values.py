@@ -203,6 +203,7 @@ scalars: st.SearchStrategy[Any] = st.one_of(
         port=st.integers(1, 65535),
         site=st.none() | texts,
         groups=st.just(("a", "b")),
+        facts=st.dictionaries(texts | st.just("$us"), texts | st.integers(0, 5), max_size=2).map(Map),
     ),
 )
 keys = texts | st.sampled_from(["$us", "$decimal", "$time", "$host", "$map", "$text", "$", "=", "~"])
@@ -256,6 +257,7 @@ def test_a_map_from_a_host_cannot_pose_as_a_quantity(value: Any) -> None:
         {"$us": "1", "b": 2},
         {"$none": 1},
         {"$host": {"name": "a"}},
+        {"$host": {"name": "a", "address": "b", "port": 1, "groups": [], "facts": 1}},
         {"$decimal": "NaN"},
         {"$decimal": "x"},
         {"$decimal": "1e999"},
@@ -423,11 +425,14 @@ def test_no_text_of_a_host_breaks_the_json_reader(text: str) -> None:
     parse_json(text)
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)
-    )
+ordinary: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
+
+
+@given(ordinary)
 def test_ordinary_json_is_taken(plain: Any) -> None:
     found = parse_json(json.dumps(plain))
     if not isinstance(found, Unknown):
