@@ -31,6 +31,9 @@ _TONES = {
     "✎": "note",
 }
 
+_GLYPHS = {"⏸": "‖"}
+"""Signs that many fonts lack, or draw as a coloured picture."""
+
 
 def html(report: Report) -> str:
     """Render the whole report as one self-contained page."""
@@ -43,6 +46,7 @@ def html(report: Report) -> str:
         loader=jinja2.BaseLoader(),
     )
     environment.filters["human"] = human
+    environment.filters["glyph"] = lambda sign: _GLYPHS.get(sign, sign)
     environment.filters["tone"] = lambda sign: _TONES.get(sign, "quiet")
     return environment.from_string(source).render(
         r=report,

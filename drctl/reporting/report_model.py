@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TO_FILL = "[to be filled in by people]"
+TO_FILL = "[to be filled in]"
 """Stands where only people can say something; never left out, so that a gap is seen."""
 
 
