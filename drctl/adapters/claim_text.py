@@ -76,7 +76,11 @@ def program(command: Command) -> str:
             raise DefectError(f"{name!r} is not the name of an environment variable")
         lines.append(f"export {name}={quoted(_revealed(value))}")
     lines += [f"eval {quoted(command.script)}", "}"]
-    stdin = command.stdin.reveal().encode() if isinstance(command.stdin, Secret) else command.stdin
+    stdin = (
+        command.stdin.reveal().encode("utf-8", "surrogateescape")
+        if isinstance(command.stdin, Secret)
+        else command.stdin
+    )
     return f"{{\ndr_t={quoted(chr(10).join(lines))}\ndr_i={quoted(_as_format(stdin))}\n}}"
 
 

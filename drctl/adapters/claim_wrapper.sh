@@ -219,8 +219,8 @@ if [ ! -d "$dr_c" ] && [ "$dr_m" = run ]; then
   command -v setsid >/dev/null 2>&1 || dr_no refused "setsid is missing: a command could not be kept apart from the link"
   dr_fence
   dr_own
-elif [ ! -d "$dr_c" ]; then
-  dr_fence
+elif [ ! -d "$dr_c" ] || [ "$dr_m" = kill ]; then
+  dr_fence # an operator who was replaced may still look, and no longer end or void anything
 fi
 dr_won=0
 if [ ! -d "$dr_c" ]; then

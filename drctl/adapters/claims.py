@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +24,7 @@ from drctl.errors import DefectError
 HELD: Final = "held by another run"
 """How `because` begins when another run holds the host (exit 12)."""
 
-_GRACE = 12.0  # seconds after a command's limit: 5 for TERM, 3 for KILL, the rest for the link
+_GRACE = 20.0  # seconds after a command's limit: 5 for TERM, 3 for KILL, the rest for the link
 _RECOVER = 60.0  # seconds in which a lost link is opened again, inside the command's own limit
 _PAUSES = (0.1, 0.3, 1.0, 2.0)  # seconds between two attempts at that; the last one repeats
 _MARGIN = 65536  # bytes beside the outputs: frames, and what a noisy login shell prints
@@ -66,24 +67,23 @@ class ClaimedShell:
 
     def read(self, command: Command) -> Reply:
         """Run a look. A link that breaks is opened once more: a look may be repeated."""
-        began = time.monotonic()
-        limit = began + _seconds(command)
-        while True:
-            mark = claim_text.nonce()
-            carried = self._carrier.exchange(
-                Order(
-                    shell=self._exec(command.as_user),
-                    stdin=(claim_text.look_text(mark, command, self._shell),),
-                    mark=claim_text.look_mark(mark),
-                    both=True,
-                    seconds=limit - time.monotonic(),
-                    cap=command.cap + _MARGIN,
-                )
-            )
-            if carried.end is not End.LOST or limit - time.monotonic() < 1 or began < 0:
-                break
-            began = -1.0 if began > 0 else began
+        limit = time.monotonic() + _seconds(command)
+        mark, carried = self._look(command, limit)
+        if carried.end is End.LOST and limit - time.monotonic() >= 1:
+            mark, carried = self._look(command, limit)
         return self._look_reply(command, mark, carried, limit)
+
+    def _look(self, command: Command, limit: float) -> tuple[str, Carried]:
+        mark = claim_text.nonce()
+        order = Order(
+            shell=self._exec(command.as_user),
+            stdin=(claim_text.look_text(mark, command, self._shell),),
+            mark=claim_text.look_mark(mark),
+            both=True,
+            seconds=limit - time.monotonic(),
+            cap=command.cap + _MARGIN,
+        )
+        return mark, self._carrier.exchange(order)
 
     def _look_reply(self, command: Command, mark: str, carried: Carried, limit: float) -> Reply:
         out, err = claim_text.seen(mark, carried.out), claim_text.seen(mark, carried.err)
@@ -104,7 +104,7 @@ class ClaimedShell:
             stderr=err.content[: command.cap],
             cut=carried.cut or max(len(out.content), len(err.content)) > command.cap,
             because=because,
-            elapsed=Duration(max(0, round((time.monotonic() - limit) * 1e6) + command.timeout.micros)),
+            elapsed=_elapsed(command, limit),
             host_key=carried.host_key,
         )
 
@@ -174,7 +174,10 @@ class ClaimedShell:
                 mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, act=True, spare=spare
             )
             if isinstance(answer, claim_text.Answer):
-                return self._claim_reply(answer, carried, command, asking=mode in ("attach", "kill")), False
+                reply = self._claim_reply(answer, carried, command, asking=mode in ("attach", "kill"))
+                if mode == "run" and reply.reply is not None:
+                    reply = replace(reply, reply=replace(reply.reply, elapsed=_elapsed(command, limit)))
+                return reply, False
             if carried.end is End.TIMEOUT:
                 return self._doubt(carried.because, carried), True
             certain = carried.end in (End.NO_LINK, End.REFUSED)
@@ -386,6 +389,11 @@ class _Counted:
 
 def _seconds(command: Command) -> float:
     return max(0.001, command.timeout.micros / 1e6)
+
+
+def _elapsed(command: Command, limit: float) -> Duration:
+    """Time since the attempt began, connecting included."""
+    return Duration(max(0, round((time.monotonic() - limit) * 1e6) + command.timeout.micros))
 
 
 def _now() -> str:

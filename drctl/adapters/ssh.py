@@ -189,17 +189,17 @@ class HostCarrier:
     def check(self, state_dir: str) -> str:
         """Look whether acts can be claimed here."""
         command = Command(script=_PREFLIGHT, env={"STATE": state_dir}, timeout=Duration(30_000_000))
-        began = time.monotonic()
+        limit = time.monotonic() + 30
         try:
-            link = self.link(began + 20)
+            link = self.link(limit)
+            stranger = self._identify(link, limit)
+            if stranger is not None:
+                return stranger.because
+            asked = time.monotonic()
+            carried, out = self._look(link, command, limit)
+            took = time.monotonic() - asked
         except LinkProblem as problem:
             return problem.because
-        problem_or_none = self._identify(link, began + 25)
-        if problem_or_none is not None:
-            return problem_or_none.because
-        asked = time.monotonic()
-        carried, out = self._look(link, command, began + 30)
-        took = time.monotonic() - asked
         if out.exit is None:
             said = (carried.err or carried.out).strip().splitlines()
             first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"

@@ -25,6 +25,7 @@ CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bo
 _KEEPALIVE = 30  # seconds; keeps address translators awake, proves nothing (paramiko does not count the answers)
 _PING = 5.0  # seconds between two questions to a host that owes an answer
 _CHUNK = 65536
+_BROKEN = (paramiko.SSHException, EOFError, OSError)  # what any word on a broken link may raise, closing included
 _BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
 _GCM_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")  # a third of the CPU of ctr + hmac
 
@@ -197,7 +198,7 @@ class Link:
     host_key: str
     identified: bool = False
     because: str = ""
-    _busy: int = 0
+    _owed: dict[paramiko.Channel, float] = field(default_factory=dict)
     _lock: threading.Condition = field(default_factory=threading.Condition)
     _watch: threading.Thread | None = None
 
@@ -229,7 +230,7 @@ class Link:
             return self.transport.open_channel(kind, target, source, timeout=max(0.001, min(CHANNEL, seconds)))
         except paramiko.ChannelException as error:
             raise LinkProblem(f"busy: {self.refusals.last or error}", busy=True) from None
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except _BROKEN as error:
             if "Timeout opening channel" in str(error):
                 if seconds >= CHANNEL:
                     self.close("frozen: the host stopped answering on an open link")
@@ -240,32 +241,39 @@ class Link:
             raise LinkProblem(self.because or f"silent: no answer within the {seconds:.1f} s that were left") from None
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """While an answer is owed, ask again and again whether the host is there; a frozen link is closed."""
+    def watched(self, channel: paramiko.Channel, limit: float) -> Iterator[None]:
+        """While an answer is owed, ask again and again whether the host is there; a frozen link is closed.
+
+        paramiko waits for the answer to `exec` without any limit, so a channel past its own is closed from here too.
+        """
         with self._lock:
-            self._busy += 1
+            self._owed[channel] = limit
             if self._watch is None:
-                self._watch = threading.Thread(
-                    target=self._keep_watch, daemon=True, name=f"drctl-watch-{self.host.name}"
-                )
+                self._watch = threading.Thread(target=self._keep_watch, daemon=True, name="drctl-watch")
                 self._watch.start()
             self._lock.notify_all()
         try:
             yield
         finally:
             with self._lock:
-                self._busy -= 1
+                del self._owed[channel]
+            with contextlib.suppress(*_BROKEN):
+                channel.close()
 
     def _keep_watch(self) -> None:
         while self.alive:
             with self._lock:
-                self._lock.wait_for(lambda: self._busy or self.because)
+                self._lock.wait_for(lambda: self._owed or self.because)
                 self._lock.wait_for(lambda: self.because, _PING)
-                owed = self._busy > 0
+                owed = dict(self._owed)
+            for channel, limit in owed.items():
+                if time.monotonic() > limit + 1:
+                    with contextlib.suppress(*_BROKEN):
+                        channel.close()
             if owed:
                 # a host that refuses a channel is there; a frozen one is closed
-                with contextlib.suppress(LinkProblem), _closing(self.channel(CHANNEL)):
-                    pass
+                with contextlib.suppress(LinkProblem, *_BROKEN):
+                    self.channel(CHANNEL).close()
 
     def exchange(self, order: Order, seconds: float) -> Carried:
         """Carry one order on a channel of its own."""
@@ -278,7 +286,7 @@ class Link:
                 raise
             return streams.carried(End.NO_LINK, because=problem.because, host_key=key)
         sent = False
-        with self.watched(), _closing(channel):
+        with self.watched(channel, limit):
             try:
                 channel.exec_command(order.shell)
                 sent = True
@@ -289,23 +297,15 @@ class Link:
                 end = _drain(channel, streams, limit)
             except TimeoutError:
                 end = End.TIMEOUT
-            except (paramiko.SSHException, EOFError, OSError):
+            except _BROKEN:
                 end = End.LOST if sent else End.NO_LINK
+                if time.monotonic() >= limit and self.alive:
+                    end = End.TIMEOUT
             status = _status(channel) if end is End.DONE and not streams.over else None
         if end is End.DONE and status is None and not streams.over:
             end = End.LOST
         because = "" if end in (End.DONE, End.TIMEOUT) else self.because or "reset: the link broke"
         return streams.carried(end, because=because, status=status, host_key=key)
-
-
-@contextlib.contextmanager
-def _closing(channel: paramiko.Channel) -> Iterator[None]:
-    """Close at the end; on a broken link even closing raises."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-            channel.close()
 
 
 def _drain(channel: paramiko.Channel, streams: Streams, limit: float) -> End:

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState, Command, Reach, Reply
@@ -167,6 +167,8 @@ class ShellConformance:
             assert "SHA256:new" in answer.because
             assert place.shell.attach(late, place.command()).state is ClaimState.IN_DOUBT  # nothing is proven to it
             assert place.shell.release(late).state is ClaimState.REFUSED
+            ending = replace(late, key=newer.key)
+            assert place.shell.kill(ending, place.command()).state is ClaimState.IN_DOUBT  # nor may it end anything
         assert place.effects() == ["me", "me"]
 
     def test_a_restart_of_the_host_leaves_a_running_command_in_doubt_but_gone(self, place: Place) -> None:

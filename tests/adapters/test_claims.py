@@ -343,7 +343,7 @@ def test_a_command_that_ignores_term_is_ended_too(sh: Rig, monkeypatch: pytest.M
 
 
 def test_a_command_that_something_else_killed_is_in_doubt_but_gone(rig: Rig) -> None:
-    script = f"touch {rig.folder}/ready; sleep 600"
+    script = f"touch {rig.folder}/ready; exec sleep 600"
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(rig.act, script)
         until((rig.folder / "ready").exists, "the command")

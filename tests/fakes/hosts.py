@@ -168,11 +168,11 @@ class FakeHost:
             if self.down:
                 return ClaimReply(state=ClaimState.UNREACHABLE, because=f"refused: nothing listens at {self.name}")
             entry = self._claims.get((claim.run, claim.key))
+            refusal = self._fence(claim) if entry is None or what == "kill" else None
+            if refusal is not None or (entry is None and self.full):  # the claim was not taken: nothing is proven
+                because = refusal.because if refusal else f"{self.name} refused: no room"
+                return ClaimReply(state=ClaimState.IN_DOUBT, because=because, boot=self.boot)
             if entry is None:
-                refusal = self._fence(claim)
-                if refusal is not None or self.full:  # the claim was not taken, so nothing is proven
-                    because = refusal.because if refusal else f"{self.name} refused: no room"
-                    return ClaimReply(state=ClaimState.IN_DOUBT, because=because, boot=self.boot)
                 entry = _Entry(command.digest, self.boot, command.script, "void")
                 self._claims[claim.run, claim.key] = entry
                 return ClaimReply(state=ClaimState.NOT_STARTED, because="claimed and voided now", boot=self.boot)
