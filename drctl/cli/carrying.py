@@ -25,8 +25,14 @@ Opening = Callable[[Callable[["Entry"], None]], AbstractContextManager[Session]]
 
 
 def carry(
-    settings: Settings, opening: Opening, *, wait: str | None, yes: bool, live: bool | None, abort: str = "",
-    unattended: bool = False
+    settings: Settings,
+    opening: Opening,
+    *,
+    wait: str | None,
+    yes: bool,
+    live: bool | None,
+    abort: str = "",
+    unattended: bool = False,
 ) -> int:
     """Carry a run out and show it. Gives the exit code."""
     from drctl.cli.console import Console

@@ -65,7 +65,7 @@ class Console:
         with self._lock:
             self._state, self._mask = state, mask
             if self._wants_live:
-                from drctl.reporting.live import LiveView  # noqa: PLC0415 - rich is loaded for a terminal only
+                from drctl.reporting.live import LiveView
 
                 term = self._terminal
                 self._live = LiveView(

@@ -22,7 +22,8 @@ from drctl.cli.carrying import carry
 from drctl.cli.commands.audit import judge_file
 from drctl.cli.documents import load_documents
 from drctl.cli.freezing import freeze
-from drctl.cli.wiring import fold_of, login, open_state, opened
+from drctl.cli.sessions import opened
+from drctl.cli.wiring import fold_of, login, open_state
 from drctl.core.inputs import read_input
 from drctl.errors import DrctlError, Exit, LabError
 
@@ -100,9 +101,16 @@ class Demo:
     def _run(self, states: StateDir, inventory: Path) -> int:
         book, hosts = load_documents(str(RUNBOOK), str(inventory))
         texts = {"reporter": "the demo", "scope": "all users of the invoice service", "severity": "sev1"}
-        values = {spec.name: read_input(spec, texts[spec.name], hosts.hosts) for spec in book.inputs if spec.name in texts}
+        values = {
+            spec.name: read_input(spec, texts[spec.name], hosts.hosts) for spec in book.inputs if spec.name in texts
+        }
         frozen = freeze(
-            book, hosts, values, runbook_path=str(RUNBOOK), inventory_path=str(inventory), language=self._settings.language
+            book,
+            hosts,
+            values,
+            runbook_path=str(RUNBOOK),
+            inventory_path=str(inventory),
+            language=self._settings.language,
         )
         return carry(
             self._settings, lambda watch: opened(frozen, states, watch, login()), wait="5m", yes=False, live=self._live,
@@ -176,4 +184,3 @@ class Demo:
         with urllib.request.urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310
             answer: dict[str, Any] = json.loads(reply.read())
         return answer
-

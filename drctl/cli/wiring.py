@@ -5,21 +5,14 @@ A `Session` is one writer of one run: it holds the run's lock from its first to 
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import getpass
 import os
-import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drctl import __version__
-from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal import JournalWriter
 from drctl.adapters.journal_reader import read
-from drctl.adapters.keys import fingerprint
-from drctl.adapters.recovery import reopen
 from drctl.adapters.secrets import Masker, Secrets
 from drctl.adapters.statedir import RunFolder, StateDir, state_root
 from drctl.cli.world import RealWorld
@@ -131,11 +124,13 @@ class Parts:
     masker: Masker
 
 
-def build_parts(frozen: Frozen, identity: Identity, state: RunState, store: Store, root: Path) -> Parts:
+def build_parts(
+    frozen: Frozen, documents: tuple[Runbook, Inventory], identity: Identity, state: RunState, store: Store, root: Path
+) -> Parts:
     """Make the context and the world of a run or plan from its frozen documents."""
     from drctl.kinds import registry
 
-    runbook, inventory = thaw_documents(frozen)
+    runbook, inventory = documents
     masker = Masker()
     secrets = Secrets(masker, Path(frozen.inventory_file).parent)
     world = RealWorld(inventory, secrets, root)
@@ -155,7 +150,7 @@ def build_parts(frozen: Frozen, identity: Identity, state: RunState, store: Stor
 def plan_parts(frozen: Frozen, root: Path, language: str) -> Parts:
     """The parts of a plan: nothing of it is kept."""
     identity = Identity(uid="", id="plan", operator=login(), language=language)
-    return build_parts(frozen, identity, RunState(), MemoryStore(), root)
+    return build_parts(frozen, thaw_documents(frozen), identity, RunState(), MemoryStore(), root)
 
 
 class Session:
@@ -168,6 +163,7 @@ class Session:
         self.parts = parts
         self.control = Control()
         self._journal = journal
+        self._actor = actor
         self.recorder = Recorder(journal, parts.context.state, actor=actor, mask=parts.masker.text, watch=watch)
 
     @property
@@ -179,117 +175,19 @@ class Session:
         """The executor of this session."""
         return Executor(self.parts.context, self.recorder, self.parts.world, desk, self.control, self.parts.masker.text)
 
+    def last_words(self, error: JournalError) -> None:
+        """Say in the journal, if it still takes one record, why the run stops."""
+        words = ev.RunPaused(reason="journal", because=error.what, exit=int(error.exit))
+        self._journal.last_words(words.TYPE, ev.encode(words), actor=self._actor)
+
     def close(self) -> None:
-        """Close connections and the journal."""
+        """Close connections and the journal.
+
+        Raises:
+            JournalError: the last checkpoint could not be written; the run key must then be kept.
+        """
         self.parts.world.close()
-        with contextlib.suppress(JournalError):
-            self._journal.close()
-
-
-@contextlib.contextmanager
-def opened(frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], operator: str) -> Iterator[Session]:
-    """Open a new run: folder, lock, key, first record, frozen plan, one signed checkpoint."""
-    folder = states.new_run()
-    with folder.lock(by=operator), contextlib.ExitStack() as stack:
-        key = states.new_key(folder.uid)
-        clock = SystemClock()
-        journal = JournalWriter.create(folder.path, folder.uid, key, clock)
-        identity = Identity(
-            uid=folder.uid, id=folder.id, operator=operator, node=socket.gethostname(), epoch=1,
-            holder=fingerprint(key.public), mode=frozen.mode, language=frozen.language,
-        )  # fmt: skip
-        parts = build_parts(frozen, identity, RunState(), folder.outputs, states.root)
-        stack.enter_context(_locks(states, parts.context.runbook, operator, folder.id))
-        session = Session(folder, journal, parts, watch, operator)
-        stack.callback(session.close)
-        _first_records(session, frozen, key.public)
-        yield session
-        _forget(states, session)
-
-
-def _first_records(session: Session, frozen: Frozen, public: bytes) -> None:
-    context, pieces = session.parts.context, frozen.parts()
-    runbook, who = context.runbook, context.identity
-    session.recorder.write(
-        ev.RunOpened(
-            uid=who.uid, id=who.id, runbook=runbook.name, mode=who.mode, environment=context.inventory.environment.value,
-            inventory=context.inventory.name, operator=who.operator, node=who.node, version=__version__,
-            title=runbook.title.pick(who.language).show(None) if runbook.title else "",  # type: ignore[arg-type]
-            plan_digest=frozen.digest, plan_parts=len(pieces), pubkey=base64.b64encode(public).decode(),
-            rto_us=runbook.objectives.rto.micros if runbook.objectives.rto else None,
-            rpo_us=runbook.objectives.rpo.micros if runbook.objectives.rpo else None,
-            language=who.language, zone=context.inventory.zone,
-        ),
-        durable=True,
-    )  # fmt: skip
-    for number, text in enumerate(pieces):
-        session.recorder.write(ev.PlanPart(index=number, of=len(pieces), text=text), durable=number == len(pieces) - 1)
-    session.recorder.sign()
-
-
-@contextlib.contextmanager
-def resumed(folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str) -> Iterator[Session]:
-    """Take an open run up again, on this machine.
-
-    Raises:
-        RefusedError: it is closed. JournalError: its journal is damaged. LockedError: another process writes it.
-    """
-    with folder.lock(by=operator), contextlib.ExitStack() as stack:
-        key = states.load_key(folder.uid)
-        moved = key is None
-        if key is None:
-            key = states.new_key(folder.uid)
-        again = reopen(folder.path, key, SystemClock())
-        state = fold_of(folder)
-        if state.unknown_types:
-            raise JournalError(
-                f"The journal holds records that this drctl does not know: {', '.join(sorted(set(state.unknown_types)))}.",
-                where=str(folder.journal), meaning="Nothing was done.", next="resume it with the version that wrote it",
-            )  # fmt: skip
-        head = again.before.head if isinstance(again.before.head, str) else ""
-        epoch = again.writer.epoch + 1 if moved else again.writer.epoch
-        opened_as = state.opened
-        assert opened_as is not None  # noqa: S101 - reopen has verified the first record
-        identity = Identity(
-            uid=opened_as.uid, id=opened_as.id, operator=operator, node=socket.gethostname(), epoch=epoch,
-            holder=fingerprint(key.public), mode=opened_as.mode, language=opened_as.language,
-        )  # fmt: skip
-        frozen = frozen_of(state, folder.journal)
-        parts = build_parts(frozen, identity, state, folder.outputs, states.root)
-        stack.enter_context(_locks(states, parts.context.runbook, operator, folder.id))
-        session = Session(folder, again.writer, parts, watch, operator)
-        stack.callback(session.close)
-        if again.taken_over:
-            session.recorder.write(
-                ev.RunTakenOver(
-                    operator=operator, node=identity.node, reason="resumed without the key it was opened with", head=head,
-                    pubkey=base64.b64encode(key.public).decode(), epoch=epoch,
-                ),
-                durable=True,
-            )  # fmt: skip
-        if again.torn is not None:
-            torn = again.torn
-            session.recorder.write(
-                ev.Recovered(torn_bytes=torn.torn_bytes, sha256=torn.sha256, file=torn.file), durable=True
-            )
-        session.recorder.write(ev.RunResumed(operator=operator, node=identity.node, version=__version__), durable=True)
-        yield session
-        _forget(states, session)
-
-
-def _forget(states: StateDir, session: Session) -> None:
-    """The run key is deleted when the run is closed: nobody can sign on top of it afterwards."""
-    if session.state.closed is not None:
-        session.close()
-        states.forget_key(session.folder.uid)
-
-
-@contextlib.contextmanager
-def _locks(states: StateDir, runbook: Runbook, operator: str, id_: str) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        for name in sorted(runbook.locks):
-            stack.enter_context(states.named_lock(name, by=operator, purpose=f"run {id_}"))
-        yield
+        self._journal.close()
 
 
 def need_inventory(path: str | None) -> str:

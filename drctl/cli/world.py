@@ -139,5 +139,7 @@ class RealWorld:
                     raise RefusedError(
                         f"The inventory has no bucket {name!r}; it has: {known}.", next="name one under buckets:"
                     )
-                self._buckets[name] = S3Objects(bucket, self._secrets.resolve(bucket.keys) if bucket.keys is not None else None)
+                self._buckets[name] = S3Objects(
+                    bucket, self._secrets.resolve(bucket.keys) if bucket.keys is not None else None
+                )
             return self._buckets[name]

@@ -76,6 +76,9 @@ class MemoryJournal:
         """Number a record, and forget it."""
         return _Line(seq=next(self._seq), ts=self._clock.now().micros, mono=self._clock.monotonic().micros)
 
+    def settle(self, seq: int) -> None:
+        """Nothing to wait for."""
+
     def checkpoint(self) -> None:
         """Nothing to sign."""
 

@@ -37,6 +37,10 @@ class Journal(Protocol):
         """Write one record; with `durable`, return only when it is on disk."""
         ...
 
+    def settle(self, seq: int) -> None:
+        """Return when that record is on disk; threads that wait together share one sync."""
+        ...
+
     def checkpoint(self) -> object:
         """Sign what is written, if anything is new."""
         ...
@@ -69,14 +73,16 @@ class Recorder:
         """Record an event. `durable` for every intent and outcome of an act."""
         with self._lock:
             body = self._masked(ev.encode(event))
-            sealed = self._journal.append(event.TYPE, body, actor=self._actor, durable=durable)
+            sealed = self._journal.append(event.TYPE, body, actor=self._actor, durable=False)
             entry = Entry(
                 seq=sealed.seq, at=Time(sealed.ts), mono=sealed.mono, boot=sealed.boot, actor=self._actor,
                 event=ev.decode(event.TYPE, body),
             )  # fmt: skip
             self.state.apply(entry)
-            if isinstance(event, SIGNED):
-                self._journal.checkpoint()
+        if durable:
+            self._journal.settle(entry.seq)
+        if isinstance(event, SIGNED):
+            self._journal.checkpoint()
         self._watch(entry)
         return entry
 

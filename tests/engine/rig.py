@@ -96,6 +96,8 @@ class MemoryJournal:
             raise Crash
         return line
 
+    def settle(self, seq: int) -> None: ...
+
     def checkpoint(self) -> None:
         self.checkpoints += 1
 

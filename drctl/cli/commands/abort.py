@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.carrying import carry
-from drctl.cli.wiring import fold_of, login, open_state, resumed
+from drctl.cli.sessions import resumed
+from drctl.cli.wiring import fold_of, login, open_state
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:

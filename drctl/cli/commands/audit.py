@@ -51,7 +51,7 @@ def verify(settings: Settings, journal: str, pub: str | None) -> int:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False))
         return int(found.verdict.exit)
     click.echo(f"{path}: {found.verdict.value}")
-    trust = ", ".join(sorted({use.status.value for use in found.keys})) or "none"
+    trust = ", ".join(sorted({"PINNED" if use.pinned else "SELF-DECLARED" for use in found.keys})) or "none"
     click.echo(f"  records {found.records}   key {trust}   head {found.head}")
     bad = found.first_bad
     if bad is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.documents import find_inventory, has_errors, read_bytes, show_diagnostics
-from drctl.core.diagnostics import Severity
+from drctl.core.diagnostics import Diagnostic, Severity
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check(settings: Settings, runbooks: tuple[str, ...], inventory: str | None) 
     from drctl.loading import load_inventory, load_runbook
 
     path = find_inventory(inventory)
-    problems = []
+    problems: list[Diagnostic] = []
     hosts = None
     if path is not None:
         loaded = load_inventory(path, read_bytes)

@@ -54,7 +54,7 @@ def doctor(settings: Settings) -> int:
     return int(Exit.NOTHING_CHANGED if bad else Exit.DONE)
 
 
-def _row(what: str, found: str, ok: bool, next_: str) -> dict[str, object]:  # noqa: FBT001 - a fact, not a switch
+def _row(what: str, found: str, ok: bool, next_: str) -> dict[str, object]:
     return {"what": what, "found": found, "ok": ok, "next": next_}
 
 

@@ -32,7 +32,9 @@ def up(settings: Settings, folder: str | None, async_replication: bool, ttl: flo
         click.echo(json.dumps({"folder": str(info.folder), "inventory": str(info.inventory)}))
     else:
         click.echo(f"export DRCTL_INVENTORY={info.inventory}")
-    click.echo("  next: drctl lab break primary-host, then drctl run runbooks/invoice-outage.yaml -i reporter=NAME", err=True)
+    click.echo(
+        "  next: drctl lab break primary-host, then drctl run runbooks/invoice-outage.yaml -i reporter=NAME", err=True
+    )
     return 0
 
 

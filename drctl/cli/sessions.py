@@ -1,0 +1,173 @@
+"""Opens runs and takes them up again: folder, lock, key, first records, and their end.
+
+The run's key is deleted only when the closed run is signed to its last record; a crash in between is finished by the
+next `drctl resume`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+from drctl import __version__
+from drctl.adapters.clock import SystemClock
+from drctl.adapters.journal import JournalWriter
+from drctl.adapters.keys import fingerprint
+from drctl.adapters.recovery import reopen
+from drctl.cli.wiring import Session, build_parts, fold_of, frozen_of, thaw_documents
+from drctl.core import events as ev
+from drctl.core.fold import RunState
+from drctl.engine.context import Identity
+from drctl.engine.scope import RunScope
+from drctl.errors import JournalError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from drctl.adapters.recovery import Reopened
+    from drctl.adapters.statedir import RunFolder, StateDir
+    from drctl.core.fold import Entry
+    from drctl.core.frozen import Frozen
+    from drctl.core.model import Runbook
+
+
+@contextlib.contextmanager
+def opened(frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], operator: str) -> Iterator[Session]:
+    """Open a new run: locks, folder, key, first record, frozen plan, one signed checkpoint."""
+    documents = thaw_documents(frozen)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_locks(states, documents[0], operator))
+        folder = states.new_run()
+        stack.enter_context(folder.lock(by=operator))
+        key = states.new_key(folder.uid)
+        journal = JournalWriter.create(folder.path, folder.uid, key, SystemClock())
+        identity = Identity(
+            uid=folder.uid, id=folder.id, operator=operator, node=socket.gethostname(), epoch=journal.epoch,
+            holder=fingerprint(key.public), mode=frozen.mode, language=frozen.language,
+        )  # fmt: skip
+        parts = build_parts(frozen, documents, identity, RunState(), folder.outputs, states.root)
+        session = Session(folder, journal, parts, watch, operator)
+        with _ended(session, states):
+            _first_records(session, frozen, key.public)
+            yield session
+
+
+@contextlib.contextmanager
+def resumed(folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str) -> Iterator[Session]:
+    """Take an open run up again, on this machine.
+
+    Raises:
+        RefusedError: it is closed. JournalError: its journal is damaged. LockedError: another process writes it.
+    """
+    with folder.lock(by=operator), contextlib.ExitStack() as stack:
+        key = states.load_key(folder.uid) or states.new_key(folder.uid)
+        again = reopen(folder.path, key, SystemClock())
+        state = _known(folder, again)
+        if again.before.closed:
+            _finish_closed(folder, again, states, operator)
+        opened_as = state.opened
+        assert opened_as is not None  # noqa: S101 - reopen has verified the first record
+        frozen = frozen_of(state, folder.journal)
+        documents = thaw_documents(frozen)
+        stack.enter_context(_locks(states, documents[0], operator))
+        identity = Identity(
+            uid=opened_as.uid, id=opened_as.id, operator=operator, node=socket.gethostname(),
+            epoch=again.writer.epoch + again.taken_over, holder=fingerprint(key.public), mode=opened_as.mode,
+            language=opened_as.language,
+        )  # fmt: skip
+        parts = build_parts(frozen, documents, identity, state, folder.outputs, states.root)
+        session = Session(folder, again.writer, parts, watch, operator)
+        with _ended(session, states):
+            _taken_up(session, again)
+            yield session
+
+
+@contextlib.contextmanager
+def _ended(session: Session, states: StateDir) -> Iterator[None]:
+    """Close what the session opened. The key goes only after a closed run is signed to its end."""
+    try:
+        yield
+    except JournalError as error:
+        session.last_words(error)
+        with contextlib.suppress(JournalError):  # the first error is the one to tell
+            session.close()
+        raise
+    except BaseException:
+        with contextlib.suppress(JournalError):
+            session.close()
+        raise
+    session.close()
+    if session.state.closed is not None:
+        states.forget_key(session.folder.uid)
+
+
+def _known(folder: RunFolder, again: Reopened) -> RunState:
+    """The fold of a run that this version may act on top of."""
+    state = fold_of(folder)
+    if state.unknown_types:
+        again.writer.close()
+        names = ", ".join(sorted(set(state.unknown_types)))
+        raise JournalError(
+            f"The journal holds records that this drctl does not know: {names}.", where=str(folder.journal),
+            meaning="Nothing was done.", next="resume it with the version that wrote it",
+        )  # fmt: skip
+    return state
+
+
+def _finish_closed(folder: RunFolder, again: Reopened, states: StateDir, operator: str) -> None:
+    """A crash came between the last record and its signature: sign it, and say that there is nothing to resume."""
+    if again.torn is not None:
+        torn = ev.Recovered(torn_bytes=again.torn.torn_bytes, sha256=again.torn.sha256, file=again.torn.file)
+        again.writer.append(torn.TYPE, ev.encode(torn), actor=operator, durable=True)
+    again.writer.close()
+    states.forget_key(folder.uid)
+    raise RefusedError(
+        f"Run {folder.id} is closed; its record is now signed to the end.", meaning="Nothing was changed.",
+        next=f"drctl report {folder.id}",
+    )  # fmt: skip
+
+
+def _taken_up(session: Session, again: Reopened) -> None:
+    who = session.parts.context.identity
+    if again.taken_over:
+        reason = "resumed without the key it was opened with"
+        event = ev.RunTakenOver(operator=who.operator, node=who.node, reason=reason)
+        session.recorder.write(event, durable=True)
+    if again.torn is not None:
+        torn = again.torn
+        session.recorder.write(
+            ev.Recovered(torn_bytes=torn.torn_bytes, sha256=torn.sha256, file=torn.file), durable=True
+        )
+    resumed_by = ev.RunResumed(operator=who.operator, node=who.node, version=__version__)
+    session.recorder.write(resumed_by, durable=True)
+
+
+def _first_records(session: Session, frozen: Frozen, public: bytes) -> None:
+    context, pieces = session.parts.context, frozen.parts()
+    runbook, who, scope = context.runbook, context.identity, RunScope(context=context)
+    session.recorder.write(
+        ev.RunOpened(
+            uid=who.uid, id=who.id, runbook=runbook.name, mode=who.mode, inventory=context.inventory.name,
+            environment=context.inventory.environment.value, operator=who.operator, node=who.node, version=__version__,
+            title=runbook.title.pick(who.language).show(scope) if runbook.title else "",
+            plan_digest=frozen.digest, plan_parts=len(pieces), pubkey=base64.b64encode(public).decode(),
+            rto_us=runbook.objectives.rto.micros if runbook.objectives.rto else None,
+            rpo_us=runbook.objectives.rpo.micros if runbook.objectives.rpo else None,
+            language=who.language, zone=context.inventory.zone,
+        ),
+        durable=True,
+    )  # fmt: skip
+    for number, text in enumerate(pieces):
+        session.recorder.write(ev.PlanPart(index=number, of=len(pieces), text=text), durable=number == len(pieces) - 1)
+    session.recorder.sign()
+
+
+@contextlib.contextmanager
+def _locks(states: StateDir, runbook: Runbook, operator: str) -> Iterator[None]:
+    """The names a runbook locks on this machine, beside the hosts it uses."""
+    with contextlib.ExitStack() as stack:
+        for name in sorted(runbook.locks):
+            stack.enter_context(states.named_lock(name, by=operator, purpose=f"runbook {runbook.name}"))
+        yield
