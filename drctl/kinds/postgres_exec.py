@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reply
-from drctl.kinds.commands import ACT_LIMIT, command_values, complaint, shown, streams
-from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, check_args, psql
+from drctl.kinds.commands import ACT_LIMIT, command_values, shown, streams
+from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, check_args, psql, sql_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class PostgresExec(CommandAct):
         """Exit code and streams of psql."""
         return Outputs(
             values=command_values(reply, MEBIBYTE),
-            because="" if reply.exit == 0 else complaint(reply),
+            because="" if reply.exit == 0 else sql_complaint(reply),
             streams=streams(reply),
             host_key=reply.host_key,
         )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.model import Effect
 from drctl.core.values import Duration, Unknown, Value
-from drctl.kinds.commands import ACT_LIMIT, complaint, none, shown, streams
+from drctl.kinds.commands import ACT_LIMIT, none, shown, streams
 from drctl.kinds.postgres_status import STATUS_SQL, ask, read_status, status_values
-from drctl.kinds.psql import psql
+from drctl.kinds.psql import psql, sql_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,12 +77,14 @@ END $drctl$;
 
     def outputs(self, reply: Reply) -> Outputs:
         """What the server is after the promotion."""
-        exit_code = none(complaint(reply)) if reply.exit is None else reply.exit
-        values: dict[str, Value | Unknown] = dict.fromkeys(("in_recovery", "timeline", "lsn"), none(complaint(reply)))
+        exit_code = none(sql_complaint(reply)) if reply.exit is None else reply.exit
+        values: dict[str, Value | Unknown] = dict.fromkeys(
+            ("in_recovery", "timeline", "lsn"), none(sql_complaint(reply))
+        )
         if reply.exit == 0:
             figures = status_values(reply.stdout.decode(errors="replace"))
             values = {name: figures[name] for name in values}
-        because = f"primary on timeline {values['timeline']}" if reply.exit == 0 else complaint(reply)
+        because = f"primary on timeline {values['timeline']}" if reply.exit == 0 else sql_complaint(reply)
         return Outputs(
             values={"exit": exit_code, **values}, because=because, streams=streams(reply), host_key=reply.host_key
         )

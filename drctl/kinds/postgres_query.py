@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from drctl.core.kind import Criterion, LookKind, Outputs, arg
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach
 from drctl.core.values import Unknown, parse_json
-from drctl.kinds.commands import LOOK_LIMIT, complaint, none, shown, stream_text, streams, unanswered
-from drctl.kinds.psql import check_args, one_query, psql
+from drctl.kinds.commands import LOOK_LIMIT, none, shown, stream_text, streams, unanswered
+from drctl.kinds.psql import check_args, one_query, psql, sql_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ class PostgresQuery(LookKind):
         rows: Value | Unknown = text if isinstance(text, Unknown) else parse_json(text)
         because = f"{len(rows)} rows" if isinstance(rows, tuple) else str(rows)
         if reply.exit != 0:
-            because = complaint(reply)
+            because = sql_complaint(reply)
         if reply.exit != 0 or not isinstance(rows, tuple):
             rows = none(because)
         return Outputs(

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from drctl.core.kind import Criterion, LookKind, Outputs, Place, arg
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Time, Unknown, Value, parse_json
-from drctl.kinds.commands import complaint, none, shown, streams, unanswered
-from drctl.kinds.psql import CANNOT_CONNECT, psql
+from drctl.kinds.commands import none, shown, streams, unanswered
+from drctl.kinds.psql import CANNOT_CONNECT, psql, sql_complaint
 
 STATUS_SQL = """\
 SELECT row_to_json(s) FROM (
@@ -36,7 +36,7 @@ _SCRIPT = """\
 command -v psql >/dev/null 2>&1 || { echo "psql is not on this host" >&2; exit 127; }
 rc=0; psql -X -q -A -t -v ON_ERROR_STOP=1 -f - || rc=$?
 if [ "$rc" -eq 2 ] && command -v pg_isready >/dev/null 2>&1; then
-  ready=0; pg_isready -q -t "$PGCONNECT_TIMEOUT" || ready=$?
+  ready=0; pg_isready -q -t 2 || ready=$?
   echo "ready $ready"
 fi
 exit "$rc"
@@ -102,7 +102,7 @@ def read_status(reply: Reply) -> Outputs:
         values = status_values(reply.stdout.decode(errors="replace"))
         because = _words(values)
     else:
-        because = complaint(reply)
+        because = sql_complaint(reply)
         values = dict.fromkeys(PostgresStatus.OUTPUTS, none(because))
         values["accepting"] = _accepting(reply, because)
     return Outputs(values=values, because=because, streams=streams(reply), host_key=reply.host_key)

@@ -11,9 +11,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import FieldError
-from drctl.core.ports import Command, Facts
+from drctl.core.ports import Command, Facts, Reply
 from drctl.core.values import Duration, Secret, Value, text_of
-from drctl.kinds.commands import has_secret
+from drctl.kinds.commands import complaint, has_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ SQL_FAILED: Final = 3
 """psql's exit code when a statement failed under ON_ERROR_STOP."""
 
 _ARG = re.compile(r"[a-z_][a-z0-9_]{0,59}")
+_ERROR = re.compile(r"(ERROR|FATAL|PANIC|error): ")
 _CONNECT_SECONDS = 5
 
 SCRIPT: Final = """\
@@ -84,6 +85,14 @@ def _connection(facts: Facts, db: str) -> dict[str, str | Secret] | None:
     if database.password is not None:
         env["PGPASSWORD"] = database.password
     return env
+
+
+def sql_complaint(reply: Reply) -> str:
+    """Why psql failed, in one line: the first error it names, since context and hints come after it."""
+    for line in reply.stderr.decode(errors="replace").splitlines():
+        if found := _ERROR.search(line):
+            return f"exit {reply.exit}: {line[found.start() :].strip()[:300]}"
+    return complaint(reply)
 
 
 def _quoted(name: str, value: Value) -> str:
