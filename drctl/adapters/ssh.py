@@ -128,12 +128,9 @@ class HostCarrier:
                 while True:
                     fresh = self._link is None
                     link = self.link(limit)
-                    if order.act and not link.identified:
-                        problem = self._identify(link, limit)
-                        if problem is not None:
-                            return problem
                     try:
-                        carried = link.exchange(order, limit - time.monotonic())
+                        stranger = self._identify(link, limit) if order.act and not link.identified else None
+                        carried = stranger or link.exchange(order, limit - time.monotonic())
                     except LinkProblem as problem:  # the host has no channel to spare
                         if limit - time.monotonic() <= _BUSY_PAUSE:
                             return Carried(end=End.NO_LINK, because=problem.because)

@@ -6,7 +6,6 @@ for a signal and for a lost link. What a link is for is decided in `ssh`.
 
 import contextlib
 import logging
-import select
 import socket
 import threading
 import time
@@ -213,7 +212,7 @@ class Link:
             self.because = self.because or because
             self._lock.notify_all()
         with contextlib.suppress(Exception):
-            self.transport.sock.close()  # paramiko's thread polls the socket: this spares the wait for its next turn
+            self.transport.sock.shutdown(socket.SHUT_RDWR)  # wakes paramiko's thread, which closes it: no other may
         with contextlib.suppress(Exception):
             self.connection.close()
         for handler in list(logging.getLogger(self.transport.get_log_channel()).handlers):
@@ -308,11 +307,40 @@ class Link:
         return streams.carried(end, because=because, status=status, host_key=key)
 
 
+class _Bell:
+    """Rings when bytes or an end arrive. Given to paramiko's buffers in place of an event, which they set and clear.
+
+    `Channel.fileno` would do the same by a pipe; but its end may be written to after it was closed, when the number
+    already belongs to another connection of this process.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Something arrived, in either stream."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """One stream is empty: nothing follows from that for the other."""
+
+    def lower(self) -> None:
+        """Listen for what comes from now on."""
+        self._event.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it rings."""
+        self._event.wait(seconds)
+
+
 def _drain(channel: paramiko.Channel, streams: Streams, limit: float) -> End:
     """Collect both streams until the answer is whole, the far side closes, or the limit passes."""
-    poll = select.poll()
-    poll.register(channel.fileno(), select.POLLIN)
+    bell: Any = _Bell()
+    channel.in_buffer.set_event(bell)
+    channel.in_stderr_buffer.set_event(bell)
     while not streams.over:
+        bell.lower()
+        over = channel.closed or channel.eof_received  # asked first: what came before it is read below
         moved = False
         if channel.recv_ready():
             streams.out.feed(channel.recv(_CHUNK))
@@ -322,14 +350,12 @@ def _drain(channel: paramiko.Channel, streams: Streams, limit: float) -> End:
             moved = True
         if moved:
             continue
-        if channel.closed or channel.eof_received:
-            if channel.recv_ready() or channel.recv_stderr_ready():
-                continue  # the last bytes came in between the two questions
+        if over:
             return End.DONE
         left = limit - time.monotonic()
         if left <= 0:
             return End.TIMEOUT
-        poll.poll(left * 1000)
+        bell.wait(left)
     return End.DONE
 
 
