@@ -100,7 +100,7 @@ def main(args: Sequence[str] | None = None) -> None:
     sys.exit(run(list(sys.argv[1:] if args is None else args)))
 
 
-def run(args: list[str]) -> int:
+def run(args: list[str]) -> int:  # noqa: PLR0911 - one return for each way a command ends
     """Run the command line; every ending is a code of `errors.Exit` and a message, never a traceback."""
     try:
         answer: Any = root.main(args=args, prog_name="drctl", standalone_mode=False)

@@ -67,8 +67,10 @@ def _duration(text: str | None) -> Duration | None:
 
 @contextmanager
 def _signals(session: Session, say: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C: once = stop after the running steps; twice = end them on the hosts, never an irreversible one; three times
-    = leave at once, in doubt. A hang-up of the terminal detaches, it does not kill.
+    """Give Ctrl-C and hang-ups their meaning while a run is carried out.
+
+    Once = stop after the running steps; twice = end them on the hosts, never an irreversible one; three times = leave
+    at once, in doubt. A hang-up of the terminal detaches, it does not kill.
     """
     id_, control = session.folder.id, session.control
     pressed = 0

@@ -26,6 +26,7 @@ from drctl.cli.sessions import opened
 from drctl.cli.wiring import fold_of, login, open_state
 from drctl.core.inputs import read_input
 from drctl.errors import DrctlError, Exit, LabError
+from drctl.lab import api
 
 if TYPE_CHECKING:
     from drctl.adapters.statedir import RunFolder, StateDir
@@ -56,8 +57,6 @@ class Demo:
     def play(self) -> int:
         """Play it to the end; the lab goes with it, whatever happens."""
         self._say(f"drctl demo: a small invoice system is started, broken ({self._scenario}) and brought back.")
-        from drctl.lab import api
-
         if self._scenario not in api.SCENARIOS:
             names = ", ".join(api.SCENARIOS)
             raise LabError(f"There is no scenario {self._scenario!r}; there are: {names}.", next="drctl lab break list")
@@ -67,7 +66,7 @@ class Demo:
                 folder=None, async_replication=self._async, hold=None if self._keep else read_end, progress=self._say
             )
             try:
-                return self._recover(api, info.folder, info.inventory, info.data)
+                return self._recover(info.folder, info.inventory, info.data)
             finally:
                 if not self._keep:
                     api.down(info.folder)
@@ -78,7 +77,7 @@ class Demo:
     def _say(self, text: str) -> None:
         click.echo(f"[{time.monotonic() - self._began:5.1f}s] {text}", err=True)
 
-    def _recover(self, api: Any, folder: Path, inventory: Path, data: dict[str, Any]) -> int:
+    def _recover(self, folder: Path, inventory: Path, data: dict[str, Any]) -> int:
         traffic = data["urls"]["traffic"]
         self._wait(traffic, WARM_UP, "invoices are issued and acknowledged")
         broken = api.break_(folder, self._scenario)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drctl.adapters.journal import JournalWriter
 from drctl.adapters.journal_reader import read
 from drctl.adapters.secrets import Masker, Secrets
 from drctl.adapters.statedir import RunFolder, StateDir, state_root
@@ -33,6 +32,7 @@ from drctl.errors import DocumentError, JournalError, PlanChangedError, UsageErr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from drctl.adapters.journal import JournalWriter
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
     from drctl.core.records import Record

@@ -14,6 +14,7 @@ from drctl.errors import UsageError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
+    from drctl.core.records import JSON
 
 
 @click.command()
@@ -32,7 +33,12 @@ def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
         raise UsageError(
             f"Run {folder.id} is closed already.", meaning="Nothing was changed.", next=f"drctl show {folder.id}"
         )
-    word = {"by": person or login(), "login": login(), "reason": reason, "given_at": time.time_ns() // 1000}
+    word: dict[str, JSON] = {
+        "by": person or login(),
+        "login": login(),
+        "reason": reason,
+        "given_at": time.time_ns() // 1000,
+    }
     folder.inbox.put("abort", word)
     if folder.holder() is not None:
         click.echo(f"Kept: run {folder.id} stops after its running step and closes.", err=True)

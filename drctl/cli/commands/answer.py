@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,9 +12,13 @@ from drctl.cli.wiring import fold_of, login, open_state
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
     from drctl.core.fold import QuestionState, RunState
+
+Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
 OPTIONS = [
     click.option(
@@ -28,7 +32,7 @@ OPTIONS = [
 ]
 
 
-def _with_options(command):  # noqa: ANN001, ANN202 - a decorator over click's own untyped decorators
+def _with_options(command: Command) -> Command:
     for option in reversed(OPTIONS):
         command = option(command)
     return command
@@ -131,8 +135,9 @@ def leave(
     if choice not in asked.asked.choices:
         raise UsageError(
             f"{choice!r} does not answer {asked.asked.id} ({asked.asked.kind} of {asked.asked.path}).",
-            meaning="Nothing was said to the run.", next=f"drctl answer {folder.id} {asked.asked.id} {'|'.join(asked.asked.choices)}",
-        )  # fmt: skip
+            meaning="Nothing was said to the run.",
+            next=f"drctl answer {folder.id} {asked.asked.id} {'|'.join(asked.asked.choices)}",
+        )
     folder.inbox.put(
         "answer",
         {

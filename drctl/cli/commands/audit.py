@@ -11,12 +11,12 @@ import click
 
 from drctl.adapters.keys import verify_signature
 from drctl.cli.wiring import open_state
-from drctl.core.integrity import Verification
 from drctl.core.verification import verify as verify_bytes
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
+    from drctl.core.integrity import Verification
 
 
 @click.group()

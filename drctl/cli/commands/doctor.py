@@ -29,19 +29,25 @@ def doctor(settings: Settings) -> int:
 
     Exit status: 0 all is well, 4 something that a run needs is missing.
     """
-    rows = [_row("python", platform.python_version(), sys.version_info >= (3, 11), "install Python 3.11 or later")]
+    rows = [
+        _row("python", platform.python_version(), ok=sys.version_info >= (3, 11), next_="install Python 3.11 or later")
+    ]
     rows += [_package(name, needed=True) for name in PACKAGES] + [_package(name, needed=False) for name in LAB]
     try:
         states = open_state(settings.state_dir)
         free = states.free_bytes()
-        rows.append(_row("state folder", str(states.root), True, ""))
-        rows.append(_row("free disk", f"{free // 1048576} MiB", free >= ENOUGH, "make room, or --state-dir elsewhere"))
+        rows.append(_row("state folder", str(states.root), ok=True))
+        rows.append(
+            _row("free disk", f"{free // 1048576} MiB", ok=free >= ENOUGH, next_="make room, or --state-dir FOLDER")
+        )
     except DrctlError as error:
-        rows.append(_row("state folder", error.what, False, error.next))
+        rows.append(_row("state folder", error.what, ok=False, next_=error.next))
     for tool, needed in (("sh", True), ("setsid", True), ("sshd", False), ("chromium", False)):
         found = shutil.which(tool) or shutil.which(tool, path="/usr/sbin")
         rows.append(
-            _row(tool, found or "not found", bool(found) or not needed, "install it with the system's packages")
+            _row(
+                tool, found or "not found", ok=bool(found) or not needed, next_="install it with the system's packages"
+            )
         )
     bad = [row for row in rows if not row["ok"]]
     if settings.output == "json":
@@ -54,13 +60,13 @@ def doctor(settings: Settings) -> int:
     return int(Exit.NOTHING_CHANGED if bad else Exit.DONE)
 
 
-def _row(what: str, found: str, ok: bool, next_: str) -> dict[str, object]:
+def _row(what: str, found: str, *, ok: bool, next_: str = "") -> dict[str, object]:
     return {"what": what, "found": found, "ok": ok, "next": next_}
 
 
 def _package(name: str, *, needed: bool) -> dict[str, object]:
     try:
-        return _row(name, version(name), True, "")
+        return _row(name, version(name), ok=True)
     except PackageNotFoundError:
         text = "not installed" if needed else "not installed (only the lab needs it)"
-        return _row(name, text, not needed, "python3 -m drctl.bootstrap demo")
+        return _row(name, text, ok=not needed, next_="python3 -m drctl.bootstrap demo")

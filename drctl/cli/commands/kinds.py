@@ -29,7 +29,8 @@ def kinds(settings: Settings, name: str, markdown: bool) -> int:
     if settings.output == "json":
         rows = [
             {
-                "kind": kind.NAME, "effect": kind.EFFECT.value if kind.EFFECT else "stated by the step", "place": kind.PLACE.value,
+                "kind": kind.NAME, "place": kind.PLACE.value,
+                "effect": kind.EFFECT.value if kind.EFFECT else "stated by the step",
                 "fields": {f.name: {"type": f.type, "required": f.required, "doc": f.doc} for f in kind.fields()},
                 "outputs": dict(kind.OUTPUTS), "criteria": [c.text for c in kind.CRITERIA],
             }

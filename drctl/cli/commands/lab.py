@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.app import Settings
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
 
 
 @click.group()

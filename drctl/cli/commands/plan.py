@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def plan(
-    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], no_live_reads: bool, declared_reads: str | None,
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], no_live_reads: bool,
+    declared_reads: str | None,
 ) -> int:  # fmt: skip
     """Show what a run would do, found by looking only. Nothing is changed anywhere.
 

@@ -24,7 +24,10 @@ FORMATS = {"html": "report.html", "markdown": "report.md", "json": "report.json"
 @click.option("-o", "--out", metavar="FILE", help="Where to write one form ('-' is stdout); else beside the journal.")
 @click.pass_obj
 def report(settings: Settings, run_id: str, format_: str, out: str | None) -> int:
-    """Write a run's report: what happened, who decided, what was attained, what remains, and whether the record is whole."""
+    """Write a run's report: what happened, who decided, what was attained, what remains.
+
+    It says whether the record it was made from is whole.
+    """
     folder = open_state(settings.state_dir).find(run_id)
     wanted = list(FORMATS) if format_ == "all" else [format_]
     if out is not None and len(wanted) == 1:

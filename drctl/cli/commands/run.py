@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 @click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
 @click.pass_obj
 def run(
-    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], dry_run: bool, wait: str | None, yes: bool,
-    live: bool | None,
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], dry_run: bool, wait: str | None,
+    yes: bool, live: bool | None,
 ) -> int:  # fmt: skip
     """Run a runbook. Everything it does is recorded; it can be resumed after any interruption.
 
-    Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with exceptions;
-    the whole table stands in the README.
+    Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with
+    exceptions; the whole table stands in the README.
     """
     if dry_run:
         return make_plan(settings, runbook, inventory, inputs, live=True, declared=None)
