@@ -48,6 +48,7 @@ HOMES = {
     "paramiko": ("adapters/ssh",),
     "boto3": ("adapters/s3",),
     "botocore": ("adapters/s3",),
+    "mypy_boto3_s3": ("adapters/s3",),  # types only
     "urllib3": ("adapters/http",),
     "cryptography": ("adapters/keys",),
     "aiosmtpd": ("lab/",),
