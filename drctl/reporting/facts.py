@@ -11,7 +11,7 @@ from drctl.core import events as ev
 from drctl.core.fold import QuestionState, RunState, StepState, attained
 from drctl.core.model import Outcome
 from drctl.core.values import Duration, Time
-from drctl.reporting.texts import last_name
+from drctl.reporting.texts import last_name, one_line
 
 OWN_ROLES = frozenset({ev.Role.ACT, ev.Role.LOOK, ev.Role.METHOD})
 KNOWN_MARKS = (
@@ -134,7 +134,7 @@ _QUESTIONS = {
 def verdict(state: RunState, *, writing: bool = False) -> Verdict:
     """The run's verdict; `writing` says whether a process carries it out right now."""
     if state.closed is not None:
-        sign, word = _CLOSED.get(state.closed.state, ("?", state.closed.state.upper()))
+        sign, word = _CLOSED.get(state.closed.state, ("?", one_line(state.closed.state).upper()))
         if word.startswith("DONE") and state.mark("service_restored") is not None:
             word = word.replace("DONE", "RECOVERED", 1)
         return Verdict(sign=sign, word=word, because=state.closed.because, exit=state.closed.exit)

@@ -120,7 +120,7 @@ def _header(entries: Sequence[Entry], state: RunState, times: Clock, *, intact: 
 
 def _verdict(state: RunState) -> VerdictRow:
     now = verdict(state)
-    word = state.closed.state if state.closed else "paused" if state.paused else "open"
+    word = clean(state.closed.state) if state.closed else "paused" if state.paused else "open"
     return VerdictRow(
         sign=now.sign,
         word=now.word,

@@ -109,7 +109,7 @@ def _decision(
     )
     return DecisionRow(
         id=clean(asked.id),
-        kind=asked.kind,
+        kind=clean(asked.kind),
         path=clean(asked.path),
         text=clean(asked.text, lines=True),
         asked=times.moment(question.asked_at),
@@ -117,7 +117,7 @@ def _decision(
         by=tuple(map(clean, asked.by)),
         quorum=asked.quorum,
         target=clean(asked.target),
-        digest=asked.digest,
+        digest=clean(asked.digest),
         state=word,
         shown=tuple(Named(name=clean(name), value=one_line(text)) for name, text in asked.show),
         answers=tuple(_answer(at, answer, times) for at, answer in answers),
@@ -228,7 +228,7 @@ class Steps:
             path=clean(facts.path),
             title=one_line(facts.title),
             kind=clean(facts.kind),
-            effect=facts.effect,
+            effect=clean(facts.effect),
             role=facts.role.value,
             host=clean(facts.host),
             sign=facts.sign,
@@ -260,7 +260,7 @@ class Steps:
             generation=begun.generation,
             host=clean(unit.host),
             text=clean(begun.text, lines=True),
-            digest=begun.digest,
+            digest=clean(begun.digest),
             started=self._times.maybe(unit.started_at),
             finished=self._times.maybe(unit.finished_at),
             elapsed_us=lasted,
@@ -280,7 +280,7 @@ class Steps:
         except (KeyError, ValueError, OSError) as error:
             return OutputRow(
                 stream=clean(stream),
-                digest=digest,
+                digest=clean(digest),
                 size=None,
                 excerpt="",
                 cut=cut,
@@ -288,7 +288,11 @@ class Steps:
             )
         text = clean(data.decode("utf-8", "backslashreplace").replace("\r\n", "\n"), lines=True)
         return OutputRow(
-            stream=clean(stream), digest=digest, size=len(data), excerpt=text[:EXCERPT], cut=cut or len(text) > EXCERPT
+            stream=clean(stream),
+            digest=clean(digest),
+            size=len(data),
+            excerpt=text[:EXCERPT],
+            cut=cut or len(text) > EXCERPT,
         )
 
 
