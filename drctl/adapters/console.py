@@ -46,7 +46,7 @@ class QuietStream:
     @property
     def encoding(self) -> str:
         """The stream's encoding."""
-        return self._stream.encoding or "ascii"
+        return self._stream.encoding or "utf-8"
 
     @property
     def unicode(self) -> bool:
