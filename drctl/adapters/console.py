@@ -66,8 +66,11 @@ class QuietStream:
     def write(self, text: str) -> int:
         """Write; a stream that is gone swallows it."""
         if not self.gone:
+            data = text.encode(self.encoding, "backslashreplace")
             try:
-                self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+                self._stream.write(data.decode(self.encoding))
+            except RuntimeError:  # a signal came in the middle of a write: its message goes out unbuffered
+                os.write(self.fileno(), data)
             except (OSError, ValueError):
                 self.gone = True
         return len(text)

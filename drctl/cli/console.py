@@ -81,8 +81,12 @@ class Console:
         with self._lock:
             if self._state is None:
                 self._early.append(entry)
-            else:
+                return
+            try:
                 self._show(entry)
+            except Exception as error:  # noqa: BLE001 - a view that fails must not end the run it shows
+                self.end()
+                self._write(f"! the view failed and was switched off, the run goes on: {clean(repr(error))}")
 
     def _show(self, entry: Entry) -> None:
         assert self._state is not None  # noqa: S101 - the callers have looked

@@ -97,7 +97,8 @@ def step_facts(step: StepState) -> StepFacts:
 
 def own_steps(state: RunState) -> list[StepFacts]:
     """Steps of the runbook's flow, in the order met; looks of `verify`, undo and restore are left out."""
-    return [facts for facts in map(step_facts, state.steps.values()) if facts.role in OWN_ROLES]
+    steps = list(state.steps.values())  # copied at once: the engine may add steps while a view is drawn
+    return [facts for facts in map(step_facts, steps) if facts.role in OWN_ROLES]
 
 
 def phase_of(path: str) -> str:

@@ -74,6 +74,7 @@ class LiveView:
             markup=False, emoji=False, soft_wrap=True,
         )  # fmt: skip
         self._live: Live | None = None
+        self._drawn = Group()
 
     def start(self, state: RunState) -> None:
         """Begin to show a run."""
@@ -135,6 +136,14 @@ class LiveView:
 
     def body(self) -> Group:
         """What stands below the scrollback right now."""
+        try:
+            self._drawn = self._draw()
+        except RuntimeError:
+            # The engine added to a table while it was read; in a quarter of a second it is drawn again.
+            return self._drawn
+        return self._drawn
+
+    def _draw(self) -> Group:
         state = self._state
         if state is None:
             return Group()
@@ -188,7 +197,7 @@ def _since(start: Time, now: Time) -> str:
 def phases_row(state: RunState) -> Text:
     """All phases met so far on one line."""
     text = Text()
-    for block in state.blocks.values():
+    for block in list(state.blocks.values()):
         if block.form == "phase":
             word = block.outcome.value if block.outcome is not None else "running"
             text.append(f"{SIGNS[word]} {clean(block.path)}  ", style=STYLES.get(word, "red"))
