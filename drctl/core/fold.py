@@ -8,149 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from drctl.core import events as ev
 from drctl.core.model import Outcome
+from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
 from drctl.core.values import Duration, Time
+
+__all__ = [
+    "FIRST_STAYS",
+    "Attained",
+    "BlockState",
+    "Entry",
+    "MarkState",
+    "QuestionState",
+    "RunState",
+    "StepState",
+    "Unit",
+    "attained",
+]
 
 FIRST_STAYS = frozenset({"fault", "detected", "declared", "outage_start"})
 """Marks of which the first value stays; of all others the last one counts (language specification, section 12)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One record, decoded: its place in the journal, its time, and its event."""
-
-    seq: int
-    at: Time
-    mono: int
-    boot: str
-    actor: str
-    event: ev.Event
-
-
-@dataclass(slots=True, kw_only=True)
-class Unit:
-    """One attempt of one step at one place."""
-
-    path: str
-    host: str
-    attempt: int
-    started: ev.StepStarted | None = None
-    started_at: Time | None = None
-    finished: ev.StepFinished | None = None
-    finished_at: Time | None = None
-    commands: list[ev.CommandRan] = field(default_factory=list)
-
-    @property
-    def open(self) -> bool:
-        """Began and not over: after a crash, in doubt."""
-        return self.started is not None and self.finished is None
-
-
-@dataclass(slots=True, kw_only=True)
-class StepState:
-    """Everything known about one step's units, oldest first."""
-
-    path: str
-    units: list[Unit] = field(default_factory=list)
-
-    @property
-    def last(self) -> Unit | None:
-        """The newest unit."""
-        return self.units[-1] if self.units else None
-
-    @property
-    def final(self) -> ev.StepFinished | None:
-        """How the step ended, None while it is not over; the newest unit counts."""
-        last = self.last
-        if last is None or last.finished is None or not last.finished.final:
-            return None
-        return last.finished
-
-    @property
-    def final_at(self) -> Time | None:
-        """When it ended."""
-        return self.last.finished_at if self.final is not None and self.last is not None else None
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """The step's outcome, None while it is not over."""
-        return Outcome(self.final.outcome) if self.final is not None else None
-
-    @property
-    def began(self) -> bool:
-        """Whether any unit of it began: the field `started`."""
-        return any(unit.started is not None for unit in self.units)
-
-    @property
-    def first_started_at(self) -> Time | None:
-        """When its first unit began."""
-        return next((unit.started_at for unit in self.units if unit.started_at is not None), None)
-
-    @property
-    def generation(self) -> int:
-        """The newest generation used, 0 when none was."""
-        return max((unit.started.generation for unit in self.units if unit.started is not None), default=0)
-
-    @property
-    def attempts(self) -> int:
-        """The highest attempt number used."""
-        return max((unit.attempt for unit in self.units), default=0)
-
-
-@dataclass(slots=True, kw_only=True)
-class BlockState:
-    """A phase or block."""
-
-    path: str
-    form: str
-    title: str
-    started_at: Time
-    finished_at: Time | None = None
-    outcome: Outcome | None = None
-    because: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class QuestionState:
-    """A question and every answer to it, accepted or not."""
-
-    asked: ev.Asked
-    asked_at: Time
-    answers: list[ev.Answered] = field(default_factory=list)
-    closed: bool = False
-
-    @property
-    def accepted(self) -> tuple[ev.Answered, ...]:
-        """The answers that count."""
-        return tuple(answer for answer in self.answers if answer.accepted)
-
-    @property
-    def decided(self) -> ev.Answered | None:
-        """The answer that settles it: a rejection at once, an approval when the quorum is full."""
-        accepted = self.accepted
-        for answer in accepted:
-            if answer.choice == "reject":
-                return answer
-        if len({answer.by for answer in accepted}) >= self.asked.quorum:
-            return accepted[-1]
-        return None
-
-    @property
-    def open(self) -> bool:
-        """Still waits for somebody."""
-        return self.decided is None and not self.closed
-
-
-@dataclass(slots=True, kw_only=True)
-class MarkState:
-    """One value of a mark."""
-
-    value: Any
-    at: Time
-    path: str
 
 
 @dataclass(slots=True)
@@ -192,8 +70,8 @@ class RunState:
         return self.steps.get(path) or StepState(path=path)
 
     def mark(self, name: str) -> MarkState | None:
-        """The value of a mark that counts: the first for starts, the last for ends."""
-        values = self.marks.get(name)
+        """The value of a mark that counts: the first for starts, the last for ends; one without a value never does."""
+        values = [mark for mark in self.marks.get(name, ()) if not _is_unknown(mark.value)]
         if not values:
             return None
         return values[0] if name in FIRST_STAYS else values[-1]
@@ -201,21 +79,37 @@ class RunState:
     @property
     def open_questions(self) -> tuple[QuestionState, ...]:
         """Questions that wait, oldest first."""
-        return tuple(question for question in self.questions.values() if question.open)
+        return tuple(question for question in list(self.questions.values()) if question.open)
 
     @property
     def phase(self) -> str:
         """The phase being carried out, or the last one."""
-        phases = [block.path for block in self.blocks.values() if block.form == "phase"]
+        phases = [block.path for block in list(self.blocks.values()) if block.form == "phase"]
         return phases[-1] if phases else ""
 
     @property
     def in_doubt(self) -> tuple[StepState, ...]:
-        """Steps whose newest unit began and whose end is unknown."""
+        """Steps whose newest unit began and whose end is unknown; methods of a proven fence need no end."""
         return tuple(
-            step for step in self.steps.values()
-            if (step.last is not None and step.last.open and _is_act(step.last)) or step.outcome is Outcome.IN_DOUBT
+            step for step in list(self.steps.values())
+            if step.own is not None and (_is_open_act(step.own) or step.outcome is Outcome.IN_DOUBT)
+            and not self._fence_proven(step)
         )  # fmt: skip
+
+    @property
+    def abort(self) -> ev.ControlReceived | None:
+        """The word that ends this run; it holds over any crash."""
+        return next((c for _, c in list(self.controls) if c.verb == "abort" and c.accepted), None)
+
+    def ended_seq(self, path: str) -> int:
+        """The record of the newest final end of a step or block, -1 when it has none."""
+        block = self.blocks.get(path)
+        return max(self.step(path).ended_seq, block.finished_seq if block is not None else -1)
+
+    def _fence_proven(self, step: StepState) -> bool:
+        fence, _, method = step.path.rpartition("/methods/")
+        block = self.blocks.get(fence)
+        return bool(method) and block is not None and block.outcome is Outcome.OK
 
     def apply(self, entry: Entry) -> None:
         """Take one more record into account."""
@@ -236,23 +130,24 @@ class RunState:
                 self.sessions += 1
             case ev.RunClosed():
                 self.closed, self.closed_at, self.paused = event, entry.at, None
+                self._settle_questions("")
             case ev.StepStarted() | ev.CommandRan() | ev.StepFinished():
                 self._apply_unit(entry)
             case ev.BlockStarted() | ev.BlockFinished():
                 self._apply_block(entry)
             case ev.Asked() | ev.Answered():
                 self._apply_question(entry)
-            case ev.MarkSet():
-                mark = MarkState(value=event.value, at=entry.at, path=event.path)
-                self.marks.setdefault(event.name, []).append(mark)
-            case ev.UnknownEvent():
-                self.unknown_types.append(event.type)
             case _:
                 self._apply_side(entry)
 
     def _apply_side(self, entry: Entry) -> None:
-        """Records that change nothing but what is shown."""
+        """Records about the run as a whole."""
         match entry.event:
+            case ev.MarkSet() as event:
+                mark = MarkState(value=event.value, at=entry.at, path=event.path)
+                self.marks.setdefault(event.name, []).append(mark)
+            case ev.UnknownEvent() as event:
+                self.unknown_types.append(event.type)
             case ev.PreflightFinished() as event:
                 self.preflights[event.phase] = event
             case ev.NoteAdded() as event:
@@ -278,33 +173,49 @@ class RunState:
         elif isinstance(event, ev.CommandRan):
             unit.commands.append(event)
         else:
-            unit.finished, unit.finished_at = event, entry.at
+            unit.finished, unit.finished_at, unit.finished_seq = event, entry.at, entry.seq
+            if event.final and event.outcome != Outcome.IN_DOUBT.value:
+                self._settle_questions(event.path)
 
     def _apply_block(self, entry: Entry) -> None:
         event = entry.event
         if isinstance(event, ev.BlockStarted):
             self.blocks[event.path] = BlockState(
-                path=event.path, form=event.form, title=event.title, started_at=entry.at
-            )
+                path=event.path, form=event.form, title=event.title, started_at=entry.at, started_seq=entry.seq,
+                host=event.host,
+            )  # fmt: skip
         elif isinstance(event, ev.BlockFinished) and event.path in self.blocks:
             block = self.blocks[event.path]
-            block.finished_at, block.outcome, block.because = entry.at, Outcome(event.outcome), event.because
+            block.finished_at, block.finished_seq = entry.at, entry.seq
+            block.outcome, block.because = Outcome(event.outcome), event.because
+            self._settle_questions(event.path)
             if block.form == "fence" and block.outcome is Outcome.OK and event.host:
                 self.fenced[event.host] = event.path
 
     def _apply_question(self, entry: Entry) -> None:
         event = entry.event
         if isinstance(event, ev.Asked):
-            for other in self.questions.values():
-                if other.asked.path == event.path and other.open:
-                    other.closed = True
+            self._settle_questions(event.path)
             self.questions[event.id] = QuestionState(asked=event, asked_at=entry.at)
         elif isinstance(event, ev.Answered) and event.id in self.questions:
-            self.questions[event.id].answers.append(event)
+            question = self.questions[event.id]
+            question.answers.append(event)
+            if question.decided is not None and question.decided_seq < 0:
+                question.decided_seq = entry.seq
+
+    def _settle_questions(self, path: str) -> None:
+        """What was asked about a path (any, when empty) needs no answer any more."""
+        for question in self.questions.values():
+            if question.open and (not path or question.asked.path == path):
+                question.closed = True
 
 
-def _is_act(unit: Unit) -> bool:
-    return unit.started is not None and unit.started.effect != "read"
+def _is_open_act(unit: Unit) -> bool:
+    return unit.open and unit.started is not None and unit.started.effect != "read"
+
+
+def _is_unknown(value: object) -> bool:
+    return isinstance(value, Mapping) and "$unknown" in value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

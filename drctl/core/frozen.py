@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PART = 40 * 1024
 """Bytes of one part. ASCII JSON, so a quoted part stays within the 64 KiB of a record line."""
@@ -71,12 +73,15 @@ def thaw(text: str) -> Frozen:
     content = json.loads(text)
     if not isinstance(content, dict) or content.get("v") != 1:
         raise ValueError("this plan was frozen by another version of drctl")
-    return Frozen(
-        runbook_file=content["runbook"],
-        files=content["files"],
-        inventory_file=content["inventory"],
-        inventory_files=content["inventory_files"],
-        inputs=content["inputs"],
-        mode=content["mode"],
-        language=content["language"],
-    )
+    try:
+        return Frozen(
+            runbook_file=content["runbook"],
+            files=content["files"],
+            inventory_file=content["inventory"],
+            inventory_files=content["inventory_files"],
+            inputs=content["inputs"],
+            mode=content["mode"],
+            language=content["language"],
+        )
+    except KeyError as error:
+        raise ValueError(f"the frozen plan lacks {error}") from error

@@ -5,13 +5,22 @@ Pure: the text and the specification in, the value or a sentence about what is w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from typing import TYPE_CHECKING, Final
 
-from drctl.core.inventory import Host
+from drctl.core.expressions.patterns import compiled
 from drctl.core.model import InputSpec, InputType
-from drctl.core.values import Duration, Time, Value
+from drctl.core.values import Duration, Time, Value, number, text_of
 
-_BOOLS = {"true": True, "yes": True, "false": False, "no": False}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from drctl.core.inventory import Host
+
+_BOOLS: Final = {"true": True, "yes": True, "false": False, "no": False}
+_WHOLE: Final = re.compile(r"-?[0-9]{1,100}")
+_LONGEST: Final = 4000
+"""Characters of one answer: what a person types; a record has room for a few of them."""
 
 
 def read_input(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
@@ -23,35 +32,58 @@ def read_input(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
     text = text.strip()
     if text == "" and spec.optional:
         return None
+    if len(text) > _LONGEST:
+        raise ValueError(f"{spec.name} has {len(text)} characters, and at most {_LONGEST} are taken")
     value = _typed(spec, text, hosts)
     for bound, bad in ((spec.minimum, "at least"), (spec.maximum, "at most")):
         if bound is not None and _beyond(value, bound, low=bad == "at least"):
-            raise ValueError(f"{spec.name} must be {bad} {bound}, and is {text}")
+            raise ValueError(f"{spec.name} must be {bad} {text_of(bound)}, and is {text}")
     return value
 
 
 def _typed(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
     match spec.type:
-        case InputType.INT:
-            if not text.lstrip("-").isdigit():
-                raise ValueError(f"{spec.name} is a whole number, and {text!r} is none")
-            return int(text)
-        case InputType.BOOL:
-            if text.lower() not in _BOOLS:
-                raise ValueError(f"{spec.name} is yes or no, and {text!r} is neither")
-            return _BOOLS[text.lower()]
         case InputType.CHOICE:
             if text not in spec.of:
                 raise ValueError(f"{spec.name} is one of {', '.join(spec.of)}, and {text!r} is none of them")
             return text
-        case InputType.DURATION:
-            return Duration.parse(text)
-        case InputType.TIME:
-            return Time.parse(text)
         case InputType.HOST:
             return _host(spec, text, hosts)
+        case InputType.INT | InputType.BOOL | InputType.DURATION | InputType.TIME as known:
+            try:
+                return _READERS[known](text)
+            except ValueError as error:
+                raise ValueError(f"{spec.name}: {error}") from None
         case _:
-            return text
+            return _text(spec, text)
+
+
+def _int(text: str) -> Value:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"a whole number is wanted, and {text!r} is none")
+    return number(int(text))
+
+
+def _bool(text: str) -> Value:
+    if text.lower() not in _BOOLS:
+        raise ValueError(f"yes or no is wanted, and {text!r} is neither")
+    return _BOOLS[text.lower()]
+
+
+_READERS: Final[Mapping[InputType, Callable[[str], Value]]] = {
+    InputType.INT: _int,
+    InputType.BOOL: _bool,
+    InputType.DURATION: Duration.parse,
+    InputType.TIME: Time.parse,
+}
+
+
+def _text(spec: InputSpec, text: str) -> Value:
+    if text == "":
+        raise ValueError(f"{spec.name} is empty")
+    if spec.pattern is not None and not compiled(spec.pattern).fullmatch(text):
+        raise ValueError(f"{spec.name} must match {spec.pattern}, and {text!r} does not")
+    return text
 
 
 def _host(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
@@ -65,5 +97,5 @@ def _host(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
 def _beyond(value: Value, bound: Value, *, low: bool) -> bool:
     for kind in (int, Duration, Time):
         if isinstance(value, kind) and isinstance(bound, kind):
-            return value < bound if low else value > bound  # type: ignore[operator]
+            return value < bound if low else value > bound  # type: ignore[operator] # of one type
     return False

@@ -2,11 +2,12 @@
 
 A kind is one file in `drctl.kinds`: a frozen dataclass whose fields are the schema and whose docstring is the
 documentation. It has the shape of a **look** (`look(probe)`; a plan and a run call the same method) or of an **act**
-(`preview`, `execute`, `verify`, and `inverse` or a reason why there is none). A few kinds have both: their step says which
-by its `effect`.
+(`preview`, `execute`, `verify`, and `inverse` or a reason why there is none). A few kinds have both: their step says
+which by its `effect`.
 
-Most acts on a host are one command: `CommandAct` gives them everything but the command and the reading of its reply. The
-executor runs that command under a claim, so calling `execute` a second time after a crash hands back the first outcome.
+Most acts on a host are one command: `CommandAct` gives them everything but the command and the reading of its reply.
+The executor runs that command under a claim, so calling `execute` a second time after a crash hands back the first
+outcome.
 """
 
 from __future__ import annotations
@@ -128,10 +129,10 @@ def arg(
     *,
     type: str,  # noqa: A002 - the language's own word
     doc: str,
-    default: Any = dataclasses.MISSING,
+    default: Any = dataclasses.MISSING,  # noqa: ANN401 - a default of any field's type
     secret: bool = False,
     choices: tuple[str, ...] = (),
-) -> Any:
+) -> Any:  # noqa: ANN401 - as `dataclasses.field` does
     """Declare a field of a kind. No default means required; `secret` fields take a Secret, never shown or recorded."""
     metadata = {"type": type, "doc": doc, "secret": secret, "choices": choices}
     if default is dataclasses.MISSING:
@@ -262,7 +263,7 @@ class CommandAct(ActKind):
 
 
 class EngineKind(Kind):
-    """A kind that needs the run itself; declared here for the schema and the documentation, carried out by the engine."""
+    """A kind that needs the run itself: declared for the schema and the documentation, carried out by the engine."""
 
     def describe(self, facts: Facts) -> str:  # noqa: ARG002 - the contract's parameter
         """Give nothing: the engine shows these kinds itself."""

@@ -7,15 +7,17 @@ run time still names file, line and column.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from drctl.core.diagnostics import Where
-from drctl.core.expressions import Expression
-from drctl.core.scripts import Script
-from drctl.core.templates import Template
-from drctl.core.values import Duration, Value
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from drctl.core.diagnostics import Where
+    from drctl.core.expressions import Expression
+    from drctl.core.scripts import Script
+    from drctl.core.templates import Template
+    from drctl.core.values import Duration, Value
 
 
 class Effect(enum.Enum):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from drctl.core.values import Duration
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.core.values import Duration
 
 
 class Status(enum.Enum):

@@ -12,13 +12,19 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from drctl.core.values import Duration, Secret, Time
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
 MEBIBYTE = 1024 * 1024
+HELD: Final = "held by another run"
+"""How `because` of a refusal begins when another run holds the host (exit 12)."""
+
+_NO_TIME: Final = Duration(0)
 
 
 class Reach(enum.Enum):
@@ -89,7 +95,7 @@ class Reply:
     stderr: bytes = b""
     cut: bool = False
     because: str = ""
-    elapsed: Duration = Duration(0)
+    elapsed: Duration = _NO_TIME
     host_key: str = ""
 
 
@@ -232,13 +238,16 @@ class HttpReply:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: bool = False
-    latency: Duration = Duration(0)
+    latency: Duration = _NO_TIME
     because: str = ""
     sent: bool = False
 
 
 class ReadHttp(Protocol):
-    """Sends GET and HEAD only; anything else raises DefectError before a byte leaves. Never retries, never raises for the world."""
+    """Sends GET and HEAD only; anything else raises DefectError before a byte leaves.
+
+    Never retries, never raises for the world.
+    """
 
     def read(self, request: HttpRequest) -> HttpReply:
         """Send a GET or HEAD and wait for the whole answer."""
@@ -267,7 +276,7 @@ class PortReply:
 
     reach: Reach
     state: PortState | None = None
-    latency: Duration = Duration(0)
+    latency: Duration = _NO_TIME
     because: str = ""
 
 

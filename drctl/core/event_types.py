@@ -1,0 +1,401 @@
+"""What each event of a journal holds. Fields are only ever added, with defaults; a default never changes.
+
+Values of the language stand in records in the tagged form of `values.to_json`, large ones as `{"$ref": digest}`, lost
+ones as `{"$none": why}`; lengths are integers of microseconds (`_us`), times are microseconds UTC (`_at`). No floats.
+The table of all events, and how they become records, is `core.events`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+JsonMap = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events; `TYPE` is the record's type."""
+
+    TYPE: ClassVar[str] = ""
+
+
+class Role(enum.Enum):
+    """What a unit is for."""
+
+    ACT = "act"
+    LOOK = "look"
+    VERIFY = "verify"
+    UNDO = "undo"
+    RESTORE = "restore"
+    METHOD = "method"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOpened(Event):
+    """The first record: what is run, by whom, under which key.
+
+    `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
+    and not proven until signatures come.
+    """
+
+    TYPE: ClassVar[str] = "run_opened"
+    uid: str
+    id: str
+    runbook: str
+    title: str = ""
+    mode: str = "live"
+    environment: str = "production"
+    inventory: str = ""
+    operator: str = ""
+    node: str = ""
+    version: str = ""
+    plan_digest: str = ""
+    plan_parts: int = 0
+    pubkey: str = ""
+    rto_us: int | None = None
+    rpo_us: int | None = None
+    language: str = ""
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPart(Event):
+    """A part of the frozen plan's canonical text, in order; the digest of the whole stands in `run_opened`."""
+
+    TYPE: ClassVar[str] = "plan_part"
+    index: int
+    of: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPaused(Event):
+    """The writer stops and the run stays open. `reason`: question, failure, doubt, operator, preflight."""
+
+    TYPE: ClassVar[str] = "run_paused"
+    reason: str
+    path: str = ""
+    because: str = ""
+    exit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Event):
+    """A writer takes the open run up again."""
+
+    TYPE: ClassVar[str] = "run_resumed"
+    operator: str = ""
+    node: str = ""
+    version: str = ""
+    restore_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTakenOver(Event):
+    """A writer on another machine goes on with a new key from the head it names."""
+
+    TYPE: ClassVar[str] = "run_taken_over"
+    operator: str = ""
+    node: str = ""
+    reason: str = ""
+    head: str = ""
+    pubkey: str = ""
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunClosed(Event):
+    """The run's last word.
+
+    `state`: done, exceptions, aborted, failed, rolled_back, rollback_failed, nothing_changed.
+    """
+
+    TYPE: ClassVar[str] = "run_closed"
+    state: str
+    exit: int
+    because: str = ""
+    exceptions: tuple[str, ...] = ()
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightFinished(Event):
+    """What was tried before the first act of a phase: hosts reached, and who could not be."""
+
+    TYPE: ClassVar[str] = "preflight_finished"
+    phase: str
+    ok: bool
+    hosts: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStarted(Event):
+    """A phase or block begins; `form`: phase, steps, parallel, fence."""
+
+    TYPE: ClassVar[str] = "block_started"
+    path: str
+    form: str
+    title: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFinished(Event):
+    """A phase or block is over."""
+
+    TYPE: ClassVar[str] = "block_finished"
+    path: str
+    outcome: str
+    because: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    """A unit begins; for an act this is the intent, on disk before the first byte leaves.
+
+    Attributes:
+        path: the step's address.
+        host: where; 'local' or empty for steps without a place.
+        attempt: counts from 1.
+        generation: rises when a new claim is made.
+        text: what is sent, without secrets.
+        digest: of the command, as the claim on the host carries it.
+        key: the claim's key.
+        prior: what stood there before, in tagged form.
+        undo: how it is taken back: {"auto": {}} by the kind's inverse and `prior`, {"steps": [paths], "values": {...}}
+            with the earlier values that their texts use, as they were at the intent, or {"none": why}.
+        restore: the same for what runs at the end.
+    """
+
+    TYPE: ClassVar[str] = "step_started"
+    path: str
+    host: str = ""
+    attempt: int = 1
+    generation: int = 1
+    role: Role = Role.LOOK
+    kind: str = ""
+    effect: str = "read"
+    title: str = ""
+    text: str = ""
+    digest: str = ""
+    key: str = ""
+    prior: JsonMap = field(default_factory=dict)
+    undo: JsonMap | None = None
+    restore: JsonMap | None = None
+    no_return: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRan(Event):
+    """Evidence of one command or request: how it ended, and the digests of what it printed (kept under `out/`)."""
+
+    TYPE: ClassVar[str] = "command_ran"
+    path: str
+    host: str = ""
+    attempt: int = 1
+    state: str = ""
+    exit: int | None = None
+    elapsed_us: int = 0
+    out: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    host_key: str = ""
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished(Event):
+    """A unit is over. `final` is False when another attempt of the same step follows.
+
+    Attempt 0 stands for a step of which no unit ever began (skipped, not_run).
+    """
+
+    TYPE: ClassVar[str] = "step_finished"
+    path: str
+    outcome: str
+    host: str = ""
+    attempt: int = 1
+    role: Role = Role.LOOK
+    final: bool = True
+    found: bool = False
+    because: str = ""
+    outputs: JsonMap = field(default_factory=dict)
+    captures: JsonMap = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    tolerated: bool = False
+    observed: bool = False
+    effect_there: bool = False
+    elapsed_us: int = 0
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Event):
+    """A question to people. `kind`: approval, caution, manual, decide, when, doubt, failure.
+
+    Attributes:
+        id: stable and sayable: q1, q2, ...
+        choices: the words that answer it.
+        by: roles that may answer; empty means the operator.
+        until_at: after this the answer is refused; 0 means no limit.
+        show: figures as (name, text) pairs.
+        target: the name that must be typed, for a dangerous choice.
+        fields: typed answers wanted: [{"name", "type", "ask", "of", ...}].
+        digest: of what would be done; an answer is for this and nothing else.
+        quorum: how many different people must say yes.
+    """
+
+    TYPE: ClassVar[str] = "asked"
+    id: str
+    kind: str
+    path: str
+    text: str
+    choices: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    until_at: int = 0
+    show: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    fields: tuple[JsonMap, ...] = ()
+    digest: str = ""
+    quorum: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Event):
+    """An answer, accepted or not: a late or wrong one stays in the record with its reason."""
+
+    TYPE: ClassVar[str] = "answered"
+    id: str
+    choice: str
+    by: str
+    accepted: bool
+    because: str = ""
+    reason: str = ""
+    role: str = ""
+    values: JsonMap = field(default_factory=dict)
+    proof: str = "claimed"
+    simulated: bool = False
+    given_at: int = 0
+    source: str = "inbox"
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlReceived(Event):
+    """A word from outside about the run: pause, abort."""
+
+    TYPE: ClassVar[str] = "control_received"
+    verb: str
+    by: str = ""
+    reason: str = ""
+    accepted: bool = True
+    because: str = ""
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkSet(Event):
+    """A clock or figure. `value` is in tagged form; a mark without a formula carries its time."""
+
+    TYPE: ClassVar[str] = "mark_set"
+    name: str
+    value: Any
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteAdded(Event):
+    """A person's note; `given_at` may be earlier than the record."""
+
+    TYPE: ClassVar[str] = "note_added"
+    by: str
+    text: str
+    given_at: int = 0
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviationNoted(Event):
+    """Something other than the runbook says was done: a skip, an override, done by hand, not restored."""
+
+    TYPE: ClassVar[str] = "deviation_noted"
+    path: str
+    what: str
+    by: str = ""
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockTaken(Event):
+    """Names and hosts this run now holds."""
+
+    TYPE: ClassVar[str] = "lock_taken"
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockLost(Event):
+    """A host answered that it belongs to another run."""
+
+    TYPE: ClassVar[str] = "lock_lost"
+    name: str
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended(Event):
+    """The machine slept: the gap between boot-time and monotonic clocks."""
+
+    TYPE: ClassVar[str] = "suspended"
+    gap_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockWarned(Event):
+    """A clock jumped or differs."""
+
+    TYPE: ClassVar[str] = "clock_warned"
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered(Event):
+    """The tail of the journal was torn by a crash; the torn bytes were put aside under their digest."""
+
+    TYPE: ClassVar[str] = "recovered"
+    torn_bytes: int
+    sha256: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degraded(Event):
+    """Something the run can do without is missing."""
+
+    TYPE: ClassVar[str] = "degraded"
+    what: str
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchored(Event):
+    """A head was kept elsewhere."""
+
+    TYPE: ClassVar[str] = "anchored"
+    size: int
+    where: str
+    receipt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent(Event):
+    """A record of a type this version does not know: shown, never resumed over."""
+
+    TYPE: ClassVar[str] = "unknown"
+    type: str
+    body: JsonMap
