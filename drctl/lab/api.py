@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ __all__ = ["SCENARIOS", "LabInfo", "break_", "down", "find", "power", "set_edge"
 SCENARIOS: dict[str, str] = {name: scenario.description for name, scenario in BY_NAME.items()}
 """What `break_` can do: name to one line for a person."""
 
+_PARTS = ("asyncssh", "moto", "flask", "pg8000", "aiosmtpd")
 _START_SECONDS = 180.0
 _STOP_SECONDS = 30.0
 
@@ -53,6 +55,7 @@ def up(
     Raises:
         LabError: it did not start; nothing is left of it.
     """
+    _refuse_without_parts()
     made = state.make_folder(folder)
     ours, theirs = socket.socketpair()
     fds = [theirs.fileno(), *([hold] if hold is not None else [])]
@@ -170,6 +173,18 @@ def _end(pid: int, started: int | None, patience: float) -> None:
         elif killed and time.monotonic() > deadline:
             return
         time.sleep(0.02)
+
+
+def _refuse_without_parts() -> None:
+    if sys.platform != "linux":
+        raise LabError(f"the embedded lab needs Linux, this is {sys.platform}", meaning="Nothing was started.")
+    missing = [name for name in _PARTS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LabError(
+            f"the lab needs Python packages that are not installed: {', '.join(missing)}",
+            meaning="Nothing was started.",
+            next="pip install 'drctl[lab]'",
+        )
 
 
 def _wait_until_ready(link: socket.socket, log: Path, progress: Callable[[str], None]) -> None:

@@ -60,24 +60,25 @@ def is_running(pid: int, started: int | None) -> bool:
     return now is not None and (started is None or now == started)
 
 
+def children(parent: int) -> set[int]:
+    """Give the living children of a process, zombies left out."""
+    return {pid for pid, (above, living) in _processes().items() if above == parent and living}
+
+
 def descendants(root: int) -> set[int]:
     """Give every living descendant of a process, zombies left out."""
-    children: dict[int, list[int]] = defaultdict(list)
-    living: set[int] = set()
-    for entry in Path("/proc").iterdir():
-        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if fields:
-            children[int(fields[1])].append(int(entry.name))
-            if fields[0] not in "ZX":
-                living.add(int(entry.name))
+    known = _processes()
+    below: dict[int, list[int]] = defaultdict(list)
+    for pid, (parent, _living) in known.items():
+        below[parent].append(pid)
     found: set[int] = set()
     todo = [root]
     while todo:
-        for child in children[todo.pop()]:
+        for child in below[todo.pop()]:
             if child not in found:
                 found.add(child)
                 todo.append(child)
-    return found & living
+    return {pid for pid in found if known[pid][1]}
 
 
 def kill_descendants(root: int, *, spare: frozenset[int] = frozenset()) -> bool:
@@ -164,11 +165,19 @@ def run_under_reaper(
 
 def _kill_adopted(child: int) -> None:
     """Kill what was adopted: direct children other than the one that was forked, with all they have."""
-    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    for pid in map(int, listed):
-        if pid != child:
-            kill_descendants(pid)
-            send(pid, signal.SIGKILL)
+    for pid in children(os.getpid()) - {child}:
+        kill_descendants(pid)
+        send(pid, signal.SIGKILL)
+
+
+def _processes() -> dict[int, tuple[int, bool]]:
+    """Give every process: its parent, and whether it lives (a zombie does not)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if fields:
+            found[int(entry.name)] = (int(fields[1]), fields[0] not in "ZX")
+    return found
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -1,6 +1,7 @@
 """A lab host behaves as a real one does: its SSH server, its services, its power."""
 
 import os
+import secrets
 import socket
 import threading
 from contextlib import suppress
@@ -148,10 +149,9 @@ def test_a_service_that_dies_is_failed_and_one_that_ends_well_is_inactive(lab: R
 
 
 def test_power_off_ends_what_called_setsid_and_power_on_is_a_new_boot(lab: RunningLab) -> None:
-    lab.ok(
-        HOST,
-        "(setsid sh -c 'setsid sleep 987654 & echo $! >$HOME/tmp/escaped; sleep 987654' >/dev/null 2>&1 </dev/null &)",
-    )
+    seconds = f"31536000.{secrets.randbits(32)}"  # no other lab has it
+    script = f"setsid sleep {seconds} & echo $! >$HOME/tmp/escaped; sleep {seconds}"
+    lab.ok(HOST, f"(setsid sh -c '{script}' >/dev/null 2>&1 </dev/null &)")
     escaped = lab.home(HOST) / "tmp" / "escaped"
     wait_until("it escaped", lambda: escaped.exists() and escaped.read_text() != "")
     lab.ok(HOST, f"kill -0 {escaped.read_text().strip()}")
@@ -160,7 +160,7 @@ def test_power_off_ends_what_called_setsid_and_power_on_is_a_new_boot(lab: Runni
     assert lab.http(power) == (200, {"host": HOST, "state": "on"})
 
     assert lab.http(f"{power}/off", "POST") == (200, {"host": HOST, "state": "off"})
-    assert _commands_with("987654") == []
+    assert _commands_with(seconds) == []
     for edge in (f"ssh:{HOST}", "gw:http"):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", lab.info.data["edges"][edge]["port"]), timeout=20)
@@ -188,12 +188,14 @@ def test_a_disabled_service_stays_down_after_a_boot(lab: RunningLab) -> None:
 
 
 def test_a_host_whose_first_process_is_killed_is_dead_but_on(lab: RunningLab) -> None:
-    first = [pid for pid in _commands_with("drctl.lab.hosts", f"hosts/{HOST}/") if _name(pid) != "unshare"]
+    config = f"{lab.home(HOST)}/etc/host.json"
+    mine = [pid for pid in _commands_with("drctl.lab.hosts", config) if _name(pid) != "unshare"]
+    first = next(pid for pid in mine if _parent(pid) not in mine)
     try:
-        os.kill(int(min(first, key=int)), 9)
+        os.kill(int(first), 9)
         wait_until("it is dead", lambda: not lab.status()["hosts"][HOST]["alive"])
         assert lab.status()["hosts"][HOST]["power"] == "on"
-        wait_until("all it had is dead", lambda: _commands_with(f"hosts/{HOST}/") == [])
+        wait_until("all it had is dead", lambda: _commands_with(f"{lab.home(HOST)}/") == [])
     finally:
         lab.power(HOST, "on")
         lab.wait_for_units(HOST)
@@ -234,6 +236,10 @@ def _commands_with(*words: str) -> list[str]:
             if line and all(word in line for word in words) and int(entry.name) != os.getpid():
                 found.append(entry.name)
     return found
+
+
+def _parent(pid: str) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
 
 
 def _name(pid: str) -> str:

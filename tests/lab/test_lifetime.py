@@ -65,9 +65,9 @@ def test_kill_9_of_the_labs_own_processes(doomed: RunningLab, escaped: str, part
 
 def test_kill_9_of_a_host_leaves_the_rest_running_and_down_ends_all(doomed: RunningLab, escaped: str) -> None:
     _let_escape(doomed, escaped)
-    needle = f"{doomed.home('inv-a')}/etc/host.json"
-    first = min((int(line.split()[0]) for line in processes_of(doomed.home("inv-a")) if needle in line), key=int)
-    os.kill(first, signal.SIGKILL)
+    started = f"{doomed.home('inv-a')}/etc/host.json"
+    one = next(line for line in processes_of(doomed.folder) if started in line)
+    os.kill(int(one.split()[0]), signal.SIGKILL)
     wait_until("the host is dead with all it had", lambda: _sleeping(escaped) == [])
     wait_until("the lab knows", lambda: not doomed.status()["hosts"]["inv-a"]["alive"])
     assert doomed.status()["hosts"]["inv-b"]["alive"]
