@@ -95,6 +95,11 @@ class Problems:
         found[diagnostic] = None
 
     @property
+    def full(self) -> bool:
+        """Whether no further error is shown. Readers stop then: hints for 100,000 wrong keys would take minutes."""
+        return len(self.errors) > MOST_SHOWN
+
+    @property
     def failed(self) -> bool:
         """Whether there is an error."""
         return bool(self.errors)
@@ -102,9 +107,12 @@ class Problems:
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Every diagnostic in the order of the text; those of a file as a whole last."""
         found = [*self.errors, *self.warnings]
-        return tuple(
-            sorted(found, key=lambda one: (one.where.file, one.where.line or 1 << 30, one.where.column, one.code))
-        )
+        return tuple(sorted(found, key=_order))
+
+
+def _order(one: Diagnostic) -> tuple[str, int, int, str, str]:
+    where = one.where
+    return where.file, where.line or 1 << 30, where.column, one.code, one.summary
 
 
 def diagnostics_page() -> str:

@@ -38,6 +38,8 @@ class Judge:
 
     def report(self, problem: Problem, text: object, names: Names) -> None:
         """Report a problem at its character."""
+        if self.reading.problems.full:  # finding the character walks the whole text
+            return
         default = "E302" if problem.summary.startswith("there is no name") else "E304"
         code = names.codes.get(problem.summary, "E305" if "secret" in problem.summary else default)
         place = self.reading.texts.place(text, problem.offset, self.where)

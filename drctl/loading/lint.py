@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from drctl.core.expressions.tree import Call, Not, Tree, children, path_uses, static_path
 from drctl.core.model import Action, Decide, Formula, SetNames, Step
 from drctl.core.scripts import Script
+from drctl.loading.codes import MOST_SHOWN
 from drctl.loading.names import COMMON, Names
 from drctl.loading.variables import Standing, expressions_of
 
@@ -79,6 +80,8 @@ class Lint:
 
     def skipped(self, one: Standing, names: Names, guards: Mapping[str, str], where: Where) -> None:
         """Values of steps that may be skipped where this reader is not."""
+        if len(self.reading.problems.warnings) >= MOST_SHOWN:
+            return
         held = set(guards.values())
         for path, offset in _needed(one.expression.tree):
             if len(path) < _FIELD or path[0] != "steps" or path[2] in _ALWAYS or path[1] in guards:

@@ -12,6 +12,7 @@ from drctl.core.model import FieldValue, Formula, Listed, Mapped
 from drctl.core.scripts import ResolvedScript, Script
 from drctl.core.templates import Template
 from drctl.core.values import Map
+from drctl.loading.literals import fields_of
 from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _NOT_YET: Final = _NotYet()
 
 def check_literals(kind: type[Kind], action: Action, where: Where, reading: Reading) -> None:
     """Let the kind judge its fields, when every one of them is written out."""
-    required = {spec.name for spec in kind.fields() if spec.required}
+    required = {name for name, spec in fields_of(kind).items() if spec.required}
     if issubclass(kind, EngineKind) or not required <= action.fields.keys():
         return
     values = {name: _literal(value) for name, value in action.fields.items()}

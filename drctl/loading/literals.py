@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import FieldValue, Listed, Mapped
@@ -224,9 +225,17 @@ def field_shape(spec: FieldSpec) -> Shape:
     return TextChoice(spec.choices) if spec.choices else _TYPES[spec.type]
 
 
+@cache
+def fields_of(kind: type[Kind]) -> Map[str, FieldSpec]:
+    """The fields of a kind by name; kept, since a runbook asks for them at every step."""
+    return {spec.name: spec for spec in kind.fields()}
+
+
+@cache
 def kind_record(kind: type[Kind]) -> Record:
     """The table of a kind's `with`."""
-    return Record({spec.name: Key(field_shape(spec), spec.doc, required=spec.required) for spec in kind.fields()})
+    keys = {name: Key(field_shape(spec), spec.doc, required=spec.required) for name, spec in fields_of(kind).items()}
+    return Record(keys)
 
 
 def typed_constant(type_name: str, node: Node, reading: Reading) -> Value | Bad:

@@ -54,7 +54,7 @@ class ListOf:
             return refuse(node, reading, "a list")
         if len(node.items) < self.least:
             return empty(node, reading, "at least one member")
-        found = [self.item.read(item, reading) for item in node.items]
+        found = [self.item.read(item, reading) for item in node.items if not reading.problems.full]
         return tuple(one for one in found if not isinstance(one, Bad))
 
     def schema(self) -> Schema:
@@ -81,6 +81,8 @@ class MapOf:
         found: dict[str, Named] = {}
         for entry in node.entries:
             name = self.key.read(entry.key, reading)
+            if reading.problems.full:
+                break
             inner = reading.inside(f"{self.label} '{entry.key.text[:60]}'") if self.label else reading
             value = self.item.read(entry.value, inner)
             if isinstance(name, str) and not isinstance(value, Bad):
@@ -154,6 +156,8 @@ class Record:
             return refuse(node, reading, "a map")
         fields = Fields(node=node, reading=reading)
         for entry in node.entries:
+            if reading.problems.full:
+                break
             name = entry.key.text
             fields.keys[name] = entry.key
             fields.nodes[name] = entry.value

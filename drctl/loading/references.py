@@ -29,6 +29,7 @@ from drctl.core.model import (
 from drctl.core.values import Duration, type_name
 from drctl.loading.judge import Judge
 from drctl.loading.lint import Lint
+from drctl.loading.literals import fields_of
 from drctl.loading.names import COMMON, INPUT_TYPES, Names, Seen, StepType, World, as_type
 from drctl.loading.variables import order_of_variables
 
@@ -127,6 +128,8 @@ class _Walker:
 
     def step(self, step: Step, seen: Seen, here: _Here) -> None:
         """Check one step, then let others see it."""
+        if self.reader.reading.problems.full:
+            return
         judge = self.judge(step)
         before = Names(world=self.world, seen=seen, inside=(*here.inside, step.id), branches=here.branches)
         judge.plain(step.title)
@@ -168,7 +171,7 @@ class _Walker:
         """The texts of what the step does."""
         match step.body:
             case Action(kind=kind, fields=values):
-                specs = {spec.name: spec for spec in self.reader.kinds[kind].fields()}
+                specs = fields_of(self.reader.kinds[kind])
                 for name, value in values.items():
                     judge.value(value, names, specs[name])
             case Decide(rules=rules):

@@ -72,6 +72,4 @@ def _visible(text: str) -> str:
 def _escape(character: str) -> str:
     if character == "\t":
         return " "
-    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"}:
-        return f"\\u{ord(character):04x}"
-    return character
+    return character if character.isprintable() else f"\\u{ord(character):04x}"

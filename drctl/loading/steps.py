@@ -8,6 +8,7 @@ references to it are not reported as well.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
@@ -35,6 +36,7 @@ from drctl.core.model import (
 from drctl.core.values import Duration
 from drctl.loading import rules, tables
 from drctl.loading.bodies import action, check_roles, language_body, with_fields
+from drctl.loading.literals import fields_of
 from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar, Sequence
 from drctl.loading.places import Around, Role, inherited, placed
 from drctl.loading.records import Fields, Record
@@ -89,6 +91,7 @@ class StepReader:
         """Read one step; `name` stands in its path where it has no id."""
         if not isinstance(node, Mapping):
             refuse(node, self.reading.inside("steps"), "a step (a map)")
+        if not isinstance(node, Mapping) or self.reading.problems.full:
             return None
         written_id = node.get("id")
         own = written_id.text if isinstance(written_id, Scalar) and around.role is Role.STEP else ""
@@ -361,10 +364,11 @@ class StepReader:
         )
 
 
+@cache
 def _with_hints(kind: type[Kind]) -> Record:
     """The table of an action; a field of the kind that stands beside `with` is told where it belongs."""
     table = tables.ACTION
-    fields = {spec.name: f"it is a field of {kind.NAME}: put it under `with`" for spec in kind.fields()}
+    fields = dict.fromkeys(fields_of(kind), f"it is a field of {kind.NAME}: put it under `with`")
     return Record(table.keys, later=table.later, elsewhere={**fields, **table.elsewhere})
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST = 60
+_MOST_SLIPS = 4
+_MOST_COMPARED = 500
+_MOST_LISTED = 12
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Give the known word nearest to `word`; None when nothing is near enough to be worth a hint."""
-    candidates = sorted(set(known))
+    alike = (one for one in known if abs(len(one) - len(word)) <= _MOST_SLIPS)
+    candidates = sorted(set(itertools.islice(alike, _MOST_COMPARED)))
     if len(word) > _LONGEST or not candidates:
         return None
     folded = word.lower().replace("-", "_")
@@ -37,9 +42,10 @@ def _one_slip(word: str, known: str) -> bool:
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Write the hint for an unknown word: the nearest known one, else what is known, else `otherwise`."""
-    candidates = sorted(set(known))
-    near = nearest(word, candidates)
+    words = list(known)
+    near = nearest(word, words)
     if near is not None:
         return f"did you mean '{near}'?"
-    shown = ", ".join(candidates[:12])
-    return f"known here: {shown}{', ...' if len(candidates) > 12 else ''}" if candidates else otherwise  # noqa: PLR2004 - what fits a line
+    shown = sorted(set(words[:_MOST_COMPARED]))
+    more = ", ..." if len(shown) > _MOST_LISTED else ""
+    return f"known here: {', '.join(shown[:_MOST_LISTED])}{more}" if shown else otherwise

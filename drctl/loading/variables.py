@@ -61,7 +61,8 @@ def order_of_variables(values: Mapping[str, FieldValue], reading: Reading, where
             missing[user] -= 1
             if missing[user] == 0:
                 ready.append(user)
-    stuck = [name for name in values if name not in set(ready)]
+    done = set(ready)
+    stuck = [name for name in values if name not in done]
     for name in stuck:
         standing = next((one for one in expressions_of(values[name]) if _uses(one.expression)), None)
         place = reading.texts.place(standing.text, standing.inner, where) if standing else where

@@ -77,8 +77,8 @@ def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:  # n
     rng = random.Random(seed)  # noqa: S311 - test cases
     donors = [parse(read(path)) for path in (["inventory.yaml"] if hosts else VALID)]
     refused = 0
-    for _ in range(250):
+    for _ in range(120):
         data = mutated_tree(rng.choice(donors), rng, donors)
         assert disagreement(data, hosts=hosts) == "", as_yaml(data).decode()
         refused += bool(errors(data, hosts=hosts))
-    assert refused > 50, "the mutations must be able to break something"
+    assert refused > 25, "the mutations must be able to break something"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from drctl.core.diagnostics import Where
@@ -161,8 +159,10 @@ def bombs() -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(len(bombs())))
-def test_bombs_are_bounded(number: int) -> None:
-    begun = time.process_time()
-    _, found = read(bombs()[number])
-    assert time.process_time() - begun < 5
-    assert found or number == len(bombs()) - 1
+def test_a_bomb_is_refused_at_the_first_limit_it_meets(number: int) -> None:
+    root, found = read(bombs()[number])
+    if number == len(bombs()) - 1:
+        assert root is not None
+        return
+    assert found
+    assert all(code.startswith("E1") for code, *_ in found)

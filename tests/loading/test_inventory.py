@@ -1,0 +1,115 @@
+"""Inventories: hosts with their defaults and keys, one namespace, and no secret written down."""
+
+import base64
+import hashlib
+import hmac
+
+import pytest
+
+from drctl.core.inventory import Inventory, SecretRef
+from drctl.loading import Loaded, load_inventory, render
+from drctl.loading.host_keys import keys_in_known_hosts, read_key
+from tests.loading.documents import codes, inventory
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA5HN9fWIaTnGdf5hAyuk/SjMbMAoCXzZAcuGqZkSj1M"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGrPgcTBtmM9CgKI1rPPwSXiCMLh3cEYJZ2SNhIxKDmL"
+
+
+def load(hosts: str, rest: str = "", files: dict[str, str] | None = None) -> Loaded[Inventory]:
+    text = f"inventory: x\nenvironment: lab\nhosts:\n  {hosts}\n{rest}"
+    known = {"dir/x.yaml": text, **(files or {})}
+
+    def read(path: str) -> bytes:
+        if path not in known:
+            raise FileNotFoundError(2, "No such file", path)
+        return known[path].encode()
+
+    return load_inventory("dir/x.yaml", read)
+
+
+def test_hosts_take_defaults_and_facts_of_their_site() -> None:
+    hosts = inventory().hosts
+    assert hosts["db1"].login.user == "ops"
+    assert hosts["db1"].facts == {"gateway": "http://gateway.example", "power": "http://power.example/db1", "rack": 4}
+    assert (hosts["app1"].login.user, hosts["app1"].login.key, hosts["app1"].login.via) == (
+        "deploy",
+        "keys/ops",
+        ("jump",),
+    )
+    assert hosts["app2"].become_password == SecretRef(source="cmd", target=("pass", "show", "app2"))
+    assert hosts["db2"].port == 2222
+    assert hosts["jump"].host_keys == (KEY,)
+    standby = inventory().host_of_role("db-standby")
+    assert standby is hosts["db2"]
+
+
+def test_the_rest_of_an_inventory() -> None:
+    found = inventory()
+    assert found.sites == {"a": "Site A", "b": "Site B"}
+    assert found.roles == {"commander": ("li", "wang"), "deputy": ("ada",)}
+    assert found.people["ada"].full_name == "ada"
+    assert found.people["wang"].simulated
+    assert found.databases["invoices"].password == SecretRef(source="file", target=("keys/postgres",))
+    assert found.buckets["backups"].keys == SecretRef(source="file", target=("keys/s3",))
+    mail = found.channels["mail"]
+    assert (mail.type, mail.settings["sender"], mail.settings["to"]) == (
+        "smtp",
+        "drctl@example.org",
+        ("oncall@example.org",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code"),
+    [
+        (f"a: {{address: x, login: {{user: u}}, host_key: {KEY}}}", None),
+        ("a: {address: x, login: {user: u}}", "E402"),
+        ("a: {address: x, login: {user: u}, host_key: ssh-ed25519 AAAA}", "E402"),
+        ("a: {address: x, login: {user: u}, host_key: ssh-dss AAAA}", "E402"),
+        (f"a: {{address: x, login: {{key: k}}, host_key: {KEY}}}", "E401"),
+        (f"a: {{login: {{user: u}}, host_key: {KEY}}}", "E401"),
+        (f"a: {{address: x, login: {{user: u, via: a}}, host_key: {KEY}}}", "E401"),
+        (f"local: {{address: x, login: {{user: u}}, host_key: {KEY}}}", "E401"),
+        (f"a: {{address: x, role: a, login: {{user: u}}, host_key: {KEY}}}", "E401"),
+        (f"a: {{address: x, groups: [a], login: {{user: u}}, host_key: {KEY}}}", "E401"),
+        (f"a: {{address: x, site: s, login: {{user: u}}, host_key: {KEY}}}", "E401"),
+        (f"a: {{address: x, login: {{user: u, password: hunter2}}, host_key: {KEY}}}", "E403"),
+        (f"a: {{address: x, login: {{user: u, password: 'cmd:pass x'}}, host_key: {KEY}}}", "E205"),
+    ],
+)
+def test_a_host(hosts: str, code: str | None) -> None:
+    assert codes(load(hosts)) == ([code] if code else [])
+
+
+def test_a_secret_that_is_written_down_is_never_printed() -> None:
+    line = "a: {address: x, login: {user: u, password: hunter2}, groups: [a], host_key: ssh-dss AAAA, bogus: 1}"
+    loaded = load(line)
+    text = f"inventory: x\nenvironment: lab\nhosts:\n  {line}\n"
+    assert set(codes(loaded)) == {"E201", "E401", "E402", "E403"}
+    assert all("hunter2" not in render(one, text) for one in loaded.diagnostics)
+
+
+def test_keys_of_a_known_hosts_file() -> None:
+    hosts = "a: {address: db.example, port: 2222, login: {user: u}, known_hosts: kh}"
+    loaded = load(hosts, files={"dir/kh": f"db.example {OTHER}\n[db.example]:2222 {KEY} comment\n"})
+    assert loaded.value is not None
+    assert loaded.value.hosts["a"].host_keys == (KEY,)
+    assert loaded.value.source.keys() == {"dir/x.yaml", "dir/kh"}
+    assert codes(load(hosts)) == ["E402"]
+    assert codes(load(hosts, files={"dir/kh": f"db.example {KEY}\n"})) == ["E402"]
+
+
+def test_hashed_names_and_lines_that_do_not_count() -> None:
+    salt = b"0123456789abcdef0123"
+    digest = hmac.new(salt, b"[db]:7", hashlib.sha1).digest()
+    hashed = f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
+    text = f"# db {OTHER}\n{hashed} {KEY}\n@revoked [db]:7 {OTHER}\n@cert-authority [db]:7 {OTHER}\n|1|x {OTHER}\n"
+    assert keys_in_known_hosts(text, "db", 7) == (KEY,)
+    assert keys_in_known_hosts(text, "db", 22) == ()
+
+
+def test_a_key_is_its_type_and_its_bytes() -> None:
+    assert read_key(f"{KEY} someone@somewhere") == KEY
+    for line in ("", "ssh-ed25519", "ssh-ed25519 !!!", f"ssh-rsa {KEY.split()[1]}", f"{KEY.split()[1]} ssh-ed25519"):
+        with pytest.raises(ValueError, match="key"):
+            read_key(line)
