@@ -79,7 +79,7 @@ class Asking:
                 continue
             choice = self._choice(asked, typed)
             if choice is None:
-                self._write(f"  {clean(typed)!r} is no answer to this. {self._prompt(asked)}")
+                self._write(f"  {clean(typed)!r} is no answer to this.")
                 continue
             return self._complete(asked, choice, typed)
 

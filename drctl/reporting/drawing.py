@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from drctl.core.values import Duration, Time
-from drctl.reporting.texts import clock, cut
+from drctl.core.values import Time
+from drctl.reporting.texts import clock, cut, human
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,8 +124,7 @@ def _bars(report: Report) -> list[Bar]:
                 start=s.started.us,
                 end=s.finished.us if s.finished is not None else last,
                 tone="good" if s.outcome == "ok" else "quiet" if s.good else "bad",
-                title=f"{s.path}: {s.word}"
-                + (f", {Duration(s.elapsed_us).human()}" if s.elapsed_us is not None else ""),
+                title=f"{s.path}: {s.word}" + (f", {human(s.elapsed_us)}" if s.elapsed_us is not None else ""),
             )
             for s in report.steps
             if s.started is not None and s.role in {"act", "look", "method"} and s.path.split("/", 1)[0] == phase.path
@@ -153,7 +152,7 @@ def _axis(scale: Scale, height: int) -> list[str]:
         parts.append(f'<text class="axis" x="{x}" y="{TOP - 12}" text-anchor="middle">{clock(Time(at))}</text>')
     for start, end, _ in scale.breaks:
         box = _box("still", scale.x(start), TOP - 8, scale.x(end), height - TOP + 8)
-        parts.append(f"{box}<title>stood still for {Duration(end - start).human()}, drawn short</title></rect>")
+        parts.append(f"{box}<title>stood still for {human(end - start)}, drawn short</title></rect>")
     return parts
 
 

@@ -12,8 +12,8 @@ import jinja2
 
 from drctl.reporting.control_map import CAVEAT, CONTROL_MAP, FIELDS_FOR_PEOPLE
 from drctl.reporting.drawing import drawing
-from drctl.reporting.markdown import human
 from drctl.reporting.report_model import TO_FILL
+from drctl.reporting.texts import human
 
 if TYPE_CHECKING:
     from drctl.reporting.report_model import Report

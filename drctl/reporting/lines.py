@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
-from drctl.core.values import Duration
 from drctl.reporting.facts import SIGNS, WORDS, question_word
-from drctl.reporting.texts import clock, count, cut, last_name, one_line, pad, shown
+from drctl.reporting.texts import clock, count, cut, human, last_name, one_line, pad, shown
 
 if TYPE_CHECKING:
     from drctl.core.fold import Entry, RunState
@@ -118,7 +117,7 @@ def _figures(event: ev.StepFinished, state: RunState) -> str:
 
 
 def _took(event: ev.StepFinished) -> str:
-    return f" {Duration(event.elapsed_us).human()}" if event.elapsed_us >= 1_000_000 else ""  # noqa: PLR2004 - a second
+    return f" {human(event.elapsed_us)}" if event.elapsed_us >= 1_000_000 else ""  # noqa: PLR2004 - a second
 
 
 def _person(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
@@ -151,7 +150,7 @@ def _trouble(event: ev.Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 -
         case ev.LockLost():
             return "✖", "lock lost", f"{event.name}: {event.because}"
         case ev.Suspended():
-            return "!", "slept", f"this machine stood still for {Duration(event.gap_us).human()}"
+            return "!", "slept", f"this machine stood still for {human(event.gap_us)}"
         case ev.ClockWarned():
             return "!", "clock", event.because
         case ev.Recovered():

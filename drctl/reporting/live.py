@@ -13,7 +13,6 @@ from rich.live import Live
 from rich.text import Text
 
 from drctl.core import events as ev
-from drctl.core.values import Duration, Time
 from drctl.reporting.facts import SIGNS, StepFacts, is_bad, objectives, own_steps, phase_of, question_word
 from drctl.reporting.lines import line
 from drctl.reporting.status import HOST_CELLS, NAME_CELLS
@@ -22,6 +21,7 @@ from drctl.reporting.texts import (
     clock,
     count,
     cut,
+    human,
     last_name,
     local_clock,
     one_line,
@@ -32,12 +32,14 @@ from drctl.reporting.texts import (
 )
 
 if TYPE_CHECKING:
+    from drctl.core.values import Time
     from collections.abc import Callable
     from typing import IO
 
     from drctl.core.fold import Entry, RunState
 
 PER_SECOND = 4
+SECOND = 1_000_000
 MOST_ROWS = 30
 BAR = 15
 STYLES = {
@@ -97,15 +99,14 @@ class LiveView:
             if text is not None:
                 self.say(text)
         elif isinstance(event, ev.BlockFinished) and "/" not in event.path:
-            for row in phase_rows(state, event.path):
-                self._print(row)
+            self._print(*phase_rows(state, event.path))
 
     def say(self, text: str) -> None:
         """Print a line above the view; it stays in the scrollback."""
         self._print(Text(text))
 
-    def _print(self, text: Text) -> None:
-        self._console.print(self._written(text), soft_wrap=True)
+    def _print(self, *rows: Text) -> None:
+        self._console.print(*map(self._written, rows), sep="\n", soft_wrap=True)
 
     def _written(self, text: Text) -> Text:
         plain = self._mask(text.plain)
@@ -131,8 +132,7 @@ class LiveView:
         if self._state is not None and self._state.phase:
             block = self._state.blocks[self._state.phase]
             if block.outcome is None:
-                for row in phase_rows(self._state, block.path):
-                    self._print(row)
+                self._print(*phase_rows(self._state, block.path))
 
     def body(self) -> Group:
         """What stands below the scrollback right now."""
@@ -186,12 +186,12 @@ def head_row(state: RunState, now: Time | None) -> Text:
         percent = used * 100 // rto.promised.micros
         full = min(BAR, percent * BAR // 100)
         text.append(f"\nRTO {'█' * full}{'░' * (BAR - full)} ", style="red" if percent > 100 else "")  # noqa: PLR2004 - percent
-        text.append(f"{percent}% of {rto.promised.human()}" + ("  restored" if rto.reached is not None else ""))
+        text.append(f"{percent}% of {human(rto.promised)}" + ("  restored" if rto.reached is not None else ""))
     return text
 
 
 def _since(start: Time, now: Time) -> str:
-    return Duration(max(0, now.micros - start.micros) // 1_000_000 * 1_000_000).human()
+    return human(max(0, now.micros - start.micros) // SECOND * SECOND)
 
 
 def phases_row(state: RunState) -> Text:
@@ -224,7 +224,7 @@ def step_row(facts: StepFacts, now: Time | None) -> Text:
     name = clean(facts.path.split("/", 1)[-1])
     name = name if width(name) <= NAME_CELLS else "…" + name[-(NAME_CELLS - 1) :]
     host = "" if facts.host == "local" else cut(clean(facts.host), HOST_CELLS)
-    took = facts.elapsed.human() if facts.elapsed is not None else ""
+    took = human(facts.elapsed) if facts.elapsed is not None else ""
     if facts.outcome == "running" and facts.started_at is not None and now is not None:
         took = _since(facts.started_at, now)
     style = "" if facts.accepted else STYLES.get(facts.outcome, "bold red" if is_bad(facts.outcome) else "")

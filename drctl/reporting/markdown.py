@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from drctl.core.values import Duration
 from drctl.reporting.control_map import CAVEAT, CONTROL_MAP, FIELDS_FOR_PEOPLE
 from drctl.reporting.report_model import TO_FILL
+from drctl.reporting.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,11 +46,6 @@ def code(value: str) -> str:
     longest = max((len(run) for run in _BACKTICKS.findall(value)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{value.rstrip()}\n{fence}"
-
-
-def human(us: int | None) -> str:
-    """Microseconds for people."""
-    return "—" if us is None else Duration(us).human()
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

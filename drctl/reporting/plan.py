@@ -8,7 +8,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from drctl.core.plan import Plan, PlannedStep, Status
-from drctl.reporting.texts import WIDTH, clean, count, cut, last_name, one_line, pad, width, wrap
+from drctl.reporting.texts import WIDTH, clean, count, cut, human, last_name, one_line, pad, width, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def plan_text(plan: Plan, runbook_path: str, inventory_path: str) -> str:
     """Screen 1. Commands are never broken or shortened; everything else keeps to 80 columns."""
     lines = [clean(f"{plan.runbook}  {plan.title}".rstrip())]
     lines.append(clean(f"  plan sha256:{plan.digest[:16]}…   inventory {plan.inventory}, {plan.environment}"))
-    goals = [f"{n} {d.human()}" for n, d in (("RTO", plan.rto), ("RPO", plan.rpo)) if d is not None]
+    goals = [f"{n} {human(d)}" for n, d in (("RTO", plan.rto), ("RPO", plan.rpo)) if d is not None]
     lines.append("  goal " + (" · ".join(goals) or "none promised"))
     lines += [t for name, value in plan.inputs.items() for t in wrap(one_line(f"{name} = {value}"), first="  input ")]
     lines += [t for warning in plan.warnings for t in wrap(one_line(warning), first="  ! warning: ")]
@@ -97,7 +97,7 @@ def _notes(row: PlannedStep, indent: int) -> list[str]:
     seen = {Status.LOOKED: "saw", Status.NOW: "saw", Status.KNOWN: "known"}.get(row.status, "because")
     lines = _note(seen, row.because, indent)
     for text in row.unknown:
-        if text != row.because:
+        if text not in row.because:
             lines += _note("unknown", text, indent)
     for text in row.needs:
         if text.removeprefix("when ") not in row.because:
@@ -106,8 +106,8 @@ def _notes(row: PlannedStep, indent: int) -> list[str]:
         lines += _note("careful", "read-only by the author's word alone", indent)
     if row.effect != "read":
         lines += _note("back", row.back, indent)
-    times = ([f"takes {row.takes.human()}"] if row.takes else []) + (
-        [f"limit {row.timeout.human()}"] if row.timeout and row.effect != "read" else []
+    times = ([f"takes {human(row.takes)}"] if row.takes else []) + (
+        [f"limit {human(row.timeout)}"] if row.timeout and row.effect != "read" else []
     )
     return lines + _note("time", ", ".join(times), indent)
 

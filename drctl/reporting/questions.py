@@ -8,9 +8,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from drctl.core.values import Duration, Time
+from drctl.core.values import Time
 from drctl.reporting.facts import changed, question_word, step_facts
-from drctl.reporting.texts import clean, clock, cut, last_name, one_line, shown, wrap
+from drctl.reporting.texts import clean, clock, cut, human, last_name, one_line, shown, wrap
 
 if TYPE_CHECKING:
     from drctl.core import events as ev
@@ -56,9 +56,7 @@ def _window(asked: ev.Asked, state: RunState | None) -> str:
     question = state.questions.get(asked.id) if state is not None else None
     if question is None:
         return ""
-    return (
-        f"   asked {clock(question.asked_at)}, open for {Duration(asked.until_at - question.asked_at.micros).human()}"
-    )
+    return f"   asked {clock(question.asked_at)}, open for {human(asked.until_at - question.asked_at.micros)}"
 
 
 def _who(asked: ev.Asked) -> str:
@@ -88,7 +86,7 @@ def _step_lines(asked: ev.Asked, state: RunState) -> list[str]:
 
 def _ran(ran: ev.CommandRan) -> list[str]:
     end = f"exit {ran.exit}" if ran.exit is not None else ran.state or "end unknown"
-    took = f" after {Duration(ran.elapsed_us).human()}" if ran.elapsed_us else ""
+    took = f" after {human(ran.elapsed_us)}" if ran.elapsed_us else ""
     kept = "".join(f"   {name} in out/{digest[:12]}…" for name, digest in ran.out.items())
     return label("Came back", f"{end}{took}{kept}")
 

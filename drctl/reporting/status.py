@@ -9,7 +9,7 @@ from drctl.core import events as ev
 from drctl.reporting.facts import Objective, StepFacts, objectives, own_steps, phase_of, simulated, verdict
 from drctl.reporting.questions import question_text as _question_text
 from drctl.reporting.questions import standing
-from drctl.reporting.texts import clean, clock, count, cut, last_name, one_line, pad, shown, width
+from drctl.reporting.texts import clean, clock, count, cut, human, last_name, one_line, pad, shown, width
 
 if TYPE_CHECKING:
     from drctl.core.fold import RunState
@@ -75,7 +75,7 @@ def step_line(facts: StepFacts, cells: int = 80) -> str:
     """One step on one line."""
     name = clean(facts.path.split("/", 1)[-1])
     host = "" if facts.host == "local" else clean(facts.host)
-    took = facts.elapsed.human() if facts.elapsed is not None and facts.elapsed.micros >= 1000 else ""  # noqa: PLR2004 - 1 ms
+    took = human(facts.elapsed) if facts.elapsed is not None and facts.elapsed.micros >= 1000 else ""  # noqa: PLR2004 - 1 ms
     name = name if width(name) <= NAME_CELLS else "…" + name[-(NAME_CELLS - 1) :]
     reason = one_line(facts.because) if facts.outcome != "ok" or facts.found or facts.by else one_line(facts.title)
     text = f" {facts.sign} {pad(name, NAME_CELLS)} {pad(cut(host, HOST_CELLS), HOST_CELLS)} {took:>7}  {facts.word}"

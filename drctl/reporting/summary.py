@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drctl.core.values import Duration
 from drctl.reporting.facts import (
     Objective,
     StepFacts,
@@ -18,7 +17,7 @@ from drctl.reporting.facts import (
 )
 from drctl.reporting.questions import label, question_text, standing
 from drctl.reporting.status import next_commands
-from drctl.reporting.texts import clean, count, last_name, shown
+from drctl.reporting.texts import clean, count, human, last_name, shown
 
 if TYPE_CHECKING:
     from drctl.core.fold import RunState
@@ -91,7 +90,7 @@ def _open(id: str, state: RunState) -> list[str]:  # noqa: A002
 
 
 def _objective(objective: Objective) -> list[str]:
-    promised = f" of {objective.promised.human()}" if objective.promised is not None else ""
+    promised = f" of {human(objective.promised)}" if objective.promised is not None else ""
     if objective.reached is None:
         if objective.promised is None:
             return []
@@ -99,7 +98,7 @@ def _objective(objective: Objective) -> list[str]:
     used = f" {objective.percent}%" if objective.percent is not None else ""
     return label(
         objective.name,
-        f"{objective.reached.human()}{promised}   {objective.sign} {objective.word}{used}   {objective.method}",
+        f"{human(objective.reached)}{promised}   {objective.sign} {objective.word}{used}   {objective.method}",
     )
 
 
@@ -132,7 +131,7 @@ def _people(state: RunState) -> list[str]:
         assert decided is not None  # noqa: S101 - filtered above
         role = f" as {decided.role}" if decided.role else ""
         how = " (simulated)" if decided.simulated else ""
-        after = f" after {length.human()}" if length is not None else ""
+        after = f" after {human(length)}" if length is not None else ""
         asked = question.asked
         lines += label(
             "People" if not lines else "",
@@ -145,11 +144,7 @@ def _slowest(state: RunState) -> list[str]:
     timed = [f for f in own_steps(state) if f.elapsed is not None]
     slow = sorted(timed, key=_length, reverse=True)[:3]
     slow = [f for f in slow if _length(f) >= 1_000_000]  # noqa: PLR2004 - below a second nothing is slow
-    return (
-        label("Slowest", " · ".join(f"{last_name(f.path)} {Duration(_length(f)).human()}" for f in slow))
-        if slow
-        else []
-    )
+    return label("Slowest", " · ".join(f"{last_name(f.path)} {human(_length(f))}" for f in slow)) if slow else []
 
 
 def _length(facts: StepFacts) -> int:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WIDTH = 80
 """Columns that every text screen fits, except for commands, which are never broken."""
 
+MILLISECOND = 1000
+
 _KEPT = frozenset("\u200c\u200d")  # joiners that real words need (Persian, emoji)
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _WORD = re.compile(r"\s+|\S+")
@@ -135,7 +137,7 @@ def _head(token: str, cells: int) -> str:
     return taken
 
 
-def shown(value: object) -> str:
+def shown(value: object) -> str:  # noqa: PLR0911 - one for each shape of a record
     """A recorded value (tagged JSON) as a word for people, on one line."""
     if isinstance(value, Mapping) and set(value) == {"$unknown"}:
         return f"unknown ({one_line(str(value['$unknown']))})"
@@ -145,11 +147,23 @@ def shown(value: object) -> str:
         found = from_json(value)
     except ValueError:
         return one_line(str(value))
-    if isinstance(found, Duration | Size):
+    if isinstance(found, Duration):
+        return human(found) if found.micros >= 0 else found.human()
+    if isinstance(found, Size):
         return found.human()
     if isinstance(found, Time):
         return str(found)
     return one_line(text_of(found))
+
+
+def human(length: Duration | int | None) -> str:
+    """A length (microseconds) for people: no finer than a millisecond; a dash for none."""
+    if length is None:
+        return "—"
+    us = length.micros if isinstance(length, Duration) else length
+    if 0 < us < MILLISECOND:
+        return "<1ms"
+    return Duration(us // MILLISECOND * MILLISECOND).human()
 
 
 def clock(at: Time) -> str:

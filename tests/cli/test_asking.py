@@ -147,10 +147,10 @@ def test_typed_values_are_asked_for_one_by_one_until_they_fit() -> None:
         MANUAL,
         (PROMPT, "done"),
         ("How many are lost? [lost: int]: ", "many"),
-        ("is a whole number", ""),
+        ("whole number", ""),
         ("lost: int", "7"),
         ("[kind: choice, a | b]: ", "c"),
-        ("is one of a, b", "b"),
+        ("'c'", "b"),
         ("Enter if not known]: ", ""),
         ("Enter for 5s]: ", ""),
     )
