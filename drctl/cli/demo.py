@@ -6,11 +6,9 @@ approvers are the lab's two simulated identities; the summary says so in its fir
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -18,20 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drctl.cli.approvers import Approvers
 from drctl.cli.carrying import carry
 from drctl.cli.commands.audit import judge_file
 from drctl.cli.documents import load_documents
 from drctl.cli.freezing import freeze
 from drctl.cli.sessions import opened
-from drctl.cli.wiring import fold_of, login, open_state
+from drctl.cli.wiring import login, open_state
 from drctl.core.inputs import read_input
-from drctl.errors import DrctlError, Exit, LabError
+from drctl.errors import Exit, LabError
 from drctl.lab import api
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from drctl.adapters.statedir import RunFolder, StateDir
     from drctl.cli.app import Settings
+    from drctl.cli.wiring import Session
     from drctl.core import events as ev
+    from drctl.core.fold import Entry
+    from drctl.core.frozen import Frozen
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "runbooks" / "invoice-outage.yaml"
 WARM_UP = 60
@@ -53,6 +57,7 @@ class Demo:
         self._keep = keep
         self._live = live
         self._began = time.monotonic()
+        self._session: Session | None = None
 
     def play(self) -> int:
         """Play it to the end; the lab goes with it, whatever happens."""
@@ -85,15 +90,9 @@ class Demo:
         if self._scenario == "bad-delete":
             self._wait(traffic, self._acknowledged(traffic) + AFTER_FAULT, "users go on issuing invoices")
         states = open_state(self._settings.state_dir)
-        before = {run.id for run in states.list()}
-        stop = threading.Event()
-        people = threading.Thread(target=self._people, args=(states, before, stop), daemon=True)
-        people.start()
-        try:
+        before = frozenset(run.id for run in states.list())
+        with Approvers(states, besides=before, unanswered=self._nobody):
             code = self._run(states, inventory)
-        finally:
-            stop.set()
-            people.join(PATIENCE)
         run = next((run for run in reversed(states.list()) if run.id not in before), None)
         return self._evidence(run, traffic, code)
 
@@ -112,48 +111,33 @@ class Demo:
             language=self._settings.language,
         )
         return carry(
-            self._settings, lambda watch: opened(frozen, states, watch, login()), wait="5m", yes=False, live=self._live,
+            self._settings, lambda watch: self._opened(frozen, states, watch), wait="5m", yes=False, live=self._live,
             unattended=True,
         )  # fmt: skip
 
-    # -- people -----------------------------------------------------------------------------------------------------
+    @contextlib.contextmanager
+    def _opened(self, frozen: Frozen, states: StateDir, watch: Callable[[Entry], None]) -> Iterator[Session]:
+        with opened(frozen, states, watch, login()) as session:
+            self._session = session
+            yield session
 
-    def _people(self, states: StateDir, before: set[str], stop: threading.Event) -> None:
-        """The two identities answer what waits, by the same commands a person would type."""
-        answered: set[str] = set()
-        while not stop.wait(0.3):
-            for run in states.list():
-                if run.id in before:
-                    continue
-                try:
-                    waiting = [q.asked for q in fold_of(run).open_questions if q.asked.id not in answered]
-                except DrctlError:
-                    continue  # its first records are just being written
-                for asked in waiting:
-                    answered.add(asked.id)
-                    self._answer(states, run, asked)
-
-    def _answer(self, states: StateDir, run: RunFolder, asked: ev.Asked) -> None:
-        if asked.kind == "approval":
-            words = ["approve", run.id, asked.path, "--as", "li", "--reason", "seen and agreed"]
-            words += ["--target", asked.target] if asked.target else []
-        elif asked.kind == "manual":
-            words = ["answer", run.id, asked.id, "done", "--as", "wang"]
-            for field in asked.fields:
-                words += ["--value", f"{field['name']}=to be filled in at the review"]
-        else:
-            return  # a failure or a doubt is for whoever runs the demo
-        command = [sys.executable, "-m", "drctl", "--state-dir", str(states.root), *words]
-        subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE)
+    def _nobody(self, _run: RunFolder, asked: ev.Asked) -> None:
+        """A failure or a doubt is not for the two: the run pauses now, instead of waiting for an answer in vain."""
+        if self._session is not None:
+            self._session.control.raise_to(1, f"nobody in a demo answers: {asked.kind} of {asked.path}")
 
     # -- evidence ---------------------------------------------------------------------------------------------------
 
     def _evidence(self, run: RunFolder | None, traffic: str, code: int) -> int:
-        counted = self._call(traffic, "/audit", post=True)
-        status = self._call(traffic, "/status")
-        lost, altered = int(counted["lost"]), int(counted["altered"])
         click.echo("")
         click.echo("What the users counted, independently of drctl:")
+        try:
+            counted = self._call(traffic, "/audit", post=True)
+        except OSError as error:
+            click.echo(f"  nothing: they cannot see their invoices ({error})")
+            return code or int(Exit.STEP_FAILED)
+        status = self._call(traffic, "/status")
+        lost, altered = int(counted["lost"]), int(counted["altered"])
         click.echo(
             f"  {counted['acknowledged']} invoices acknowledged, {lost} lost, {altered} altered; "
             f"{status['refusals']} requests refused; outage {float(status['outage_seconds']):.1f} s"
