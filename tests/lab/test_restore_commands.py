@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.running import RunningLab, wait_until
+from tests.lab.running import RunningLab, running_lab, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -140,6 +140,22 @@ def test_the_standby_is_promoted_and_the_old_primary_rebuilt_as_its_standby(own_
         lambda: lab.ok("inv-b", "psql -XAtqc 'select sync_state from pg_stat_replication'") == "sync",
     )
     assert _issue(lab, "inv-b", "confirmed-by-a")[0] == 201
+
+
+def test_without_confirmed_commits_a_lost_primary_takes_what_had_not_crossed_the_line() -> None:
+    with running_lab(async_replication=True) as lab:
+        wait_until("invoices before the fault", lambda: lab.traffic("/status", "GET")["acknowledged"] > 20)
+        lab.edge("repl:inv-a", "stall")
+        seen = lab.traffic("/status", "GET")["acknowledged"]
+        wait_until("users go on", lambda: lab.traffic("/status", "GET")["acknowledged"] > seen + 20)
+        lab.break_("primary-host")
+        lab.ok("inv-b", PROMOTE)
+        _switch_gateway(lab, "inv-b")
+        wait_until("the service on b writes", lambda: _issue(lab, "inv-b", "after-failover")[0] == 201)
+        lab.traffic("/pause")
+        audit = lab.traffic("/audit")
+        assert audit["lost"] >= 20
+        assert audit["tax_lost"] == 0  # the external record has every one of them: what a runbook re-enters from
 
 
 def test_a_point_in_time_restore_beside_brings_back_what_a_bad_release_deleted(own_lab: RunningLab) -> None:
