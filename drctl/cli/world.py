@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from drctl.adapters.clock import SystemClock
 from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
 from drctl.engine.world import LOCAL
-from drctl.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,12 +132,7 @@ class RealWorld:
             if name not in self._buckets:
                 from drctl.adapters.s3 import S3Objects
 
-                bucket = self._inventory.buckets.get(name)
-                if bucket is None:
-                    known = ", ".join(self._inventory.buckets) or "none"
-                    raise RefusedError(
-                        f"The inventory has no bucket {name!r}; it has: {known}.", next="name one under buckets:"
-                    )
+                bucket = self._inventory.buckets[name]  # the port's word for an unknown one is KeyError
                 self._buckets[name] = S3Objects(
                     bucket, self._secrets.resolve(bucket.keys) if bucket.keys is not None else None
                 )

@@ -31,7 +31,7 @@ class Figures:
         """Add to a figure; naming it with 0 makes it stand in the report."""
         self.numbers[name] = self.numbers.get(name, 0) + by
 
-    def check(self, held: bool, name: str, what: str) -> None:  # noqa: FBT001 - it reads like an assert
+    def check(self, held: bool, name: str, what: str) -> None:
         """Count a promise that did not hold under `name`, and keep how to see it again."""
         self.count(name, 0 if held else 1)
         if not held and len(self.broken) < _MOST_SHOWN:
@@ -115,7 +115,7 @@ def run_boxed(campaign: Campaign, seed: int, seconds: float = 60.0) -> Figures:
         AssertionError: a promise was broken, or too few cases fitted into the box; says how to see it again.
     """
     with box(seconds):
-        figures = campaign.run(campaign.ci_count, random.Random(seed))  # noqa: S311 - test cases, not secrets
+        figures = campaign.run(campaign.ci_count, random.Random(seed))
     again = f"python -m tests.campaign {campaign.name} --count {campaign.ci_count} --seed {seed}"
     floor = min(campaign.ci_count, figures.numbers.get("cases there are", campaign.ci_count)) // 10
     if figures.broken or figures.tried < max(floor, 1):

@@ -123,5 +123,5 @@ def call_every_torn_end_altered(patch: Patch) -> None:
 def test_sabotage_is_caught(sabotage: Callable[[Patch], None], campaign: str, count: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         sabotage(patch)
-        figures = campaigns()[campaign].run(count, random.Random(1))  # noqa: S311 - test cases, not secrets
+        figures = campaigns()[campaign].run(count, random.Random(1))
     assert figures.broken

@@ -36,7 +36,7 @@ def _load(data: bytes, kinds: dict[str, type[Kind]], *, hosts: bool) -> tuple[bo
     return runbook.value is not None, runbook.diagnostics
 
 
-def _judge(data: bytes, loaded: bool, found: tuple[Diagnostic, ...], figures: Figures, case: str) -> None:  # noqa: FBT001 - what was seen
+def _judge(data: bytes, loaded: bool, found: tuple[Diagnostic, ...], figures: Figures, case: str) -> None:
     figures.count("loaded" if loaded else "refused")
     figures.check(loaded or bool(found), "without a reason", case)
     lines = data.decode("utf-8", "replace").split("\n")
@@ -63,7 +63,7 @@ def run(count: int, rng: random.Random) -> Figures:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     while figures.tried < count and not box_closed():
         seed = rng.randrange(2**32)
-        own = random.Random(seed)  # noqa: S311 - test cases; each can be made again by its seed
+        own = random.Random(seed)
         path = own.choices(list(texts), [_WEIGHTS.get(path, 2) for path in texts])[0]
         data = texts[path]
         if own.random() < 0.5:
@@ -76,8 +76,8 @@ def run(count: int, rng: random.Random) -> Figures:
         try:
             loaded, found = _load(data, kinds, hosts=path == "inventory.yaml")
             _judge(data, loaded, found, figures, case)
-        except Exception as error:  # noqa: BLE001 - any exception is the finding
-            figures.check(False, "exceptions", f"{case}: {type(error).__name__}: {error} {data!r}")  # noqa: FBT003
+        except Exception as error:
+            figures.check(False, "exceptions", f"{case}: {type(error).__name__}: {error} {data!r}")
         figures.check(time.process_time() - begun < _SLOW, "slower than 2 s", case)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     figures.check(grown < _LARGE, "larger than 200 MiB", f"{grown} KiB")

@@ -36,7 +36,7 @@ def made(rng: random.Random) -> Builder:
 
 @pytest.fixture
 def rng() -> random.Random:
-    return random.Random(7)  # noqa: S311 - test cases, not secrets
+    return random.Random(7)
 
 
 def test_a_closed_journal_is_intact_and_not_anchored(made: Builder) -> None:
@@ -163,7 +163,7 @@ def test_a_checkpoint_with_a_signature_of_another_text_is_found(made: Builder) -
 def test_no_field_of_the_last_checkpoint_can_be_edited_and_rehashed_without_the_key(
     made: Builder, change: tuple[bytes, bytes]
 ) -> None:
-    from drctl.core.records import link, split  # noqa: PLC0415 - only the forger needs them
+    from drctl.core.records import link, split
 
     chain_before = bytes.fromhex(judge(made.lines[:-1]).head)
     content, _ = split(made.lines[-1][:-1])

@@ -18,7 +18,7 @@ from tests.lab.cluster import Services, ask, ask_list, wait_until
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RNG = random.Random(1)  # noqa: S311 - which invoice is chosen, no secret
+RNG = random.Random(1)
 A = Content(company="A", amount="1.00", date="2026-01-01", state="issued")
 
 

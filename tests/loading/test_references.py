@@ -134,7 +134,7 @@ def test_variables_are_computed_in_any_order_with_their_types() -> None:
         ("{id: r, steps: [{id: s, do: check, expect: steps.m.exit == 0}], when: run.drill}", False),
     ],
 )
-def test_a_value_of_a_step_that_may_be_skipped(reader: str, warned: bool) -> None:  # noqa: FBT001 - what is expected
+def test_a_value_of_a_step_that_may_be_skipped(reader: str, warned: bool) -> None:
     assert codes(load_steps("{id: m, run: ls, effect: read, when: run.drill}", reader)) == (["W005"] if warned else [])
 
 
@@ -149,7 +149,7 @@ def test_a_value_of_a_step_that_may_be_skipped(reader: str, warned: bool) -> Non
         ("a # | b", False),
     ],
 )
-def test_a_pipe_in_an_act(script: str, warned: bool) -> None:  # noqa: FBT001 - what is expected
+def test_a_pipe_in_an_act(script: str, warned: bool) -> None:
     text = "\n".join(f"          {line}" for line in script.split("\n"))
     step = f"      - id: b\n        effect: idempotent\n        run: |\n{text}\n"
     assert codes(load_text(f"runbook: x\nphases:\n  - id: a\n    steps:\n{step}")) == (["W003"] if warned else [])

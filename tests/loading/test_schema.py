@@ -71,10 +71,10 @@ def test_the_step_of_every_kind_is_in_the_schema() -> None:
 
 
 @pytest.mark.parametrize("hosts", [False, True], ids=["runbooks", "inventories"])
-def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:
     seed = int(os.environ.get("DRCTL_TEST_SEED") or secrets.randbelow(2**32))
-    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
-    rng = random.Random(seed)  # noqa: S311 - test cases
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     donors = [parse(read(path)) for path in (["inventory.yaml"] if hosts else VALID)]
     refused = 0
     for _ in range(120):

@@ -62,7 +62,7 @@ class RunBuilder:
         *,
         text: str = "",
         after: float = 2.0,
-        **more: Any,  # noqa: ANN401 - fields of events
+        **more: Any,
     ) -> None:
         """A look: begun, command, end."""
         self.add(
@@ -74,7 +74,7 @@ class RunBuilder:
         self.add(ev.CommandRan(path=path, host=host, state="complete", host_key=HOST_KEY if host else ""), after / 2)
         self.add(ev.StepFinished(path=path, host=host, outcome=outcome, **more), after / 2)
 
-    def act(self, path: str, host: str, *, text: str, attempt: int = 1, after: float = 3.0, **more: Any) -> None:  # noqa: ANN401
+    def act(self, path: str, host: str, *, text: str, attempt: int = 1, after: float = 3.0, **more: Any) -> None:
         """An act: intent, evidence, end."""
         begun = {
             n: more.pop(n) for n in ("effect", "title", "kind", "no_return", "undo", "restore", "role") if n in more
@@ -119,7 +119,7 @@ class RunBuilder:
         return self.outputs[digest]
 
 
-def opened(builder: RunBuilder, **more: Any) -> None:  # noqa: ANN401 - fields of the event
+def opened(builder: RunBuilder, **more: Any) -> None:
     """The first records."""
     frozen = Frozen(
         runbook_file="invoice-outage.yaml",
@@ -159,7 +159,7 @@ def opened(builder: RunBuilder, **more: Any) -> None:  # noqa: ANN401 - fields o
     )
 
 
-def audit(verdict: Verdict = Verdict.INTACT_NOT_ANCHORED, **more: Any) -> Verification:  # noqa: ANN401 - its fields
+def audit(verdict: Verdict = Verdict.INTACT_NOT_ANCHORED, **more: Any) -> Verification:
     """What verifying a journal might have said."""
     found = Verification(
         verdict=verdict,

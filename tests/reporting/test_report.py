@@ -11,6 +11,7 @@ from drctl.adapters.keys import fingerprint
 from drctl.core import events as ev
 from drctl.core.fold import RunState
 from drctl.core.integrity import Fault, KeyUse, Verdict
+from drctl.errors import JournalError
 from drctl.reporting.html import html
 from drctl.reporting.markdown import code, markdown, text
 from drctl.reporting.report import as_json, build
@@ -131,9 +132,23 @@ def test_outputs_are_cut_named_and_never_raise() -> None:
     assert "missing or damaged" in outputs[1].problem
 
     def refuses(_: str) -> bytes:
-        raise OSError("disk on fire")
+        raise JournalError("disk on fire")
 
     assert "disk on fire" in as_json(report_of(run, refuses))
+
+
+def test_large_values_are_fetched_and_shown_in_part() -> None:
+    run = RunBuilder()
+    opened(run)
+    kept = run.keep(json.dumps("y" * 5000))
+    run.look(
+        "p/look",
+        outputs={"big": {"$ref": kept}, "gone": {"$ref": "ee" * 32}, "secret": {"$none": "a secret stands in it"}},
+    )
+    values = {v.name: v.value for v in report_of(run).steps[-1].values}
+    assert values["big"] == "y" * 200 + "… (5000 characters)"
+    assert values["gone"].startswith("unknown (its kept output is missing")
+    assert values["secret"] == "unknown (a secret stands in it)"
 
 
 def test_action_items_come_from_the_record_and_leave_room_for_people() -> None:
@@ -191,7 +206,7 @@ def test_markdown_cannot_be_broken_out_of() -> None:
 def test_any_prefix_of_a_run_can_be_reported(seed: int) -> None:
     """After a crash at any record there is a report, and nothing in it raises."""
     run = full_run()
-    cut = random.Random(seed).randrange(0, len(run.entries))  # noqa: S311 - a test's choice
+    cut = random.Random(seed).randrange(0, len(run.entries))
     run.entries = run.entries[:cut]
     report = build(run.entries, RunState.of(run.entries), audit(Verdict.OPEN, closed=False), run.get)
     html(report)
