@@ -95,6 +95,9 @@ def main() -> int:
         target.write_text(live(events_of(Path(chosen.source)), "drctl run"), encoding="utf-8")
     elif chosen.what == "plan":
         text = sys.stdin.read() if chosen.source == "-" else Path(chosen.source).read_text("utf-8")
+        if not text.strip():
+            sys.stderr.write("There is no plan text to draw.\n")
+            return 1
         target = chosen.out / "plan.svg"
         target.write_text(plan(text), encoding="utf-8")
     else:

@@ -32,11 +32,11 @@ from drctl.reporting.texts import (
 )
 
 if TYPE_CHECKING:
-    from drctl.core.values import Time
     from collections.abc import Callable
     from typing import IO
 
     from drctl.core.fold import Entry, RunState
+    from drctl.core.values import Time
 
 PER_SECOND = 4
 SECOND = 1_000_000

@@ -55,7 +55,7 @@ def build(entries: list[Entry], state: RunState, audit: Verification, output: Ca
         entries: every event of the journal, in order, checkpoints left out.
         state: their fold.
         audit: what verifying the journal's bytes said.
-        output: gives kept output by its digest; KeyError, ValueError or OSError are shown, not raised.
+        output: gives kept output by its digest; KeyError, ValueError, OSError, JournalError are shown, not raised.
     """
     times = Clock(state)
     inputs, intact = _inputs(state)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.values import Time
+from drctl.errors import JournalError
 from drctl.reporting.facts import WORDS, StepFacts, answered_at, is_bad, phase_of, step_facts
 from drctl.reporting.lines import said
 from drctl.reporting.report_clock import Clock, length
@@ -242,9 +244,18 @@ class Steps:
             finished=self._times.maybe(facts.finished_at),
             elapsed_us=lasted,
             back=_back(units),
-            values=named({**values, **unknown}),
+            values=named({name: self._value(value) for name, value in {**values, **unknown}.items()}),
             attempts=tuple(self._attempt(u) for u in units if u.started is not None),
         )
+
+    def _value(self, value: object) -> object:
+        """A value that lies beside the journal is fetched; one that cannot be had is said to be unknown."""
+        if not (isinstance(value, dict) and set(value) == {"$ref"}):
+            return value
+        try:
+            return json.loads(self._output(value["$ref"]))
+        except (KeyError, ValueError, OSError, JournalError) as error:
+            return {"$unknown": f"its kept output is missing or damaged ({error})"}
 
     def _attempt(self, unit: Unit) -> AttemptRow:
         begun, finished = unit.started, unit.finished
@@ -277,7 +288,7 @@ class Steps:
     def _kept(self, stream: str, digest: str, cut: bool) -> OutputRow:  # noqa: FBT001 - a field of the record
         try:
             data = self._output(digest)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, JournalError) as error:
             return OutputRow(
                 stream=clean(stream),
                 digest=clean(digest),

@@ -139,8 +139,8 @@ def _head(token: str, cells: int) -> str:
 
 def shown(value: object) -> str:  # noqa: PLR0911 - one for each shape of a record
     """A recorded value (tagged JSON) as a word for people, on one line."""
-    if isinstance(value, Mapping) and set(value) == {"$unknown"}:
-        return f"unknown ({one_line(str(value['$unknown']))})"
+    if isinstance(value, Mapping) and set(value) in ({"$unknown"}, {"$none"}):
+        return f"unknown ({one_line(str(next(iter(value.values()))))})"
     if isinstance(value, Mapping) and set(value) == {"$ref"}:
         return f"kept under out/{str(value['$ref'])[:12]}…"
     try:
