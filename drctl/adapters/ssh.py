@@ -222,13 +222,14 @@ class HostCarrier:
             if self._link is link:
                 self._link = None
 
-    def _dial(self, seconds: float) -> object:
+    def _dial(self, seconds: float) -> socket.socket:
         if self._hop is None:
             return dial_tcp(self._host.address, self._host.port, seconds)
         limit = time.monotonic() + seconds
         try:
             link = self._hop.link(limit)
-            return link.channel(limit - time.monotonic(), "direct-tcpip", (self._host.address, self._host.port))
+            # not the bare channel: its "Socket is closed" kills paramiko's thread before it has told anyone
+            return pumped(link.channel(limit - time.monotonic(), "direct-tcpip", (self._host.address, self._host.port)))
         except LinkProblem as problem:
             raise LinkProblem(f"{problem.because} (on the way, at {self._hop._host.name})") from None  # noqa: SLF001 - the same class
 

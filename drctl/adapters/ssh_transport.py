@@ -31,7 +31,7 @@ _GCM_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")  # a third of 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False  # its tracebacks of a refused banner are no story for an operator
 
-Dial = Callable[[float], Any]
+Dial = Callable[[float], socket.socket]
 
 
 class LinkProblem(Exception):  # noqa: N818 - it is told in `because`, nobody catches it as an error of drctl
