@@ -62,7 +62,7 @@ class RunBuilder:
         *,
         text: str = "",
         after: float = 2.0,
-        **more: Any,
+        **more: Any,  # noqa: ANN401 - fields of events
     ) -> None:
         """A look: begun, command, end."""
         self.add(
@@ -74,7 +74,7 @@ class RunBuilder:
         self.add(ev.CommandRan(path=path, host=host, state="complete", host_key=HOST_KEY if host else ""), after / 2)
         self.add(ev.StepFinished(path=path, host=host, outcome=outcome, **more), after / 2)
 
-    def act(self, path: str, host: str, *, text: str, attempt: int = 1, after: float = 3.0, **more: Any) -> None:
+    def act(self, path: str, host: str, *, text: str, attempt: int = 1, after: float = 3.0, **more: Any) -> None:  # noqa: ANN401 - fields of events
         """An act: intent, evidence, end."""
         begun = {
             n: more.pop(n) for n in ("effect", "title", "kind", "no_return", "undo", "restore", "role") if n in more
@@ -119,7 +119,7 @@ class RunBuilder:
         return self.outputs[digest]
 
 
-def opened(builder: RunBuilder, **more: Any) -> None:
+def opened(builder: RunBuilder, **more: Any) -> None:  # noqa: ANN401 - fields of events
     """The first records."""
     frozen = Frozen(
         runbook_file="invoice-outage.yaml",
@@ -159,7 +159,7 @@ def opened(builder: RunBuilder, **more: Any) -> None:
     )
 
 
-def audit(verdict: Verdict = Verdict.INTACT_NOT_ANCHORED, **more: Any) -> Verification:
+def audit(verdict: Verdict = Verdict.INTACT_NOT_ANCHORED, **more: Any) -> Verification:  # noqa: ANN401 - fields of events
     """What verifying a journal might have said."""
     found = Verification(
         verdict=verdict,

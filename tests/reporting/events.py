@@ -273,7 +273,7 @@ def closing(run: RunBuilder) -> None:
     )
 
 
-def full_run(**first: Any) -> RunBuilder:
+def full_run(**first: Any) -> RunBuilder:  # noqa: ANN401 - fields of events
     """A whole run: diagnosis, fence, approval, failure and retry, crash and resume, marks, notes, close."""
     run = RunBuilder()
     opened(run, **first)
