@@ -74,7 +74,7 @@ def test_what_an_encoding_lacks_is_escaped() -> None:
 
 
 class Broken(io.StringIO):
-    def write(self, text: str) -> int:
+    def write(self, text: str) -> int:  # noqa: ARG002 - the signature of a stream
         raise OSError(5, "Input/output error")
 
 
