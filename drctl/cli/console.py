@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from drctl.adapters.clock import SystemClock
-from drctl.adapters.console import Terminal
+from drctl.adapters.console import POLL, Terminal
 from drctl.cli.asking import Asking
 from drctl.core.fold import RunState
 from drctl.reporting.lines import line
@@ -48,6 +49,7 @@ class Console:
         self._mask: Callable[[str], str] = str
         self._early: list[Entry] = []
         self._asking = False
+        self._turn = threading.Lock()
         self._lock = threading.RLock()
 
     @property
@@ -112,7 +114,20 @@ class Console:
                 self._live = None
 
     def ask(self, asked: ev.Asked, settled: Callable[[], bool], seconds: float | None) -> Given | None:
-        """Ask the person at the terminal; None when it is settled elsewhere, time is over, or they leave it open."""
+        """Ask the person at the terminal; None when it is settled elsewhere, time is over, or they leave it open.
+
+        Branches that run side by side ask one after the other.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        while not self._turn.acquire(timeout=POLL):
+            if settled() or (end is not None and time.monotonic() >= end):
+                return None
+        try:
+            return self._ask(asked, settled, None if end is None else max(0.0, end - time.monotonic()))
+        finally:
+            self._turn.release()
+
+    def _ask(self, asked: ev.Asked, settled: Callable[[], bool], seconds: float | None) -> Given | None:
         with self._lock:
             state = self._state or RunState()
             self._asking = True

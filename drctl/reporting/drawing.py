@@ -141,7 +141,11 @@ def _bars(report: Report) -> list[Bar]:
             if d.path.split("/", 1)[0] == phase.path
         ]
         bars += sorted(inside, key=lambda bar: bar.start)
-    return bars[:MOST_STEPS]
+    more = len(bars) - MOST_STEPS
+    if more <= 0:
+        return bars
+    last_bar = Bar(label=f"… {more} more rows", start=last, end=last, tone="quiet", title="see the steps below")
+    return [*bars[:MOST_STEPS], last_bar]
 
 
 def _axis(scale: Scale, height: int) -> list[str]:

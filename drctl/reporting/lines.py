@@ -92,6 +92,8 @@ def _unit(event: ev.StepStarted | ev.StepFinished, state: RunState) -> tuple[str
         return None  # the phase's own line has said it
     reason = f": {event.because}" if event.because else ""
     if not event.final:
+        if event.attempt > 1 and _same_as_before(event, state):
+            return None
         what = "again" if event.attempt == 0 else "not yet"
         return "·", what, f"{event.path}{_on(event.host)}{reason}"
     foreseen = (event.tolerated or event.observed) and event.outcome != "ok"
@@ -105,6 +107,13 @@ def _unit(event: ev.StepStarted | ev.StepFinished, state: RunState) -> tuple[str
         else ""
     )
     return sign, word, f"{event.path}{_on(event.host)}{_took(event)}{note}{reason}{_figures(event, state)}"
+
+
+def _same_as_before(event: ev.StepFinished, state: RunState) -> bool:
+    """Whether the attempt before it ended in the same way: a look that waits says each reason once."""
+    units = state.step(event.path).units
+    before = next((u.finished for u in units if u.attempt == event.attempt - 1 and u.host == event.host), None)
+    return before is not None and (before.outcome, before.because) == (event.outcome, event.because)
 
 
 def _figures(event: ev.StepFinished, state: RunState) -> str:

@@ -106,9 +106,9 @@ def _decision(
     question: QuestionState, answers: Sequence[tuple[Time, ev.Answered]], state: RunState, times: Clock
 ) -> DecisionRow:
     asked, end = question.asked, answered_at(question, state)
-    word = (
-        "answered" if question.decided else "withdrawn: another question took its place" if question.closed else "open"
-    )
+    word = "answered" if question.decided is not None else "never answered" if state.closed is not None else "open"
+    if question.decided is None and question.closed:
+        word = "withdrawn: another question took its place"
     return DecisionRow(
         id=clean(asked.id),
         kind=clean(asked.kind),

@@ -43,6 +43,8 @@ def summary_text(id: str, state: RunState, reports: list[str]) -> str:  # noqa: 
         lines += label("Because", now.because)
     if state.closed is None:
         return "\n".join([*lines, *_open(id, state)])
+    if state.closed.state not in {"done", "exceptions"}:
+        lines += standing(state)
     for objective in objectives(state):
         lines += _objective(objective)
     for name in free_marks(state):

@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from typing import Any
 
 import pytest
 
@@ -143,3 +144,52 @@ def test_a_terminal_that_hangs_up_does_not_end_the_run() -> None:
         view.say("still here")
         view.end()
         assert someone.terminal.err.gone
+
+
+def test_branches_ask_one_after_the_other() -> None:
+    run = failed_run()
+    answers: list[Any] = []
+    with person() as someone:
+        view = Console(live=False, color="never", output="text", yes=False, terminal=someone.terminal)
+        view.begin(run.state(), str)
+        first = ev.Asked(id="q1", kind="decide", path="p/first", text="First?", choices=("a", "b"))
+        second = ev.Asked(id="q2", kind="decide", path="p/second", text="Second?", choices=("c", "d"))
+        someone.is_asked(lambda: view.ask(first, lambda: False, 100))
+        someone.sees("(the run pauses): ")
+        other = threading.Thread(target=lambda: answers.append(view.ask(second, lambda: False, 100)))
+        other.start()
+        someone.types("a")
+        assert someone.gave().choice == "a"
+        someone.sees("Second?")
+        someone.sees("(the run pauses): ")
+        someone.types("d")
+        other.join(60)
+    assert answers[0].choice == "d"
+
+
+def test_a_question_that_waits_for_its_turn_can_be_settled_elsewhere() -> None:
+    run, settled = failed_run(), threading.Event()
+    with person() as someone:
+        view = Console(live=False, color="never", output="text", yes=False, terminal=someone.terminal)
+        view.begin(run.state(), str)
+        asked = ev.Asked(id="q1", kind="decide", path="p/first", text="First?", choices=("a", "b"))
+        someone.is_asked(lambda: view.ask(asked, lambda: False, 100))
+        someone.sees("(the run pauses): ")
+        settled.set()
+        assert view.ask(asked, settled.is_set, 100) is None
+        assert view.ask(asked, lambda: False, 0.1) is None
+        someone.types("b")
+        assert someone.gave().choice == "b"
+
+
+def test_a_view_that_fails_is_switched_off_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = full_run()
+    with person() as someone:
+        view = Console(live=True, color="never", output="text", yes=False, terminal=someone.terminal)
+        view.begin(run.state(), str)
+        monkeypatch.setattr("drctl.reporting.live.LiveView.update", lambda *_: 1 / 0)
+        view.watch(run.entries[-1])
+        someone.sees("the view failed and was switched off, the run goes on: ZeroDivisionError")
+        view.watch(run.entries[-1])
+        someone.sees("closed")
+        view.end()

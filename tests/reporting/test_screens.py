@@ -361,3 +361,22 @@ def test_status_as_json() -> None:
     assert {"path": "failover/switch", "retried": True}.items() <= next(
         s for s in data["steps"] if s["path"] == "failover/switch"
     ).items()
+
+
+def test_a_look_that_waits_says_each_reason_once() -> None:
+    run = RunBuilder()
+    opened(run)
+    for attempt, because in enumerate(["refused", "refused", "refused", "status is 502", "status is 502"], 1):
+        run.add(ev.StepFinished(path="p/up", outcome="failed", attempt=attempt, final=False, because=because))
+    run.add(ev.StepFinished(path="p/up", outcome="ok", attempt=6))
+    assert [text.split(maxsplit=2)[2] for text in lines_of(run) if "p/up" in text] == [
+        "not yet     p/up: refused",
+        "not yet     p/up: status is 502",
+        "ok          p/up",
+    ]
+
+
+def test_an_aborted_run_says_what_state_things_are_in() -> None:
+    run = failed_run()
+    run.add(ev.RunClosed(state="aborted", exit=5, because="ops said abort"))
+    assert re.search(r"Changed +stop on db1", summary_text(ID, run.state(), []))
