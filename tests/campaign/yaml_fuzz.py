@@ -36,7 +36,7 @@ def _load(data: bytes, kinds: dict[str, type[Kind]], *, hosts: bool) -> tuple[bo
     return runbook.value is not None, runbook.diagnostics
 
 
-def _judge(data: bytes, loaded: bool, found: tuple[Diagnostic, ...], figures: Figures, case: str) -> None:
+def _judge(data: bytes, found: tuple[Diagnostic, ...], figures: Figures, case: str, *, loaded: bool) -> None:
     figures.count("loaded" if loaded else "refused")
     figures.check(loaded or bool(found), "without a reason", case)
     lines = data.decode("utf-8", "replace").split("\n")
@@ -75,9 +75,9 @@ def run(count: int, rng: random.Random) -> Figures:
         begun = time.process_time()
         try:
             loaded, found = _load(data, kinds, hosts=path == "inventory.yaml")
-            _judge(data, loaded, found, figures, case)
-        except Exception as error:
-            figures.check(False, "exceptions", f"{case}: {type(error).__name__}: {error} {data!r}")
+            _judge(data, found, figures, case, loaded=loaded)
+        except Exception as error:  # noqa: BLE001 - any exception is the finding
+            figures.check(False, "exceptions", f"{case}: {type(error).__name__}: {error} {data!r}")  # noqa: FBT003
         figures.check(time.process_time() - begun < _SLOW, "slower than 2 s", case)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     figures.check(grown < _LARGE, "larger than 200 MiB", f"{grown} KiB")

@@ -43,6 +43,15 @@ def test_hosts_take_defaults_and_facts_of_their_site() -> None:
     assert standby is hosts["db2"]
 
 
+def test_the_nearest_fact_counts() -> None:
+    host = f"a: {{address: x, site: s, login: {{user: u}}, host_key: {KEY}, facts: {{a: own, n: [1, {{b: null}}]}}}}"
+    rest = "sites: {s: {facts: {a: site, b: site}}}\ndefaults: {facts: {a: default, b: default, c: default}}\n"
+    loaded = load(host, rest)
+    assert loaded.value is not None
+    facts = loaded.value.hosts["a"].facts
+    assert facts == {"a": "own", "b": "site", "c": "default", "n": (1, {"b": None})}
+
+
 def test_the_rest_of_an_inventory() -> None:
     found = inventory()
     assert found.sites == {"a": "Site A", "b": "Site B"}

@@ -114,6 +114,12 @@ def test_a_decision_has_the_type_of_its_choices() -> None:
     assert judged("steps.d.value == 3", decide % ("a", 2)) == []
 
 
+def test_a_variable_waits_for_all_it_needs() -> None:
+    head = 'vars: {d: "${{ vars.b + vars.c }}", b: "${{ vars.a }}", c: "${{ vars.b }}", a: "${{ 3s }}"}\n'
+    assert judged("vars.d > 1s", head=head) == []
+    assert judged("vars.d > 1", head=head) == ["E304 vars.d is duration, and 1 is int"]
+
+
 def test_variables_are_computed_in_any_order_with_their_types() -> None:
     head = "inputs: {d: {type: duration, default: 3s}}\n"
     head += 'vars: {a: "${{ vars.b }}", b: "${{ inputs.d * 2 }}", m: {x: [1]}}\n'
@@ -134,7 +140,7 @@ def test_variables_are_computed_in_any_order_with_their_types() -> None:
         ("{id: r, steps: [{id: s, do: check, expect: steps.m.exit == 0}], when: run.drill}", False),
     ],
 )
-def test_a_value_of_a_step_that_may_be_skipped(reader: str, warned: bool) -> None:
+def test_a_value_of_a_step_that_may_be_skipped(reader: str, warned: bool) -> None:  # noqa: FBT001 - what is expected
     assert codes(load_steps("{id: m, run: ls, effect: read, when: run.drill}", reader)) == (["W005"] if warned else [])
 
 
@@ -149,7 +155,7 @@ def test_a_value_of_a_step_that_may_be_skipped(reader: str, warned: bool) -> Non
         ("a # | b", False),
     ],
 )
-def test_a_pipe_in_an_act(script: str, warned: bool) -> None:
+def test_a_pipe_in_an_act(script: str, warned: bool) -> None:  # noqa: FBT001 - what is expected
     text = "\n".join(f"          {line}" for line in script.split("\n"))
     step = f"      - id: b\n        effect: idempotent\n        run: |\n{text}\n"
     assert codes(load_text(f"runbook: x\nphases:\n  - id: a\n    steps:\n{step}")) == (["W003"] if warned else [])

@@ -62,6 +62,15 @@ def test_a_runbook_of_wrong_shape_is_refused_by_the_schema(path: str) -> None:
     assert not (INVENTORIES if hosts else RUNBOOKS).is_valid(parse(read(path)))
 
 
+@pytest.mark.parametrize(
+    ("of", "valid"),
+    [({"group": "app"}, True), ({"group": "app", "site": "a"}, False), ([], False), (["a"], True), ({}, False)],
+)
+def test_what_an_input_may_be_chosen_from(of: Data, valid: bool) -> None:  # noqa: FBT001 - what is expected
+    data = parse(read("valid/first.yaml")) | {"inputs": {"a": {"type": "text", "of": of}}}
+    assert RUNBOOKS.is_valid(data) == valid
+
+
 def test_the_step_of_every_kind_is_in_the_schema() -> None:
     for name in registry():
         step = {"id": "x", "do": name, "wiht": {}}
@@ -71,9 +80,9 @@ def test_the_step_of_every_kind_is_in_the_schema() -> None:
 
 
 @pytest.mark.parametrize("hosts", [False, True], ids=["runbooks", "inventories"])
-def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:
+def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:  # noqa: FBT001 - a parameter of the test
     seed = int(os.environ.get("DRCTL_TEST_SEED") or secrets.randbelow(2**32))
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     rng = random.Random(seed)
     donors = [parse(read(path)) for path in (["inventory.yaml"] if hosts else VALID)]
     refused = 0
