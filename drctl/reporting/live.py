@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 PER_SECOND = 4
 SECOND = 1_000_000
 MOST_ROWS = 30
+OTHER_ROWS = 6
+"""Rows besides those of steps: head, clock, phases, what was left out, the hint, and the cursor's own."""
 BAR = 15
 STYLES = {
     "ok": "green", "running": "cyan", "in_doubt": "bold magenta", "skipped": "dim", "not_run": "dim",
@@ -151,11 +153,15 @@ class LiveView:
         rows = [head_row(state, now), phases_row(state)]
         under_way = state.phase and state.blocks[state.phase].outcome is None
         steps = step_rows(state, state.phase, now) if under_way else []
-        hidden = len(steps) - MOST_ROWS
+        waiting = waiting_rows(state, now)
+        room = min(MOST_ROWS, max(3, self._console.size.height - OTHER_ROWS - len(waiting)))
+        hidden = len(steps) - room
         if hidden > 0:
             rows.append(Text(f"   … {count(hidden, 'earlier step')}", style="dim"))
-        rows += steps[-MOST_ROWS:] + waiting_rows(state, now)
-        return Group(*(self._written(row) for row in rows))
+        rows = [self._written(row) for row in (*rows, *steps[-room:], *waiting)]
+        for row in rows:
+            row.no_wrap, row.overflow = True, "ellipsis"  # a row that wraps would push the newest off the screen
+        return Group(*rows)
 
 
 class _Body:

@@ -4,6 +4,7 @@ import io
 import re
 import threading
 
+import pytest
 from rich.console import Console
 
 from drctl.core import events as ev
@@ -143,3 +144,18 @@ def test_it_survives_a_fold_that_changes_while_it_is_drawn() -> None:
     thread.join()
     view.pause()
     assert failures == []
+
+
+def test_a_small_terminal_shows_the_newest_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "14")
+    monkeypatch.setenv("COLUMNS", "60")
+    run = RunBuilder()
+    opened(run)
+    run.phase("p")
+    for number in range(40):
+        run.look(f"p/step{number}", "db1")
+    text = drawn(run)
+    assert "earlier steps" in text
+    assert "step39" in text
+    assert "step0 " not in text
+    assert len(text.splitlines()) <= 14
