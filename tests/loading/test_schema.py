@@ -1,5 +1,6 @@
 """The JSON Schema says what the loader says: what one refuses for its shape, the other refuses too."""
 
+import json
 import os
 import random
 import secrets
@@ -11,7 +12,7 @@ from drctl.core.diagnostics import Severity
 from drctl.kinds import registry
 from drctl.loading import load_inventory, load_runbook
 from drctl.loading.schema import inventory_schema, runbook_schema
-from tests.loading.documents import INVALID, VALID, inventory, read
+from tests.loading.documents import INVALID, ROOT, VALID, inventory, read
 from tests.loading.mutations import Data, as_yaml, mutated_tree, parse
 
 RUNBOOKS = Draft202012Validator(runbook_schema(registry()))
@@ -43,6 +44,13 @@ def disagreement(data: Data, *, hosts: bool = False) -> str:
 def test_the_schemas_are_schemas() -> None:
     Draft202012Validator.check_schema(runbook_schema(registry()))
     Draft202012Validator.check_schema(inventory_schema())
+
+
+@pytest.mark.parametrize("name", ["runbook", "inventory"])
+def test_the_schema_in_the_documentation_is_the_one_of_this_version(name: str) -> None:
+    made = runbook_schema(registry()) if name == "runbook" else inventory_schema()
+    kept = json.loads((ROOT.parent.parent / "docs" / "schema" / f"{name}.json").read_text())
+    assert kept == json.loads(json.dumps(made)), f"drctl schema {name} > docs/schema/{name}.json"
 
 
 @pytest.mark.parametrize("path", VALID)
