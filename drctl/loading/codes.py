@@ -41,6 +41,7 @@ CODES: Final[dict[str, str]] = {
     "E213": "A step kind that does not exist.",
     "E214": "A step that runs at the wrong place, or at none.",
     "E215": "A look that nothing judges: it needs `expect` or `observe`.",
+    "E216": "Two branches of a parallel block act on one host.",
     "E301": "An expression, template or script that cannot be parsed.",
     "E302": "A name or a field that does not exist.",
     "E303": "A reference to a step that has not ended there: later, around it, or in another branch.",

@@ -149,6 +149,8 @@ class _Walker:
         fields = self.fields(step, placed)
         own_type = StepType(step=step, fields=fields, guards=here.guards, branches=here.branches)
         self.own(step, placed, own_type, judge)
+        if step.sensitive:  # to everyone else, and to its own ways back, what it said is a secret
+            own_type = replace(own_type, fields=dict.fromkeys(fields, "secret"))
         self.inner(step, replace(placed, seen=Seen(seen, {step.id: own_type}), inside=here.inside))
         self.lint.step(step, placed, here.guards)
         seen.steps[step.id] = own_type

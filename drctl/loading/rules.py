@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import ActKind, EngineKind, Kind, LookKind
-from drctl.core.model import Effect, Formula, On, PlaceKind, WayKind
+from drctl.core.model import Block, Effect, Formula, On, PlaceKind, Step, WayKind, walk
 from drctl.loading.places import Role
 
 if TYPE_CHECKING:
+    from drctl.core.inventory import Inventory
     from drctl.core.model import Ways
     from drctl.loading.records import Fields
 
@@ -72,6 +73,31 @@ def check_judged(fields: Fields, kind: type[Kind], effect: Effect) -> None:
     if not fields.many("expect", Formula) and "expect" not in fields and "observe" not in fields:
         hint = f"{kind.NAME} has no criterion of its own: give expect: EXPR, or observe: true on a step of its own"
         fields.error("E215", "do", "nothing says when this look is ok", hint)
+
+
+def check_branches(fields: Fields, branches: tuple[Step, ...], inventory: Inventory | None) -> None:
+    """Refuse two branches that act on one host; which would come first is no content of a runbook."""
+    taken: dict[str, str] = {}
+    for branch in branches:
+        for host, step in _acted_on(branch, inventory).items():
+            first = taken.setdefault(host, branch.id)
+            if first != branch.id:
+                summary = f"the branches '{first}' and '{branch.id}' both act on {host}{fields.reading.of}"
+                fields.reading.problems.error("E216", step.where, summary, "put them one after the other")
+
+
+def _acted_on(branch: Step, inventory: Inventory | None) -> dict[str, Step]:
+    """The hosts a branch acts on, as far as they are known, each with the first step that does."""
+    found: dict[str, Step] = {}
+    for step in walk(branch):
+        if step.on is None or isinstance(step.body, Block) or not step.acts:
+            continue
+        if step.on.kind is PlaceKind.ROLE and inventory is not None:
+            holder = inventory.host_of_role(step.on.name)
+            found.setdefault(holder.name if holder is not None else step.on.name, step)
+        elif step.on.kind in {PlaceKind.HOST, PlaceKind.ROLE}:
+            found.setdefault(step.on.name, step)
+    return found
 
 
 def check_proof(fields: Fields, kind: type[Kind], effect: Effect, role: Role, ways: Ways) -> None:

@@ -203,6 +203,8 @@ class StepReader:
         """A block, serial or parallel."""
         inside = inherited(fields, around, self.inventory)
         steps = self.steps(fields.nodes[form], inside, fields.reading)
+        if form == "parallel":
+            rules.check_branches(fields, steps, self.inventory)
         body = Block(steps=steps, parallel=form == "parallel", at_once=fields.get("at_once", int))
         return self.assembled(fields, inside, step_id, body, Effect.READ) if steps else None
 

@@ -79,6 +79,24 @@ def test_branches_do_not_see_each_other_and_are_seen_after_the_block() -> None:
     assert codes(load_steps(block % "true", "{id: after, do: check, expect: steps.l1.ok and steps.p.ok}")) == []
 
 
+def test_two_branches_may_not_act_on_one_host() -> None:
+    act = "run: x, effect: idempotent"
+    block = "{id: p, parallel: [{id: l, on: %s, steps: [{id: l1, %s}]}, {id: r, %s, on: %s}]}"
+    assert codes(load_steps(block % ("db1", act, act, "db-primary"))) == ["E216"]
+    assert codes(load_steps(block % ("db1", act, act, "db2"))) == []
+    assert codes(load_steps(block % ("local", act, act, "local"))) == []
+    assert codes(load_steps(block % ("db1", "run: x, effect: read", act, "db1"))) == []
+
+
+def test_what_a_sensitive_step_said_is_a_secret_to_others() -> None:
+    step = "{id: s, run: x, effect: read, sensitive: true, capture: {t: stdout}, expect: t != ''}"
+    assert codes(load_steps(step)) == []
+    assert judged("steps.s.t == 'x'", step) == ["E305 steps.s.t is a secret and takes part in no condition"]
+    assert judged("steps.s.ok", step) == []
+    assert codes(load_steps(step, '{id: u, run: y, effect: read, with: {stdin: "${{ steps.s.t }}"}}')) == []
+    assert codes(load_steps(step, '{id: u, run: "y ${{ steps.s.t }}", effect: read}')) == ["E305"]
+
+
 def test_steps_of_a_block_see_each_other_in_order() -> None:
     block = "{id: b, steps: [{id: one, do: check, expect: %s}, {id: two, do: check, expect: %s}]}"
     assert codes(load_steps(block % ("true", "steps.one.ok"))) == []
