@@ -42,6 +42,7 @@ class QuietStream:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.gone = False
+        self.failure: OSError | None = None
 
     @property
     def encoding(self) -> str:
@@ -71,8 +72,8 @@ class QuietStream:
                 self._stream.write(data.decode(self.encoding))
             except RuntimeError:  # a signal came in the middle of a write: its message goes out unbuffered
                 os.write(self.fileno(), data)
-            except (OSError, ValueError):
-                self.gone = True
+            except (OSError, ValueError) as error:
+                self._lose(error)
         return len(text)
 
     def flush(self) -> None:
@@ -80,8 +81,12 @@ class QuietStream:
         if not self.gone:
             try:
                 self._stream.flush()
-            except (OSError, ValueError):
-                self.gone = True
+            except (OSError, ValueError) as error:
+                self._lose(error)
+
+    def _lose(self, error: OSError | ValueError) -> None:
+        self.gone = True
+        self.failure = error if isinstance(error, OSError) else None
 
 
 class Terminal:

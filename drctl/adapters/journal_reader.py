@@ -14,6 +14,7 @@ from drctl.errors import JournalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from drctl.core.ports import Clock
 
@@ -62,7 +63,7 @@ def follow(path: Path, stop: Callable[[], bool], *, clock: Clock, every: Duratio
     offset, number = 0, 0
     while True:
         last = stop()
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), _opened(path) as file:
             if os.fstat(file.fileno()).st_size < offset:
                 raise JournalError("The journal became shorter while it was followed.", where=str(path))
             file.seek(offset)
@@ -74,3 +75,12 @@ def follow(path: Path, stop: Callable[[], bool], *, clock: Clock, every: Duratio
         if last:
             return
         clock.sleep(every, wake=stop)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise JournalError(f"The journal cannot be read: {error.strerror}.", where=str(path)) from error

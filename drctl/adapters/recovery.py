@@ -134,7 +134,12 @@ def _refuse(path: Path, before: Verification) -> None:
             next=f"drctl audit verify {path}   (then decide by hand; a copy of the run folder is evidence)",
         )
     if before.closed and before.signed == before.records:
-        raise RefusedError("The run is closed; a closed journal is never written again.", where=str(path))
+        raise RefusedError(
+            "The run is closed; a closed journal is never written again.",
+            where=str(path),
+            meaning="Nothing was changed.",
+            next=f"drctl report {path.parent.name}",
+        )
 
 
 def _never_opened(path: Path) -> RefusedError:

@@ -154,11 +154,17 @@ class StateDir:
         raise RefusedError(f"No free id was found in {_TRIES} tries.", where=str(runs), next="drctl runs prune")
 
     def list(self) -> list[RunFolder]:
-        """Every run, oldest folder first; the uid is read from its journal."""
+        """Every run, oldest folder first; the uid is read from its journal.
+
+        Raises:
+            RefusedError: the folder is there and cannot be read: that is not the same as having no runs.
+        """
         try:
             names = [entry.name for entry in os.scandir(self.root / "runs") if _ID.match(entry.name)]
-        except OSError:
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise self._unusable(self.root / "runs", error) from error
         runs = [_run(self.root / "runs" / name) for name in names]
         return sorted(runs, key=lambda run: (_age(run.path), run.id))
 

@@ -6,7 +6,10 @@ nothing dangerous can be switched on by a variable that somebody exported last y
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import io
+import json
 import os
 import sys
 import traceback
@@ -75,6 +78,18 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(loaded, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a slip of the hand is told what was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=3)
+            if close and "Did you mean" not in error.message:
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from error
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list without importing any of them."""
         with formatter.section("Commands"):
@@ -92,39 +107,37 @@ class LazyGroup(click.Group):
 @click.pass_context
 def root(ctx: click.Context, state_dir: str | None, output: str, color: str, lang: str) -> None:
     """Run disaster-recovery runbooks: plans that cannot lie, a record that auditors can verify."""
-    ctx.obj = Settings(state_dir=state_dir, output=output, color=color, language=lang)
+    settings = ctx.ensure_object(Settings)
+    settings.state_dir, settings.output, settings.color, settings.language = state_dir, output, color, lang
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(list(sys.argv[1:] if args is None else args)))
+    from drctl.cli.streams import lasting
+
+    with lasting() as ended:
+        code = ended(run(list(sys.argv[1:] if args is None else args)))
+    sys.exit(code)
 
 
-def run(args: list[str]) -> int:  # noqa: PLR0911 - one return for each way a command ends
+def run(args: list[str]) -> int:
     """Run the command line; every ending is a code of `errors.Exit` and a message, never a traceback."""
+    settings = Settings()
     try:
-        answer: Any = root.main(args=args, prog_name="drctl", standalone_mode=False)
+        answer: Any = root.main(args=args, prog_name="drctl", standalone_mode=False, obj=settings)
     except click.exceptions.Exit as ended:
         return int(ended.exit_code)
-    except click.Abort:
-        say("Interrupted. Nothing more was done.", "drctl runs list   (shows what is open)")
-        return int(Exit.INTERRUPTED)
-    except click.UsageError as error:
-        error.show(sys.stderr)
-        return int(Exit.USAGE)
     except click.ClickException as error:
-        error.show(sys.stderr)
+        said = io.StringIO()
+        error.show(said)
+        click.echo(_clean(said.getvalue()), err=True, nl=False)
         return int(Exit.USAGE)
     except DrctlError as error:
-        show_error(error)
+        show_error(error, settings.output)
         return int(error.exit)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         say("Interrupted.", "drctl runs list   (shows what is open)")
         return int(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away, as with `| head`; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.DONE)
     except Exception as error:  # noqa: BLE001 - the last resort: a defect is told as one, with its exit code
         if os.environ.get("DRCTL_DEBUG"):
             traceback.print_exc()
@@ -138,19 +151,33 @@ def run(args: list[str]) -> int:  # noqa: PLR0911 - one return for each way a co
 
 def say(what: str, next_: str = "") -> None:
     """Say something on stderr."""
-    click.echo(what, err=True)
+    click.echo(_clean(what), err=True)
     if next_:
-        click.echo(f"  next: {next_}", err=True)
+        click.echo(f"  next: {_clean(next_)}", err=True)
 
 
-def show_error(error: DrctlError) -> None:
-    """Print an error in its four parts, and every diagnostic of a document."""
-    if isinstance(error, DocumentError):
+def show_error(error: DrctlError, output: str = "text") -> None:
+    """Print an error in its four parts, and every diagnostic of a document; with `--output json` on stdout as well."""
+    problems = error.diagnostics if isinstance(error, DocumentError) else ()
+    if output == "json":
+        from drctl.cli.documents import diagnostic_rows
+
+        parts = {"what": error.what, "where": error.where, "meaning": error.meaning, "next": error.next}
+        document = {"error": {**parts, "exit": int(error.exit), "diagnostics": diagnostic_rows(problems)}}
+        click.echo(json.dumps(document, ensure_ascii=False))
+    if problems:
         from drctl.cli.documents import show_diagnostics
 
-        show_diagnostics(error.diagnostics)
-    click.echo(f"error: {f'{error.where}: ' if error.where else ''}{error.what}", err=True)
+        show_diagnostics(problems)
+    click.echo(_clean(f"error: {f'{error.where}: ' if error.where else ''}{error.what}"), err=True)
     if error.meaning:
-        click.echo(f"  {error.meaning}", err=True)
+        click.echo(f"  {_clean(error.meaning)}", err=True)
     if error.next:
-        click.echo(f"  next: {error.next}", err=True)
+        click.echo(f"  next: {_clean(error.next)}", err=True)
+
+
+def _clean(text: str) -> str:
+    """Escape what a terminal would obey: names of files and words of hosts come through here."""
+    from drctl.reporting.texts import clean
+
+    return clean(text, lines=True)

@@ -15,8 +15,10 @@ from drctl.engine.executor import Desk
 from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
+    from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
     from drctl.core.fold import Entry
     from drctl.engine.questions import Operator
@@ -51,18 +53,30 @@ def carry(
                 raise
         console.end()
         state, folder = session.state, session.folder
-    reports = write_reports(folder, ["html", "markdown", "json"]) if state.closed is not None else []
+    reports = _reports(folder, console.say) if state.closed is not None else []
     console.summary(folder.id, state, [str(path) for path in reports])
     return int(code)
+
+
+def _reports(folder: RunFolder, say: Callable[[str], None]) -> list[Path]:
+    """Write the reports; the exit code is the run's own, whatever becomes of them."""
+    try:
+        return write_reports(folder, ["html", "markdown", "json"])
+    except Exception as error:  # noqa: BLE001 - the run is over: how it ended must be told, not that a view of it broke
+        say(f"The report could not be written: {type(error).__name__}: {error}.  next: drctl report {folder.id}")
+        return []
 
 
 def _duration(text: str | None) -> Duration | None:
     if text is None:
         return None
     try:
-        return Duration.parse(text)
+        waiting = Duration.parse(text)
     except ValueError as error:
-        raise UsageError(f"{error}.", where="--wait", next="--wait 10m") from error
+        raise UsageError(str(error), where="--wait", next="--wait 10m") from error
+    if waiting.micros < 0:
+        raise UsageError(f"{text} is less than no time.", where="--wait", next="--wait 10m")
+    return waiting
 
 
 @contextmanager

@@ -28,9 +28,12 @@ def read_bytes(path: str) -> bytes:
     """Read a file for the loader, and keep it for the snippets of its diagnostics."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UsageError(
-            f"It cannot be read: {error.strerror}.", where=path, meaning="Nothing was changed.", next="check the name"
+            f"It cannot be read: {getattr(error, 'strerror', error)}.",
+            where=path or "''",
+            meaning="Nothing was changed.",
+            next="check the name",
         ) from error
     SOURCES[path] = data
     return data
@@ -81,6 +84,17 @@ def show_diagnostics(problems: Sequence[Diagnostic]) -> None:
     for problem in problems:
         source = SOURCES.get(problem.where.file, b"").decode("utf-8", "replace")
         click.echo(render(problem, source), err=True)
+
+
+def diagnostic_rows(problems: Sequence[Diagnostic]) -> list[dict[str, object]]:
+    """Diagnostics for machines."""
+    return [
+        {
+            "file": p.where.file, "line": p.where.line, "column": p.where.column, "code": p.code,
+            "severity": p.severity.value, "summary": p.summary, "hint": p.hint,
+        }
+        for p in problems
+    ]  # fmt: skip
 
 
 def has_errors(problems: Sequence[Diagnostic]) -> bool:

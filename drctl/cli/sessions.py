@@ -62,6 +62,8 @@ def resumed(folder: RunFolder, states: StateDir, watch: Callable[[Entry], None],
         RefusedError: it is closed. JournalError: its journal is damaged. LockedError: another process writes it.
     """
     with folder.lock(by=operator), contextlib.ExitStack() as stack:
+        if not folder.uid:
+            fold_of(folder)  # says what is wrong: never opened, or damaged from the first line on
         key = states.load_key(folder.uid) or states.new_key(folder.uid)
         again = reopen(folder.path, key, SystemClock())
         state = _known(folder, again)

@@ -9,7 +9,7 @@ import click
 
 from drctl.cli.carrying import carry
 from drctl.cli.sessions import resumed
-from drctl.cli.wiring import fold_of, login, open_state
+from drctl.cli.wiring import fold_of, kept, login, open_state
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
     """Close an open run: what was suspended is put back, nothing else is done, nothing is undone.
 
-    A run that is being carried out stops after its running step. Exit status: 5 closed, 12 it could not be reached.
+    A run that is being carried out stops after its running step; it is told by its inbox.
+
+    Exit status: 5 closed; 0 kept, and the process that carries the run out closes it; 12 another process has just
+    taken it up; 2 it is closed already.
     """
     states = open_state(settings.state_dir)
     folder = states.find(run_id)
@@ -33,16 +36,13 @@ def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
         raise UsageError(
             f"Run {folder.id} is closed already.", meaning="Nothing was changed.", next=f"drctl show {folder.id}"
         )
-    word: dict[str, JSON] = {
-        "by": person or login(),
-        "login": login(),
-        "reason": reason,
-        "given_at": time.time_ns() // 1000,
-    }
-    folder.inbox.put("abort", word)
+    who = person or login()
     if folder.holder() is not None:
-        click.echo(f"Kept: run {folder.id} stops after its running step and closes.", err=True)
+        word: dict[str, JSON] = {"by": who, "login": login(), "reason": reason, "given_at": time.time_ns() // 1000}
+        folder.inbox.put("abort", word)
+        kept(settings, folder, "abort", "it stops after its running step and closes")
         return 0
     return carry(
-        settings, lambda watch: resumed(folder, states, watch, login()), wait=None, yes=False, live=False, abort=reason
-    )
+        settings, lambda watch: resumed(folder, states, watch, login()), wait=None, yes=False, live=False,
+        abort=f"{who}: {reason}",
+    )  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drctl.cli.wiring import fold_of, login, open_state
+from drctl.cli.wiring import fold_of, kept, login, open_state
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,9 +145,7 @@ def leave(
         },
     )  # fmt: skip
     taken_up = "the run takes it up now" if folder.holder() is not None else f"taken up by `drctl resume {folder.id}`"
-    if settings.output == "json":
-        click.echo(json.dumps({"run": folder.id, "question": asked.asked.id, "choice": choice, "kept": True}))
-    click.echo(f"Kept: {choice} for {asked.asked.path}; {taken_up}.", err=True)
+    kept(settings, folder, f"{choice} for {asked.asked.path}", taken_up, question=asked.asked.id, choice=choice)
     return 0
 
 

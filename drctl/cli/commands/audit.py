@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from drctl.adapters.journal import NAME
 from drctl.adapters.keys import verify_signature
 from drctl.cli.wiring import open_state
 from drctl.core.verification import verify as verify_bytes
-from drctl.errors import UsageError
+from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
     from drctl.core.integrity import Verification
+
+KEY_BYTES = 32
 
 
 @click.group()
@@ -35,17 +40,12 @@ def audit() -> None:
 def verify(settings: Settings, journal: str, pub: str | None) -> int:
     """Check every byte of a journal: chain, tree, signatures. Needs no network, configuration or other file.
 
-    Exit status: 23 intact, not anchored; 20 not intact; 21 truncated or forked; 24 unsigned or torn tail.
+    Takes a run's id, a run's folder, or a journal.jsonl from anywhere.
+
+    Exit status: 23 intact, not anchored; 20 not intact; 21 truncated or forked; 24 unsigned or torn tail (a crashed or
+    open run); 2 there is no such journal; 74 it cannot be read.
     """
-    path = Path(journal)
-    if path.is_dir():
-        path /= "journal.jsonl"
-    if not path.is_file():
-        path = open_state(settings.state_dir).find(journal).journal
-    try:
-        key = base64.b64decode(pub, validate=True) if pub else None
-    except ValueError as error:
-        raise UsageError("That is not a public key in base64.", where="--pub") from error
+    path, key = _journal(settings, journal), _public_key(pub)
     found = judge_file(path, key)
     if settings.output == "json":
         click.echo(json.dumps(found.as_json(), ensure_ascii=False))
@@ -61,6 +61,43 @@ def verify(settings: Settings, journal: str, pub: str | None) -> int:
 
 
 def judge_file(path: Path, key: bytes | None = None) -> Verification:
-    """Judge a journal by its bytes."""
-    with path.open("rb") as file:
-        return verify_bytes(file, public_key=key, check_signature=verify_signature)
+    """Judge a journal by its bytes.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return verify_bytes(file, public_key=key, check_signature=verify_signature)
+    except OSError as error:
+        raise JournalError(
+            f"The journal cannot be read: {error.strerror}.", where=str(path), meaning="Nothing is known about it.",
+            next=f"ls -l {shlex.quote(str(path))}",
+        ) from error  # fmt: skip
+
+
+def _journal(settings: Settings, named: str) -> Path:
+    path = Path(named)
+    if named and path.is_dir():
+        path /= NAME
+    if path.is_file() or path.is_fifo():
+        return path
+    if "/" in named or os.path.lexists(path):
+        raise UsageError("There is no journal.", where=str(path), next="drctl audit verify RUN|FILE")
+    return open_state(settings.state_dir).find(named).journal
+
+
+def _public_key(pub: str | None) -> bytes | None:
+    """The key that was handed in. Nothing given by mistake (`--pub "$UNSET"`) must pass for "trust the journal"."""
+    if pub is None:
+        return None
+    try:
+        key = base64.b64decode(pub, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(
+            f"That is not an Ed25519 public key: {KEY_BYTES} bytes in base64.", where="--pub",
+            next="leave --pub out to take the journal's own word for the key",
+        )  # fmt: skip
+    return key

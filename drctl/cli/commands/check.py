@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.documents import find_inventory, has_errors, read_bytes, show_diagnostics
+from drctl.cli.documents import diagnostic_rows, find_inventory, has_errors, read_bytes, show_diagnostics
 from drctl.core.diagnostics import Diagnostic, Severity
 from drctl.errors import Exit
+from drctl.reporting.texts import clean, count
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -38,18 +39,13 @@ def check(settings: Settings, runbooks: tuple[str, ...], inventory: str | None) 
         problems += load_runbook(runbook, read_bytes, registry(), hosts).diagnostics
     wrong = has_errors(problems)
     if settings.output == "json":
-        rows = [
-            {
-                "file": p.where.file, "line": p.where.line, "column": p.where.column, "code": p.code,
-                "severity": p.severity.value, "summary": p.summary, "hint": p.hint,
-            }
-            for p in problems
-        ]  # fmt: skip
-        click.echo(json.dumps({"ok": not wrong, "diagnostics": rows, "inventory": path}, ensure_ascii=False))
+        found = {"ok": not wrong, "diagnostics": diagnostic_rows(problems), "inventory": path}
+        click.echo(json.dumps(found, ensure_ascii=False))
     else:
         show_diagnostics(problems)
-        errors = sum(p.severity is Severity.ERROR for p in problems)
-        click.echo(f"{', '.join(runbooks)}: {f'{errors} error(s)' if wrong else 'nothing wrong'}")
+        for file in dict.fromkeys([*([path] if path else []), *runbooks]):
+            errors = sum(p.severity is Severity.ERROR and p.where.file == file for p in problems)
+            click.echo(f"{clean(file)}: {count(errors, 'error') if errors else 'nothing wrong'}")
         if path is None:
             click.echo("No inventory was given or found: hosts, roles, groups, buckets and channels were not checked.")
     return int(Exit.DOCUMENT if wrong else Exit.DONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,11 @@ def kinds(settings: Settings, name: str, markdown: bool) -> int:
 
     known = registry()
     if name and name not in known:
-        raise UsageError(f"There is no kind {name!r}; there are: {', '.join(sorted(known))}.")
+        close = difflib.get_close_matches(name, known, n=1)
+        raise UsageError(
+            f"There is no kind {name!r}; there are: {', '.join(sorted(known))}.",
+            next=f"drctl kinds {close[0] if close else ''}".rstrip(),
+        )
     chosen = {name: known[name]} if name else known
     if settings.output == "json":
         rows = [

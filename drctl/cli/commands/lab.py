@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from drctl.errors import UsageError
+
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
 
@@ -56,32 +58,52 @@ def status(settings: Settings) -> int:
 
 @lab.command(name="break")
 @click.argument("scenario")
-def break_(scenario: str) -> int:
+@click.pass_obj
+def break_(settings: Settings, scenario: str) -> int:
     """Break the running lab by a scenario; `drctl lab break list` names them."""
     from drctl.lab import api
 
-    if scenario == "list" or scenario not in api.SCENARIOS:
-        for name, text in api.SCENARIOS.items():
-            click.echo(f"{name:<24} {text}")
-        return 0 if scenario == "list" else 2
+    if scenario == "list":
+        if settings.output == "json":
+            click.echo(json.dumps(api.SCENARIOS, ensure_ascii=False))
+        else:
+            for name, text in api.SCENARIOS.items():
+                click.echo(f"{name:<24} {text}")
+        return 0
+    _known(scenario)
     from drctl.cli.labs import running
 
     done = api.break_(running(), scenario)
-    click.echo(f"{scenario}: broken at {done['fault_at']}")
+    click.echo(
+        json.dumps(done, ensure_ascii=False)
+        if settings.output == "json"
+        else f"{scenario}: broken at {done['fault_at']}"
+    )
     return 0
 
 
+def _known(scenario: str) -> None:
+    from drctl.lab import api
+
+    if scenario not in api.SCENARIOS:
+        raise UsageError(
+            f"There is no scenario {scenario!r}; there are: {', '.join(api.SCENARIOS)}.",
+            meaning="Nothing was changed.", next="drctl lab break list",
+        )  # fmt: skip
+
+
 @lab.command()
-def down() -> int:
+@click.pass_obj
+def down(settings: Settings) -> int:
     """Stop the lab and remove everything of it."""
     from drctl.lab import api
 
     found = api.find()
-    if found is None:
-        click.echo("No lab is running.", err=True)
-        return 0
-    api.down(found)
-    click.echo("The lab is gone.", err=True)
+    if found is not None:
+        api.down(found)
+    if settings.output == "json":
+        click.echo(json.dumps({"stopped": str(found) if found is not None else None}))
+    click.echo("The lab is gone." if found is not None else "No lab is running.", err=True)
     return 0
 
 
@@ -96,6 +118,7 @@ def demo(settings: Settings, scenario: str, async_replication: bool, keep: bool,
 
     Exit status: 0 recovered and nothing that was acknowledged is lost; else the run's own code, or 7.
     """
+    _known(scenario)
     from drctl.cli.demo import Demo
 
     return Demo(settings, scenario, async_replication=async_replication, keep=keep, live=live).play()

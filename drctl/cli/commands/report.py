@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from drctl.cli.commands.audit import judge_file
 from drctl.cli.wiring import entries, open_state
 from drctl.core.fold import RunState
+from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
     from drctl.adapters.statedir import RunFolder
@@ -27,29 +29,43 @@ def report(settings: Settings, run_id: str, format_: str, out: str | None) -> in
     """Write a run's report: what happened, who decided, what was attained, what remains.
 
     It says whether the record it was made from is whole.
+
+    Exit status: 0 written; 74 the journal cannot be read, or the report cannot be written.
     """
     folder = open_state(settings.state_dir).find(run_id)
     wanted = list(FORMATS) if format_ == "all" else [format_]
-    if out is not None and len(wanted) == 1:
-        text = render(folder, wanted[0])
-        if out == "-":
-            click.echo(text)
-        else:
-            Path(out).write_text(text, encoding="utf-8")
+    if out is not None and format_ == "all":
+        raise UsageError("-o takes one form.", where="-o", next=f"drctl report {folder.id} --format html -o FILE")
+    if out == "-":
+        click.echo(render(folder, format_))
         return 0
-    for path in write_reports(folder, wanted):
-        click.echo(str(path))
+    paths = write_reports(folder, wanted) if out is None else [_write(Path(out), render(folder, format_))]
+    if settings.output == "json":
+        click.echo(json.dumps({"run": folder.id, "reports": [str(path) for path in paths]}, ensure_ascii=False))
+    else:
+        for path in paths:
+            click.echo(str(path))
     return 0
 
 
 def write_reports(folder: RunFolder, wanted: list[str]) -> list[Path]:
-    """Write reports beside the journal; they may be deleted and made again at any time."""
-    paths = []
-    for form in wanted:
-        path = folder.path / FORMATS[form]
-        path.write_text(render(folder, form), encoding="utf-8")
-        paths.append(path)
-    return paths
+    """Write reports beside the journal; they may be deleted and made again at any time.
+
+    Raises:
+        JournalError: the journal cannot be read, or the folder cannot be written.
+    """
+    return [_write(folder.path / FORMATS[form], render(folder, form)) for form in wanted]
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise JournalError(
+            f"The report cannot be written: {error.strerror}.", where=str(path), meaning="The run's record is whole.",
+            next="drctl report RUN --format html -o FILE",
+        ) from error  # fmt: skip
+    return path
 
 
 def render(folder: RunFolder, form: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def resume(settings: Settings, run_id: str, wait: str | None, yes: bool, live: bool | None) -> int:
     """Go on with a run from where its journal says it stands; nothing that was done is done again.
 
-    Exit status: as `drctl run`; 12 another process is writing it.
+    Exit status: as `drctl run`; 12 another process is writing it; 4 it is closed, or never opened.
     """
     states = open_state(settings.state_dir)
     folder = states.find(run_id)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from drctl.cli.commands.audit import judge_file
 from drctl.cli.wiring import fold_of, open_state
 from drctl.core import events as ev
+from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
 
 
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 @click.option("--question", is_flag=True, help="Only what waits for an answer, as text to pass on.")
 @click.pass_obj
 def show(settings: Settings, run_id: str, question: bool) -> int:
-    """Show where a run stands, what it waits for, and what to type next."""
+    """Show where a run stands, what it waits for, and what to type next.
+
+    Exit status: 0; 20 or 21 when the record is not whole, and what is shown cannot be trusted.
+    """
     from drctl.reporting.status import question_text, status_json, status_text
 
     folder = open_state(settings.state_dir).find(run_id)
@@ -39,4 +45,14 @@ def show(settings: Settings, run_id: str, question: bool) -> int:
         if settings.output == "json"
         else status_text(folder.id, state, writing=writing)
     )
-    return 0
+    return _whole(folder)
+
+
+def _whole(folder: RunFolder) -> int:
+    """Say so when the record behind the screen was changed; a run that is just being written is judged as well."""
+    found = judge_file(folder.journal)
+    if found.verdict.exit not in {Exit.AUDIT_NOT_INTACT, Exit.AUDIT_TRUNCATED, Exit.AUDIT_RULE_VIOLATED}:
+        return 0
+    click.echo(f"NOT TRUSTWORTHY: the record of run {folder.id} is {found.verdict.value}.", err=True)
+    click.echo(f"  next: drctl audit verify {folder.id}", err=True)
+    return int(found.verdict.exit)

@@ -8,7 +8,7 @@ import click
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal_reader import follow
-from drctl.cli.wiring import entry_of, open_state
+from drctl.cli.wiring import entry_of, in_order, open_state
 from drctl.core.fold import RunState
 from drctl.core.records import CHECKPOINT
 
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 @click.argument("run_id", metavar="RUN")
 @click.pass_obj
 def watch(settings: Settings, run_id: str) -> int:
-    """Follow a run until it is over or nobody carries it out any more. Ctrl-C leaves the run alone."""
+    """Follow a run until it is over or nobody carries it out any more. Ctrl-C leaves the run alone.
+
+    With --output json the story goes to stderr, and where the run then stands to stdout.
+
+    Exit status: the run's own once it is closed or paused; 0 when its process ended without a last word.
+    """
     from drctl.reporting.lines import line
+    from drctl.reporting.status import status_json
 
     folder = open_state(settings.state_dir).find(run_id)
     state = RunState()
@@ -29,14 +35,16 @@ def watch(settings: Settings, run_id: str) -> int:
     def over() -> bool:
         return state.closed is not None or folder.holder() is None
 
-    for record in follow(folder.journal, over, clock=SystemClock()):
+    for record in in_order(follow(folder.journal, over, clock=SystemClock()), folder.journal):
         if record.type == CHECKPOINT:
             continue
         entry = entry_of(record)
         state.apply(entry)
         text = line(entry, state)
         if text:
-            click.echo(text)
+            click.echo(text, err=settings.output == "json")
+    if settings.output == "json":
+        click.echo(status_json(folder.id, state, writing=folder.holder() is not None))
     if state.closed is None:
         click.echo(f"Nobody carries run {folder.id} out now.  next: drctl show {folder.id}", err=True)
         return int(state.paused.exit) if state.paused else 0
