@@ -29,12 +29,12 @@ def main(folder: Path, chunk: int, threads: int) -> None:
                 "sha256": taken.torn.sha256,
                 "file": taken.torn.file,
             }
-            print(writer.append("recovered", body, actor="test", durable=True).seq, flush=True)
+            print(writer.append("recovered", body, actor="test", durable=True).seq, flush=True)  # noqa: T201 - its output
     else:
         key = RunKey.generate()
         key.save(folder / "key")
         writer = JournalWriter.create(folder, UID, key, TickingClock(), disk=disk, checkpoint_after=0.01)
-        print(writer.append("run_opened", {"uid": UID}, actor="test", durable=True).seq, flush=True)
+        print(writer.append("run_opened", {"uid": UID}, actor="test", durable=True).seq, flush=True)  # noqa: T201
 
     def write() -> None:
         for n in range(1_000_000):

@@ -325,7 +325,7 @@ def killed(folder: Path, rng: random.Random) -> list[int]:
 
 def test_nothing_acknowledged_is_lost_by_kill_9_however_often(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     rng = random.Random(seed)
     acknowledged: set[int] = set()
     for _ in range(6):

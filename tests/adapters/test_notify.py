@@ -33,7 +33,7 @@ def no_secret(ref: SecretRef) -> Secret:
     raise RefusedError("is not there", where=f"secret {ref}")
 
 
-def channels(type_: str, secret: SecretRef | None = None, http: Any = None, **settings: Any) -> Channels:
+def channels(type_: str, secret: SecretRef | None = None, http: Any = None, **settings: Any) -> Channels:  # noqa: ANN401 - settings of any shape
     channel = Channel(name="oncall", type=type_, settings=settings, secret=secret)
     return Channels(
         {"oncall": channel}, http or UrllibHttp(), lambda ref: Secret("token-of-test") if secret else no_secret(ref)
@@ -114,13 +114,13 @@ class Sink:
     mails: list[Any] = field(default_factory=list)
     port: int = 0
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: ANN401, ARG002, N802 - aiosmtpd's hook
         if address in self.refused:
             return "550 no such person"
         envelope.rcpt_tos.append(address)
         return "250 ok"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: ANN401, ARG002, N802 - aiosmtpd's hook
         self.mails.append(email.message_from_bytes(envelope.original_content, policy=default))
         if self.drop_after_data:
             server.transport.abort()
@@ -144,7 +144,7 @@ def sink() -> Iterator[Sink]:
     controller.stop()
 
 
-def mail(sink: Sink, **settings: Any) -> Channels:
+def mail(sink: Sink, **settings: Any) -> Channels:  # noqa: ANN401 - settings of any shape
     base = {"host": "127.0.0.1", "port": str(sink.port), "from": "drctl@lab.example", "to": ("a@lab.example",)}
     return channels("smtp", **(base | settings))
 
@@ -273,7 +273,7 @@ def test_checks_send_nothing_a_person_would_see(sink: Sink) -> None:
 
 def test_the_limit_holds_for_whatever_a_channel_does() -> None:
     class Slow(Web):
-        def send(self, request: Any) -> HttpReply:
+        def send(self, request: Any) -> HttpReply:  # noqa: ANN401 - the request does not matter
             gone.wait()
             return super().send(request)
 

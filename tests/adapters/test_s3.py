@@ -43,7 +43,7 @@ def bucket(endpoint: str) -> Bucket:
     return Bucket(name="backups", bucket=name, endpoint=endpoint)
 
 
-def plain_client(endpoint: str):  # type: ignore[no-untyped-def]
+def plain_client(endpoint: str):  # type: ignore[no-untyped-def] # noqa: ANN201 - boto3's own client
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -83,7 +83,7 @@ class TestReal(ObjectsConformance):
         real = objects._connected().list_object_versions
         pages = []
 
-        def small_pages(**request: str):  # type: ignore[no-untyped-def]
+        def small_pages(**request: str):  # type: ignore[no-untyped-def] # noqa: ANN202 - boto3's answer
             pages.append(request)
             return real(**request, MaxKeys=2)  # type: ignore[arg-type] # one field more
 
@@ -150,7 +150,7 @@ def scripted() -> Iterator[Callable[..., Script]]:
         thread.join()
 
 
-def body(data: bytes, *, promised: int | None, status: int = 200, etag: str = '"e1"', version: str = "v1"):  # type: ignore[no-untyped-def]
+def body(data: bytes, *, promised: int | None, status: int = 200, etag: str = '"e1"', version: str = "v1"):  # type: ignore[no-untyped-def] # noqa: ANN201
     """An answer with a body that may be shorter than promised; the connection then closes."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -167,7 +167,7 @@ def body(data: bytes, *, promised: int | None, status: int = 200, etag: str = '"
     return answer
 
 
-def refusal(status: int, code: str):  # type: ignore[no-untyped-def]
+def refusal(status: int, code: str):  # type: ignore[no-untyped-def] # noqa: ANN201
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         text = f"<Error><Code>{code}</Code><Message>said so</Message></Error>".encode()
         handler.send_response(status)

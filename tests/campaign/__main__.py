@@ -21,17 +21,17 @@ def main() -> int:
     if asked.list:
         for campaign in known.values():
             rows = " ".join(campaign.rows)
-            print(f"{campaign.name:<16} {rows:<8} {campaign.count:>8} {campaign.ci_count:>8}  {campaign.says}")
+            print(f"{campaign.name:<16} {rows:<8} {campaign.count:>8} {campaign.ci_count:>8}  {campaign.says}")  # noqa: T201
         return 0
     if asked.name not in known:
         parser.error(f"no campaign {asked.name!r}; there are: {', '.join(known)}")
     campaign = known[asked.name]
-    print(f"campaign {campaign.name}, seed {asked.seed}", file=sys.stderr, flush=True)
+    print(f"campaign {campaign.name}, seed {asked.seed}", file=sys.stderr, flush=True)  # noqa: T201
     rng = random.Random(asked.seed)
     figures = campaign.run(campaign.count if asked.count is None else asked.count, rng)
     for sentence in figures.broken:
-        print(f"BROKEN {sentence}", file=sys.stderr)
-    print(figures.json() if asked.json else figures.text())
+        print(f"BROKEN {sentence}", file=sys.stderr)  # noqa: T201
+    print(figures.json() if asked.json else figures.text())  # noqa: T201
     return 1 if figures.broken else 0
 
 

@@ -94,7 +94,7 @@ def _first_life(folder: Path, disk: FaultyDisk, world: World, figures: Figures, 
         if writer:
             _stays_stopped(writer, disk, figures, where)
     except OSError as error:
-        figures.check(False, "another exit than 74", f"{where}: {error!r}")
+        figures.check(False, "another exit than 74", f"{where}: {error!r}")  # noqa: FBT003 - reaching this is the failure
 
 
 def _stays_stopped(writer: JournalWriter, disk: FaultyDisk, figures: Figures, where: str) -> None:
@@ -147,7 +147,7 @@ def _lives(folder: Path, fault: Fault, world: World, figures: Figures) -> bool:
     except RefusedError:  # closed and signed after all, or it never opened
         figures.count("never opened", int(not world.acknowledged))
     except JournalError as error:
-        figures.check(False, "cannot be resumed", f"{where}: {error}")
+        figures.check(False, "cannot be resumed", f"{where}: {error}")  # noqa: FBT003 - reaching this is the failure
     return disk.failures > 0
 
 

@@ -124,7 +124,7 @@ def _take_up(folder: Path, image: bytes, key: RunKey, figures: Figures, where: s
         figures.count("never opened")
         return
     except JournalError as error:
-        figures.check(False, "cannot be resumed", f"{where}: {error}")
+        figures.check(False, "cannot be resumed", f"{where}: {error}")  # noqa: FBT003 - reaching this is the failure
         return
     with (folder / JOURNAL).open("rb") as file:
         word = verify(file, public_key=key.public, check_signature=check_signature)

@@ -31,7 +31,7 @@ class Figures:
         """Add to a figure; naming it with 0 makes it stand in the report."""
         self.numbers[name] = self.numbers.get(name, 0) + by
 
-    def check(self, held: bool, name: str, what: str) -> None:
+    def check(self, held: bool, name: str, what: str) -> None:  # noqa: FBT001 - it reads like an assert
         """Count a promise that did not hold under `name`, and keep how to see it again."""
         self.count(name, 0 if held else 1)
         if not held and len(self.broken) < _MOST_SHOWN:
@@ -57,6 +57,7 @@ class Campaign:
     ci_count: int
     run: Callable[[int, random.Random], Figures]
     says: str
+    seconds: float = 60.0
 
 
 def campaigns() -> Mapping[str, Campaign]:
@@ -74,6 +75,7 @@ def campaigns() -> Mapping[str, Campaign]:
                 ci_count=module.CI_COUNT,
                 run=module.run,
                 says=(module.__doc__ or "").split("\n")[0],
+                seconds=getattr(module, "SECONDS", 60.0),
             )
     return found
 
@@ -108,12 +110,13 @@ def box(seconds: float) -> Iterator[None]:
         _box_ends.reset(token)
 
 
-def run_boxed(campaign: Campaign, seed: int, seconds: float = 60.0) -> Figures:
-    """The subset for the suite: `ci_count` cases, at most `seconds`, at least a tenth of them.
+def run_boxed(campaign: Campaign, seed: int, seconds: float | None = None) -> Figures:
+    """The subset for the suite: `ci_count` cases, in a box of `seconds` (else its own), at least a tenth of them.
 
     Raises:
         AssertionError: a promise was broken, or too few cases fitted into the box; says how to see it again.
     """
+    seconds = campaign.seconds if seconds is None else seconds
     with box(seconds):
         figures = campaign.run(campaign.ci_count, random.Random(seed))
     again = f"python -m tests.campaign {campaign.name} --count {campaign.ci_count} --seed {seed}"

@@ -1,5 +1,5 @@
 """Evaluation: every operator and function, three-valued logic, and no value wherever a guess would be a lie."""
-
+# ruff: noqa: ANN401 - values of every type are the subject here
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Values: quantities exact, nothing secret ever printed, a journal that gives back what it was given."""
-
+# ruff: noqa: ANN401 - values of every type are the subject here
 
 from __future__ import annotations
 
@@ -311,13 +311,13 @@ def test_a_secret_never_shows() -> None:
 def test_no_value_equals_nothing_and_has_no_truth() -> None:
     gone = Unknown("x was skipped", not_yet=False, origin="steps.x.lag")
     same = gone
-    assert not (gone == same)
+    assert not (gone == same)  # noqa: SIM201 - both operators are meant
     assert gone != same
     assert str(gone) == "steps.x.lag: x was skipped"
     assert str(Unknown("", not_yet=True)) == "not yet"
     with pytest.raises(TypeError, match="neither true nor false"):
         bool(gone)
-    assert pickle.loads(pickle.dumps(gone)).reason == "x was skipped"
+    assert pickle.loads(pickle.dumps(gone)).reason == "x was skipped"  # noqa: S301 - our own bytes
 
 
 def test_a_map_cannot_change_and_travels() -> None:
@@ -325,7 +325,7 @@ def test_a_map_cannot_change_and_travels() -> None:
     frozen = Map(entries)
     entries["a"] = 2
     assert frozen["a"] == 1
-    assert pickle.loads(pickle.dumps(frozen)) == frozen == {"a": 1, "b": (Duration(1), None)}
+    assert pickle.loads(pickle.dumps(frozen)) == frozen == {"a": 1, "b": (Duration(1), None)}  # noqa: S301
     assert hash(frozen) == hash(Map({"b": (Duration(1), None), "a": 1}))
     with pytest.raises(TypeError):
         frozen["a"] = 3  # type: ignore[index]
