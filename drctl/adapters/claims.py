@@ -211,6 +211,8 @@ class ClaimedShell:
         unproven = asking and answer.state not in ("digest", "refused")
         state = _STATES.get(answer.state, ClaimState.IN_DOUBT if unproven else ClaimState.REFUSED)
         because = answer.note
+        if answer.state in ("ran", "reattached") and answer.exit is None:  # only an integer that was read is an end
+            state, because = ClaimState.IN_DOUBT, f"{self._name}: the claim holds no exit code that can be read"
         if answer.state == "held":
             because = (
                 f"{HELD}: {self._name} is {answer.note}. Wait until that run is closed, or end it "
@@ -232,8 +234,6 @@ class ClaimedShell:
                 because="" if known else f"no end within {command.timeout.human()}: {answer.note}",
                 host_key=carried.host_key,
             )
-            if known and answer.exit is None and answer.state in ("ran", "reattached"):
-                raise DefectError(f"{self._name}: the wrapper answered {answer.state} without an exit code")
         return ClaimReply(
             state=state,
             reply=reply,

@@ -21,6 +21,7 @@ from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKey
 from drctl.core.inventory import Host
 
 CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bounded by what is left for the step
+OPEN = 30.0  # seconds from the open TCP connection to the end of the login
 _KEEPALIVE = 30  # seconds; keeps address translators awake, proves nothing (paramiko does not count the answers)
 _PING = 5.0  # seconds between two questions to a host that owes an answer
 _CHUNK = 65536
@@ -126,7 +127,7 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             user=host.login.user,
             port=host.port,
             config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
-            connect_timeout=min(BANNER + CONNECT, left),
+            connect_timeout=min(OPEN, left),
             connect_kwargs={
                 "sock": sock,
                 "pkey": key,
@@ -143,21 +144,46 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
     refusals, channel = _Refusals(), f"paramiko.{id(connection):x}"
     logging.getLogger(channel).addHandler(refusals)
     connection.client.set_log_channel(channel)
+    late = threading.Event()
     try:
-        connection.open()
+        with _hang_up_after(min(OPEN, left), sock, late):
+            connection.open()
         transport: paramiko.Transport = connection.transport
         host_key = fingerprint(transport.get_remote_server_key().asbytes())
         transport.set_keepalive(_KEEPALIVE)
     except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(Exception):
             connection.close()
         with contextlib.suppress(OSError):
             sock.close()
-        raise LinkProblem(_said(host, error, refusals)) from None
+        if late.is_set():
+            where = f"{host.address}:{host.port}"
+            raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
+        raise LinkProblem(_said(host, error)) from None
     return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
 
 
-def _said(host: Host, error: Exception, refusals: _Refusals) -> str:  # noqa: ARG001, PLR0911 - one line for each fault
+@contextlib.contextmanager
+def _hang_up_after(seconds: float, sock: socket.socket, late: threading.Event) -> Iterator[None]:
+    """Bound what paramiko does not: its own limits cover the banner and parts of the login, not the key exchange."""
+
+    def hang_up() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault
     where = f"{host.address}:{host.port}"
     text = str(error)
     match error:

@@ -305,7 +305,7 @@ def test_a_text_cut_off_anywhere_starts_nothing(rig: Rig) -> None:
     }  # fmt: skip
     whole = claim_text.wrapper_text("ab" * 16, "run", values).rstrip()
     seed = secrets.randbelow(10**6)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     cuts = sorted({*random.Random(seed).sample(range(len(whole)), 60), len(whole) - 1})
     for cut in cuts:
         argv = [*rig.shell.split(), "-c", 'eval "$(cat)"']
@@ -369,6 +369,15 @@ def test_a_claim_whose_maker_died_at_once_is_in_doubt(sh: Rig) -> None:
     (sh.state / "runs" / "uid-a" / "claims" / sh.claim().key).mkdir(parents=True)
     answer = sh.made.attach(sh.claim(), command("true"))
     assert (answer.state, answer.gone) == (ClaimState.IN_DOUBT, False)
+
+
+def test_what_is_no_integer_is_no_exit_code(rig: Rig) -> None:
+    rig.ran("true")
+    rc = rig.state / "runs" / "uid-a" / "claims" / rig.claim().key / "rc"
+    for text in ("-1", "0x", "nan"):
+        rc.write_text(f"{text:<12}\n")
+        answer = rig.made.attach(rig.claim(), command("true"))
+        assert (answer.state, answer.reply) == (ClaimState.IN_DOUBT, None)
 
 
 def test_whoever_comes_back_waits_for_the_end(rig: Rig) -> None:

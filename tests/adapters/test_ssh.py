@@ -141,6 +141,15 @@ def test_a_host_that_accepts_and_says_nothing_or_hangs_up(
     relay.close()
 
 
+@pytest.mark.parametrize("offset", [0, 30, 700, 1400, 1800])
+def test_a_host_that_goes_silent_anywhere_while_the_link_is_opened(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, offset: int
+) -> None:
+    asyncssh_relay.freeze_after = offset
+    assert unreachable(open_hosts(keys.host(asyncssh_relay.port)).shell("h1")).startswith("silent:")
+    assert (tmp_path / "effects").read_text() == ""
+
+
 def test_a_name_that_cannot_be_resolved(keys: Keys, open_hosts: Open) -> None:
     host = replace(keys.host(22), address="no-such-host.invalid")
     assert unreachable(open_hosts(host).shell("h1"), 20).startswith("address:")

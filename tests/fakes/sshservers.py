@@ -72,6 +72,8 @@ class Relay:
     accepted: int = 0
     reset_after: int | None = None
     """Reset a connection when this many bytes went to the server."""
+    freeze_after: int | None = None
+    """Pass nothing on any more when this many bytes went to the server."""
     _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     _go: threading.Event = field(default_factory=threading.Event)
@@ -112,6 +114,9 @@ class Relay:
                     _reset(source)
                     break
                 sent += len(data)
+                if counted and self.freeze_after is not None and sent > self.freeze_after:
+                    self.freeze()
+                    self._go.wait()
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
