@@ -13,16 +13,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
 
 from drctl.adapters import claim_text
 from drctl.adapters.carrier import Carried, Carrier, End, Order, exec_text
-from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
+from drctl.core.ports import HELD, Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
 from drctl.core.values import Duration
 from drctl.errors import DefectError
-
-HELD: Final = "held by another run"
-"""How `because` begins when another run holds the host (exit 12)."""
 
 _GRACE = 20.0  # seconds after a command's limit: 5 for TERM, 3 for KILL, the rest for the link
 _RECOVER = 60.0  # seconds in which a lost link is opened again, inside the command's own limit

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
+from drctl.core.ports import HELD, Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
 from drctl.core.values import Duration
 
 Answer = Reply | str | bytes | int | None
@@ -238,7 +238,7 @@ class FakeHost:
         self.owner = self.owner or claim
         if self.owner.run == claim.run:
             return None
-        because = f"held by another run: {self.name} is held by run {self.owner.run_id} ({self.owner.operator})"
+        because = f"{HELD}: {self.name} is held by run {self.owner.run_id} ({self.owner.operator})"
         return ClaimReply(state=ClaimState.REFUSED, because=because, boot=self.boot)
 
     def _behave(self, command: Command) -> Reply:
