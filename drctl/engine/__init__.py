@@ -1,0 +1,1 @@
+"""Decides: plans by looking, carries runs out by one rule, takes them back."""
