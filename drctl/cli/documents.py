@@ -108,7 +108,7 @@ def gather_inputs(runbook: Runbook, inventory: Inventory, given: Sequence[str], 
     Raises:
         UsageError: an unknown name, a wrong value, or a missing one without a terminal.
     """
-    texts = dict(_pair(text) for text in given)
+    texts = dict(pair(text, "--input") for text in given)
     specs = {spec.name: spec for spec in runbook.inputs}
     for name in texts:
         if name not in specs:
@@ -135,10 +135,17 @@ def gather_inputs(runbook: Runbook, inventory: Inventory, given: Sequence[str], 
     return values
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str, option: str) -> tuple[str, str]:
+    """Take NAME=VALUE apart.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
     name, found, value = text.partition("=")
-    if not found:
-        raise UsageError(f"{text!r} is not NAME=VALUE.", where="--input")
+    if not found or not name.strip():
+        raise UsageError(
+            f"{text!r} is not NAME=VALUE.", where=option, meaning="Nothing was changed.", next=f"{option} NAME=VALUE"
+        )
     return name.strip(), value
 
 

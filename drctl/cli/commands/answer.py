@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from drctl.cli.documents import pair
 from drctl.cli.wiring import fold_of, kept, login, open_state
+from drctl.engine.questions import NEEDS_REASON
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
+    from drctl.core import events as ev
     from drctl.core.fold import QuestionState, RunState
 
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
@@ -59,7 +62,7 @@ def answer(
 
     Exit status: 0 kept; whether it counts is judged by the run and stands in its record.
     """
-    pairs = dict(text.partition("=")[::2] for text in values)
+    pairs = dict(pair(text, "--value") for text in values)
     return leave(settings, run_id, question, choice, person=person, reason=reason, target=target, values=pairs)
 
 
@@ -137,6 +140,7 @@ def leave(
             meaning="Nothing was said to the run.",
             next=f"drctl answer {folder.id} {asked.asked.id} {'|'.join(asked.asked.choices)}",
         )
+    _complete(folder.id, asked.asked, choice, reason=reason, target=target)
     folder.inbox.put(
         "answer",
         {
@@ -147,6 +151,25 @@ def leave(
     taken_up = "the run takes it up now" if folder.holder() is not None else f"taken up by `drctl resume {folder.id}`"
     kept(settings, folder, f"{choice} for {asked.asked.path}", taken_up, question=asked.asked.id, choice=choice)
     return 0
+
+
+def _complete(run_id: str, asked: ev.Asked, choice: str, *, reason: str, target: str) -> None:
+    """Refuse at once what the run would refuse later: a person who has typed must not wait to learn that.
+
+    Raises:
+        UsageError: the name of the target, or the reason, is missing.
+    """
+    typed = f"drctl answer {run_id} {asked.id} {choice}"
+    if asked.target and choice in {"approve", "confirm"} and target != asked.target:
+        raise UsageError(
+            f"{choice} of {asked.path} needs the name of what is changed: {asked.target}.",
+            meaning="Nothing was said to the run.", next=f"{typed} --target {asked.target}",
+        )  # fmt: skip
+    if choice in NEEDS_REASON and asked.kind in {"failure", "doubt", "when"} and not reason.strip():
+        raise UsageError(
+            f"{choice} of {asked.path} needs a reason.", meaning="Nothing was said to the run.",
+            next=f"{typed} --reason TEXT",
+        )  # fmt: skip
 
 
 def find_question(folder: RunFolder, state: RunState, name: str) -> QuestionState:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.commands.audit import judge_file
-from drctl.cli.wiring import entries, open_state
-from drctl.core.fold import RunState
+from drctl.cli.wiring import entries, fold_of, open_state
 from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -72,9 +71,9 @@ def render(folder: RunFolder, form: str) -> str:
     """Render one form from the verified journal."""
     from drctl.reporting.report import build
 
+    state, every = fold_of(folder), list(entries(folder.journal))
     audit = judge_file(folder.journal)
-    every = list(entries(folder.journal))
-    made = build(every, RunState.of(every), audit, folder.outputs.get)
+    made = build(every, state, audit, folder.outputs.get)
     if form == "json":
         from drctl.reporting.report import as_json
 

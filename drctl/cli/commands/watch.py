@@ -8,7 +8,7 @@ import click
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal_reader import follow
-from drctl.cli.wiring import entry_of, in_order, open_state
+from drctl.cli.wiring import entry_of, fold_of, in_order, open_state
 from drctl.core.fold import RunState
 from drctl.core.records import CHECKPOINT
 
@@ -43,6 +43,8 @@ def watch(settings: Settings, run_id: str) -> int:
         text = line(entry, state)
         if text:
             click.echo(text, err=settings.output == "json")
+    if state.opened is None:
+        fold_of(folder)  # says that it never opened
     if settings.output == "json":
         click.echo(status_json(folder.id, state, writing=folder.holder() is not None))
     if state.closed is None:
