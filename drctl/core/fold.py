@@ -144,7 +144,7 @@ class RunState:
         """Records about the run as a whole."""
         match entry.event:
             case ev.MarkSet() as event:
-                mark = MarkState(value=event.value, at=entry.at, path=event.path)
+                mark = MarkState(value=event.value, at=entry.at, path=event.path, seq=entry.seq)
                 self.marks.setdefault(event.name, []).append(mark)
             case ev.UnknownEvent() as event:
                 self.unknown_types.append(event.type)
@@ -168,7 +168,7 @@ class RunState:
             unit = Unit(path=event.path, host=event.host, attempt=event.attempt)
             step.units.append(unit)
         if isinstance(event, ev.StepStarted):
-            unit.started, unit.started_at = event, entry.at
+            unit.started, unit.started_at, unit.started_seq = event, entry.at, entry.seq
             self.intents += event.effect != "read"
         elif isinstance(event, ev.CommandRan):
             unit.commands.append(event)

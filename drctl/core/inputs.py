@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _BOOLS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,100}")
-_LONGEST: Final = 4000
+_LONGEST: Final = 2000
 """Characters of one answer: what a person types; a record has room for a few of them."""
 
 

@@ -29,13 +29,14 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True)
 class Unit:
-    """One attempt of one step at one place."""
+    """One attempt of one step at one place. The numbers of its records tell what came before what."""
 
     path: str
     host: str
     attempt: int
     started: ev.StepStarted | None = None
     started_at: Time | None = None
+    started_seq: int = -1
     finished: ev.StepFinished | None = None
     finished_at: Time | None = None
     finished_seq: int = -1
@@ -105,6 +106,13 @@ class StepState:
         """Whether its newest attempt began and its end is not known."""
         own = self.own
         return own is not None and (own.open or (self.own_final is not None and own.outcome is Outcome.IN_DOUBT))
+
+    @property
+    def effects(self) -> list[Unit]:
+        """Acts of it that began and may have left something; a generation that was proven not to have begun is out."""
+        begun = [(unit, unit.started.generation) for unit in self.units if unit.started is not None]
+        newest = {generation: unit for unit, generation in begun}
+        return [unit for unit, generation in begun if unit.effective and newest[generation].effective]
 
     @property
     def intent(self) -> Unit | None:
@@ -202,3 +210,4 @@ class MarkState:
     value: object
     at: Time
     path: str
+    seq: int = -1

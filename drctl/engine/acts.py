@@ -1,6 +1,6 @@
 """Carries out acts by one rule; retry, resume and crash recovery are the same path.
 
-if the unit is in doubt (crash, timeout, lost link): look before acting
+if the unit is in doubt (crash, timeout, lost link, or a second attempt): look before acting
 DONE -> ok, found; UNKNOWN -> in doubt, a person looks; NOT_DONE -> a new generation, once the old is surely gone
 record the intent, on disk, before the first byte leaves
 execute; verify; record the outcome
@@ -9,197 +9,169 @@ execute; verify; record the outcome
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
-from drctl.core.kind import ActKind, FieldError, Outputs, Seen, Verdict
-from drctl.core.model import Action, Effect, Outcome, Step, WayKind
-from drctl.core.ports import Act, Claim, ClaimReply, ClaimShell, ClaimState, Command, Reach, Reply
-from drctl.core.values import Duration, Unknown, Value, to_json
-from drctl.engine.context import ACT_LIMIT, LOOK_LIMIT, Context
+from drctl.core.kind import ActKind, Seen, Verdict
+from drctl.core.model import Action, Effect, Outcome
+from drctl.core.ports import Act, Claim
+from drctl.core.values import Duration, Unknown
+from drctl.engine.context import ACT_LIMIT, Context
+from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
-from drctl.engine.looks import Looks, Pace
 from drctl.engine.outputs import pack
+from drctl.engine.pace import Pace
 from drctl.engine.scope import RunScope
+from drctl.engine.shells import Bond, BoundShell, Doubt, Running, Watch, as_digest, user_of
+from drctl.engine.units import HARD, ActUnit, End, Resolved, executed, is_marker
+from drctl.engine.ways import INLINE, recorded_way
 from drctl.errors import DefectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
+    from drctl.core.kind import Outputs
+    from drctl.core.ports import ClaimReply
+    from drctl.core.values import Value
+    from drctl.engine.looks import Looks
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control
     from drctl.engine.world import World
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How one attempt ended, before it is recorded.
-
-    `again` = it surely did not happen and a new generation may be tried at once.
-    """
-
-    outcome: Outcome
-    because: str
-    found: bool = False
-    again: bool = False
-    effect_there: bool = False
-    judged: Judged | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActUnit:
-    """An act to carry out: its step, where, what for, and what its guards found. `kind` is given for inverses."""
-
-    step: Step
-    place: str
-    role: ev.Role = ev.Role.ACT
-    kind: ActKind | None = None
-
-    @property
-    def path(self) -> str:
-        """The address of its records and claims."""
-        return self.step.path
-
-
-class _Doubt(Exception):  # noqa: N818 - a signal within this module
-    """The act's own reply cannot be had. `gone`: nothing of it runs any more. `never`: it surely did not begin."""
-
-    def __init__(
-        self, because: str, *, gone: bool = False, never: bool = False, outcome: Outcome = Outcome.FAILED
-    ) -> None:
-        super().__init__(because)
-        self.because = because
-        self.gone = gone
-        self.never = never
-        self.outcome = outcome
-
-
-class BoundShell:
-    """The shell of one unit: bound to its claim, good for one command; attaches instead of running after a crash."""
-
-    def __init__(self, shell: ClaimShell, claim: Claim, *, attach: bool, told: Callable[[ClaimReply], None]) -> None:
-        self._shell = shell
-        self._claim = claim
-        self._attach = attach
-        self._told = told
-        self._used = False
-
-    def read(self, command: Command) -> Reply:
-        """Look; free of the claim."""
-        return self._shell.read(command)
-
-    def stage(self, chunks: Iterable[bytes]) -> str:
-        """Upload beside the claim; when attaching nothing is sent, since the outcome is already on the host."""
-        return "" if self._attach else self._shell.stage(self._claim, chunks)
-
-    def run(self, command: Command) -> Reply:
-        """Run under the claim, or get its outcome back."""
-        if self._used:
-            raise DefectError("A step kind ran two commands in one execution", meaning="A unit has one claim.")
-        self._used = True
-        answer = self._shell.attach(self._claim, command) if self._attach else self._shell.run(self._claim, command)
-        self._told(answer)
-        because = answer.because or answer.state.value
-        match answer.state:
-            case ClaimState.RAN | ClaimState.REATTACHED if answer.reply is not None:
-                return answer.reply
-            case ClaimState.NOT_STARTED:
-                raise _Doubt(because, gone=True, never=True, outcome=Outcome.NOT_RUN)
-            case ClaimState.REFUSED:
-                raise _Doubt(because, gone=True, never=not self._attach)
-            case ClaimState.UNREACHABLE:
-                raise _Doubt(because, never=not self._attach, outcome=Outcome.UNREACHABLE)
-            case ClaimState.KILLED:
-                raise _Doubt(because, gone=True, outcome=Outcome.TIMEOUT)
-            case ClaimState.STILL_RUNNING:
-                raise _Doubt(f"still running: {because}")
-            case _:
-                raise _Doubt(because, gone=answer.gone)
-
-
 class Acts:
     """Acts of one run."""
 
-    def __init__(
-        self, looks: Looks, recorder: Recorder, world: World, control: Control, mask: Callable[[str], str]
-    ) -> None:
+    def __init__(self, looks: Looks, recorder: Recorder, world: World, control: Control) -> None:
         self._looks = looks
         self._recorder = recorder
         self._world = world
         self._control = control
-        self._mask = mask
-        self.running: dict[str, tuple[Claim, ClaimShell, Effect]] = {}
-        """Claims under way, for a person who wants them ended."""
+        self._running: dict[str, Running] = {}
 
     @property
     def _context(self) -> Context:
         return self._looks.context
 
-    def carry_out(self, unit: ActUnit) -> ev.StepFinished:
-        """Carry the act out, from wherever the journal says it stands, and record its end."""
+    def carry_out(self, unit: ActUnit, guard: Callable[[], ev.StepFinished | str] = lambda: "") -> ev.StepFinished:
+        """Carry the act out, from wherever the journal says it stands, and record its end.
+
+        `guard` stands before every intent: the end it gives is the step's end, the digest it gives is the one thing
+        that may be sent. The end is not final when a person stopped the run in between.
+        """
         clock = self._context.clock
         retry = unit.step.retry
         pace = Pace(retry, clock.monotonic()) if retry is not None else None
-        state = self._recorder.state.step(unit.path)
-        doubtful = state.last is not None and (state.last.open or state.outcome is Outcome.IN_DOUBT)
+        settling = self._recorder.state.step(unit.path).unsettled
         while True:
+            agreed = "" if settling else guard()
+            if isinstance(agreed, ev.StepFinished):
+                return agreed
             began = clock.monotonic()
             if pace is not None:
-                pace.tries += 1
-            end = self._settle(unit) if doubtful else self._attempt(unit)
+                pace.tries += not settling
+            end = self._settle(unit) if settling else self._attempt(unit, pace, agreed)
+            again, settling = settling and end.again, False
             elapsed = Duration(clock.monotonic().micros - began.micros)
-            doubtful = False
-            if end.again:
-                self._finish(unit, end, final=False, elapsed=elapsed)
-                continue
-            pause = pace.next_pause(clock.monotonic()) if pace is not None and _retryable(end) else None
-            final = pause is None or bool(self._control.level)
+            pause = self._pause(unit, end, pace)
+            stops = self._control.stopping and (again or pause is not None)
+            final = not (again or end.ended or pause is not None)
             finished = self._finish(unit, end, final=final, elapsed=elapsed)
-            if final or pause is None:
+            if final or stops or end.ended:
                 return finished
-            clock.sleep(pause, lambda: bool(self._control.level))
+            if pause is not None and not again:
+                clock.sleep(pause, lambda: self._control.stopping)
+                if self._control.stopping:
+                    return finished
 
-    def describe(self, unit: ActUnit) -> tuple[ActKind, str, str] | Unknown:
-        """What would be sent now: the kind, its text, its digest; what people approve."""
-        kind = self._build(unit)
-        if isinstance(kind, Unknown):
-            return kind
-        facts = self._world.probe(unit.place, LOOK_LIMIT).facts
-        return kind, kind.describe(facts), kind.digest(facts)
+    def _pause(self, unit: ActUnit, end: End, pace: Pace | None) -> Duration | None:
+        """The pause before the act is done again; None when it is not. Only a known failure is; doubt never."""
+        done_and_bad = end.effect_there and unit.step.effect in HARD
+        if pace is None or end.again or end.ended or done_and_bad or not end.outcome.bad:
+            return None
+        return pace.next_pause(self._context.clock.monotonic())
+
+    def resolve(self, unit: ActUnit) -> Resolved | str:
+        """What would be sent now, or why nothing can be."""
+        with telling() as told:
+            names = self._names(unit)
+            kind = unit.kind or self._built(unit, names)
+            if isinstance(kind, Unknown):
+                return f"needs {kind}"
+            user = user_of(unit.step, names)
+            if isinstance(user, Unknown):
+                return f"needs {user}"
+            facts = self._looks.facts(unit.place)
+            return Resolved(kind=kind, user=user, text=kind.describe(facts), digest=as_digest(kind.digest(facts), user))
+        return told.because
+
+    def end_running(self, told: set[str]) -> list[str]:
+        """End what runs on the hosts now, never an irreversible act; the paths that were left alone.
+
+        `told` holds the claims that were dealt with before; it grows.
+        """
+        left = []
+        for key, running in list(self._running.items()):
+            if key in told:
+                continue
+            told.add(key)
+            if running.bond.effect is Effect.IRREVERSIBLE:
+                left.append(running.bond.path)
+            else:
+                running.shell.kill(running.claim, running.command)
+        return left
+
+    def verify(self, unit: ActUnit) -> Verdict | None:
+        """Look whether the effect is there; None when nothing can tell."""
+        resolved = self.resolve(unit)
+        if isinstance(resolved, str):
+            if unit.kind is None and unit.step.verify:
+                return self._looks.verdict(unit.step.verify, scope=self._names(unit))
+            return Verdict(seen=Seen.UNKNOWN, because=resolved)
+        return self._verify(unit, resolved)
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    def _attempt(self, unit: ActUnit) -> End:
-        kind = self._build(unit)
-        if isinstance(kind, Unknown):
-            return End(outcome=Outcome.FAILED, because=f"needs {kind}")
-        refusal = self._refused(unit, kind)
-        if refusal:
-            return End(outcome=Outcome.FAILED, because=refusal)
-        probe = self._world.probe(unit.place, LOOK_LIMIT)
-        prior = kind.preview(probe).prior
-        started = self._intent(unit, kind, prior)
-        if unit.step.effect is Effect.IRREVERSIBLE:
-            self._recorder.sign()
-        self._recorder.write(started, durable=True)
-        return self._execute(unit, kind, started, attach=False)
+    def _names(self, unit: ActUnit) -> RunScope:
+        return RunScope(context=self._context, place=unit.place, pinned=unit.pinned)
 
-    def _build(self, unit: ActUnit) -> ActKind | Unknown:
-        if unit.kind is not None:
-            return unit.kind
+    def _built(self, unit: ActUnit, names: RunScope) -> ActKind | Unknown:
         body = unit.step.body
         assert isinstance(body, Action)  # noqa: S101 - the executor sends nothing else here
-        try:
-            kind = build(self._context.kinds[body.kind], body, RunScope(context=self._context, place=unit.place))
-        except FieldError as error:
-            return Unknown(str(error), not_yet=False)
-        if isinstance(kind, Unknown):
+        kind = build(self._context.kinds[body.kind], body, names)
+        if isinstance(kind, ActKind | Unknown):
             return kind
-        if not isinstance(kind, ActKind):
-            raise DefectError(f"Kind {kind.NAME} cannot act", where=str(unit.step.where))
-        return kind
+        raise DefectError(f"Kind {kind.NAME} cannot act", where=str(unit.step.where))
+
+    def _attempt(self, unit: ActUnit, pace: Pace | None, agreed: str) -> End:
+        resolved = self.resolve(unit)
+        if isinstance(resolved, str):
+            return End(outcome=Outcome.FAILED, because=resolved)
+        refusal = self._refused(unit, resolved.kind)
+        if agreed and resolved.digest != agreed:
+            refusal = "what would be sent changed after people had agreed to it"
+        if refusal:
+            return End(outcome=Outcome.FAILED, because=refusal)
+        looked = self._look_first(unit, resolved)
+        if looked is not None:
+            return looked
+        with telling() as told:
+            prior = resolved.kind.preview(self._looks.probe(unit.place, resolved.user)).prior
+        if told.because:
+            return End(outcome=Outcome.FAILED, because=f"cannot see what stands there now: {told.because}")
+        started = self._intent(unit, resolved, prior)
+        self._recorder.write(started, durable=True)
+        if unit.step.effect is Effect.IRREVERSIBLE:
+            self._recorder.sign()
+        limit = self._limit(unit, resolved.kind)
+        if pace is not None:
+            limit = pace.limit(limit, self._context.clock.monotonic())
+        return self._execute(unit, resolved, started, limit=limit)
+
+    def _limit(self, unit: ActUnit, kind: ActKind) -> Duration:
+        return unit.step.timeout or kind.TIMEOUT or ACT_LIMIT
 
     def _refused(self, unit: ActUnit, kind: ActKind) -> str:
         """Guards that no document can switch off; empty when they hold."""
@@ -210,143 +182,162 @@ class Acts:
             return f"{kind.NAME} needs a proven fence of the old primary in this run, and there is none"
         return ""
 
-    def _intent(self, unit: ActUnit, kind: ActKind, prior: Mapping[str, Value]) -> ev.StepStarted:
-        state = self._recorder.state.step(unit.path)
+    def _look_first(self, unit: ActUnit, resolved: Resolved) -> End | None:
+        """A second attempt of what must not happen twice: look whether the first one's effect is there after all."""
+        units = self._recorder.state.step(unit.path).units
+        newest = next((u for u in reversed(units) if u.finished is not None and not is_marker(u)), None)
+        if unit.step.effect not in HARD or not self._recorder.state.step(unit.path).effects:
+            return None
+        if newest is not None and newest.outcome is Outcome.IN_DOUBT:
+            return None  # a person has looked, and said that it did not happen
+        verdict = self._verify(unit, resolved)
+        if verdict is None or verdict.seen is Seen.NOT_DONE:
+            return None
+        if verdict.seen is Seen.DONE:
+            because = f"an earlier attempt did it ({verdict.because})"
+            return End(outcome=Outcome.OK, found=True, effect_there=True, because=because)
+        because = f"cannot tell whether an earlier attempt did it: {verdict.because}"
+        return End(outcome=Outcome.IN_DOUBT, because=because)
+
+    def _intent(self, unit: ActUnit, resolved: Resolved, prior: Mapping[str, Value]) -> ev.StepStarted:
+        state, step, kind = self._recorder.state.step(unit.path), unit.step, resolved.kind
         generation = state.generation + 1
-        step, facts = unit.step, self._world.probe(unit.place, LOOK_LIMIT).facts
+        store, mask = self._context.store, self._looks.pen.mask
+        names = self._names(unit)
+        undo, restore = (
+            recorded_way(step, kind, restore=restore, store=store, mask=mask, place=names) for restore in (False, True)
+        )
         return ev.StepStarted(
             path=unit.path, host=unit.place, attempt=state.attempts + 1, generation=generation, role=unit.role,
-            kind=kind.NAME, effect=step.effect.value, title=self._looks.title(step), text=kind.describe(facts),
-            digest=kind.digest(facts), key=self.key(unit, generation), prior={k: to_json(v) for k, v in prior.items()},
-            undo=_way(step, "undo", kind, prior), restore=_way(step, "restore", kind, prior),
+            kind=kind.NAME, effect=step.effect.value, title=self._looks.title(step), text=resolved.text,
+            digest=resolved.digest, key=self._key(unit, kind, generation),
+            prior=pack(prior, store, mask, inline=INLINE).tagged, undo=undo, restore=restore,
             no_return=step.ways.no_return,
         )  # fmt: skip
 
-    def key(self, unit: ActUnit, generation: int) -> str:
-        """SHA-256 of run uid, step path, iteration (none yet), host and generation: the claim's name on the host."""
-        parts = (self._context.identity.uid, unit.path, "", unit.place, str(generation))
+    def _key(self, unit: ActUnit, kind: ActKind, generation: int) -> str:
+        """SHA-256 of run uid, step path, iteration (none yet), host and generation: the claim's name on the host.
+
+        A request without a claim has one key for all its attempts, so that the receiver can drop a second copy.
+        """
+        number = str(generation) if kind.CLAIMED else "any"
+        parts = (self._context.identity.uid, unit.path, "", unit.place, number)
         return hashlib.sha256("\n".join(("drctl/claim/v1", *parts)).encode()).hexdigest()
 
     def _claim(self, key: str) -> Claim:
         who = self._context.identity
         return Claim(key=key, run=who.uid, run_id=who.id, operator=who.operator, epoch=who.epoch, holder=who.holder)
 
-    def _execute(self, unit: ActUnit, kind: ActKind, started: ev.StepStarted, *, attach: bool) -> End:
+    def _execute(
+        self, unit: ActUnit, resolved: Resolved, started: ev.StepStarted, *, limit: Duration, attach: bool = False
+    ) -> End:
         """Execute, or with `attach` get the recorded outcome of an earlier execution; then verify and judge."""
-        claim = self._claim(started.key)
-        shell = self._world.shell(unit.place)
-        probe = self._world.probe(unit.place, unit.step.timeout or kind.TIMEOUT or ACT_LIMIT)
-        bound = BoundShell(shell, claim, attach=attach, told=lambda answer: self._evidence(unit, started, answer))
+        kind, step = resolved.kind, unit.step
+        bond = Bond(
+            path=unit.path, effect=step.effect, user=resolved.user, sensitive=step.sensitive, attach=attach, left=limit
+        )
+        watch = Watch(
+            goes=lambda running: self._running.__setitem__(started.key, running),
+            told=lambda answer: self._evidence(unit, answer),
+            clock=self._context.clock,
+            control=self._control,
+        )
+        bound = BoundShell(self._world.shell(unit.place), self._claim(started.key), bond, watch)
         act = Act(
-            probe=probe, shell=bound, http=self._world.http(unit.place), notifier=self._world.notifier, key=started.key
-        )
-        self.running[started.key] = (claim, shell, unit.step.effect)
+            probe=self._looks.probe(unit.place, resolved.user, limit), shell=bound, http=self._world.http(unit.place),
+            notifier=self._world.notifier, key=started.key,
+        )  # fmt: skip
         try:
-            if not kind.CLAIMED and attach:
-                raise _Doubt("the request left no trace that drctl could ask for", gone=True)
-            outputs = kind.execute(act)
-        except _Doubt as doubt:
-            return self._unknown_end(unit, kind, doubt)
+            outputs = executed(kind, act, bound)
+            if attach and step.sensitive:  # its output did not stay on the host
+                outputs = replace(outputs, values={n: v for n, v in outputs.values.items() if n == "exit"})
+            return self._known_end(unit, resolved, outputs)
+        except Doubt as doubt:
+            return self._unknown_end(unit, resolved, doubt, attach=attach)
         finally:
-            self.running.pop(started.key, None)
-        if outputs.reach is not Reach.COMPLETE:
-            never = outputs.reach is Reach.UNREACHABLE
-            outcome = Outcome.UNREACHABLE if never else Outcome.TIMEOUT
-            return self._unknown_end(unit, kind, _Doubt(outputs.because, gone=True, never=never, outcome=outcome))
-        return self._known_end(unit, kind, outputs)
+            self._running.pop(started.key, None)
 
-    def _known_end(self, unit: ActUnit, kind: ActKind, outputs: Outputs) -> End:
-        step = unit.step
-        judged = judge(
-            criteria(type(kind), step.judgement.expect), step.judgement.capture, outputs, self._context, unit.place
-        )
-        verdict = self._verify(unit, kind)
+    def _known_end(self, unit: ActUnit, resolved: Resolved, outputs: Outputs) -> End:
+        judgement = unit.step.judgement
+        lines = criteria(type(resolved.kind), judgement.expect)
+        judged = judge(lines, judgement.capture, outputs, self._names(unit))
+        verdict = self._verify(unit, resolved)
         there = verdict is not None and verdict.seen is Seen.DONE
         if judged.outcome is not Outcome.OK:
             return End(outcome=judged.outcome, because=judged.because, effect_there=there, judged=judged)
         if verdict is None or there:
             return End(outcome=Outcome.OK, because=judged.because, effect_there=True, judged=judged)
         if verdict.seen is Seen.UNKNOWN:
-            return End(
-                outcome=Outcome.IN_DOUBT,
-                because=f"ended well, but cannot be verified: {verdict.because}",
-                judged=judged,
-            )
-        return End(
-            outcome=Outcome.FAILED, because=f"ended well, but the effect is not there: {verdict.because}", judged=judged
-        )
+            because = f"ended well, but cannot be verified: {verdict.because}"
+            return End(outcome=Outcome.IN_DOUBT, because=because, judged=judged)
+        because = f"ended well, but the effect is not there: {verdict.because}"
+        return End(outcome=Outcome.FAILED, because=because, judged=judged)
 
-    def _unknown_end(self, unit: ActUnit, kind: ActKind, doubt: _Doubt) -> End:
+    def _unknown_end(self, unit: ActUnit, resolved: Resolved, doubt: Doubt, *, attach: bool) -> End:
         """Decide about an act whose own reply cannot be had: only a look decides."""
+        by_person = self._control.ending
         if doubt.never:
-            if doubt.outcome is Outcome.NOT_RUN:
-                return End(outcome=Outcome.NOT_RUN, because=f"proven not started ({doubt.because})", again=True)
-            return End(outcome=doubt.outcome, because=doubt.because)
-        verdict = self._verify(unit, kind)
+            if doubt.outcome is not Outcome.NOT_RUN:
+                return End(outcome=doubt.outcome, because=doubt.because)
+            because = f"proven not started ({doubt.because})"
+            return End(outcome=Outcome.NOT_RUN, because=because, again=attach, ended=by_person)
+        verdict = self._verify(unit, resolved)
         if verdict is not None and verdict.seen is Seen.DONE:
-            return End(
-                outcome=Outcome.OK, found=True, effect_there=True,
-                because=f"found done ({doubt.because}; {verdict.because})",
-            )  # fmt: skip
-        if (
-            doubt.outcome is Outcome.TIMEOUT
-            and doubt.gone
-            and (verdict.seen is Seen.NOT_DONE if verdict is not None else unit.step.effect is Effect.IDEMPOTENT)
-        ):
-            return End(outcome=Outcome.TIMEOUT, because=doubt.because)
-        if doubt.gone and self._may_repeat(unit, verdict):
-            return End(outcome=Outcome.NOT_RUN, because=f"not done, and nothing runs ({doubt.because})", again=True)
+            because = f"found done ({doubt.because}; {verdict.because})"
+            return End(outcome=Outcome.OK, found=True, effect_there=True, because=because)
+        is_undone = unit.step.effect is Effect.IDEMPOTENT if verdict is None else verdict.seen is Seen.NOT_DONE
+        if doubt.gone and is_undone:
+            timeout = doubt.outcome is Outcome.TIMEOUT
+            because = doubt.because if timeout else f"not done, and nothing of it runs ({doubt.because})"
+            outcome = Outcome.TIMEOUT if timeout else Outcome.FAILED
+            return End(outcome=outcome, because=because, again=attach and not timeout, ended=by_person)
         looked = verdict.because if verdict is not None else "there is no look that could tell"
         return End(outcome=Outcome.IN_DOUBT, because=f"{doubt.because}; {looked}")
 
-    def _may_repeat(self, unit: ActUnit, verdict: Verdict | None) -> bool:
-        """Whether doing it again is safe once nothing of the old attempt runs any more."""
-        if verdict is not None and verdict.seen is Seen.NOT_DONE:
-            return True
-        return verdict is None and unit.step.effect is Effect.IDEMPOTENT
-
-    def _verify(self, unit: ActUnit, kind: ActKind) -> Verdict | None:
+    def _verify(self, unit: ActUnit, resolved: Resolved) -> Verdict | None:
         """Look whether the effect is there; None when nothing can tell."""
         if unit.kind is None and unit.step.verify:
-            return self._looks.verdict(unit.step.verify)
-        if kind.VERIFIES:
-            return kind.verify(self._world.probe(unit.place, LOOK_LIMIT))
-        return None
+            return self._looks.verdict(unit.step.verify, scope=self._names(unit))
+        if not resolved.kind.VERIFIES:
+            return None
+        with telling() as told:
+            return resolved.kind.verify(self._looks.probe(unit.place, resolved.user))
+        return Verdict(seen=Seen.UNKNOWN, because=told.because)
 
     # -- after a crash, or in doubt ---------------------------------------------------------------------------------
 
     def _settle(self, unit: ActUnit) -> End:
         """Find out what became of the newest intent; nothing is started."""
         state = self._recorder.state.step(unit.path)
-        started = next(u.started for u in reversed(state.units) if u.started is not None)
-        kind = self._build(unit)
-        if isinstance(kind, Unknown):
-            return End(outcome=Outcome.IN_DOUBT, because=f"the step cannot be resolved any more: {kind}")
+        newest = state.intent
+        assert newest is not None and newest.started is not None  # noqa: S101, PT018 - it is unsettled, so it began
+        started = newest.started
         if state.last is not None and not state.last.open:
             again = replace(started, attempt=state.attempts + 1, text="look again at what became of the attempt before")
             self._recorder.write(again, durable=True)
-        facts = self._world.probe(unit.place, LOOK_LIMIT).facts
-        if kind.digest(facts) != started.digest:
-            return End(
-                outcome=Outcome.IN_DOUBT, because="the step resolves to another command than the one that was started"
-            )
-        return self._execute(unit, kind, started, attach=True)
+        resolved = self.resolve(unit)
+        if isinstance(resolved, str) or resolved.digest != started.digest:
+            why = resolved if isinstance(resolved, str) else "it resolves to another command than was started"
+            verdict = self.verify(unit)
+            if verdict is not None and verdict.seen is Seen.DONE:
+                because = f"found done ({verdict.because})"
+                return End(outcome=Outcome.OK, found=True, effect_there=True, because=because)
+            return End(outcome=Outcome.IN_DOUBT, because=f"drctl cannot ask the host what became of it: {why}")
+        began = next(u.started_at for u in state.units if u.started is not None and u.started.key == started.key)
+        limit = self._limit(unit, resolved.kind).micros
+        spent = self._context.clock.now().micros - began.micros if began is not None else 0
+        left = Duration(limit if spent < 0 else max(0, limit - spent))
+        return self._execute(unit, resolved, started, limit=left, attach=True)
 
     # -- records ----------------------------------------------------------------------------------------------------
 
-    def _evidence(self, unit: ActUnit, started: ev.StepStarted, answer: ClaimReply) -> None:
+    def _evidence(self, unit: ActUnit, answer: ClaimReply) -> None:
         reply = answer.reply
-        out: dict[str, str] = {}
-        if reply is not None and not unit.step.sensitive:
-            streams = {"stdout": reply.stdout, "stderr": reply.stderr}
-            out = {
-                name: self._context.store.put(self._mask(data.decode("utf-8", "backslashreplace")).encode())
-                for name, data in streams.items() if data
-            }  # fmt: skip
-        attempt = self._recorder.state.step(unit.path).attempts
+        streams = {"stdout": reply.stdout, "stderr": reply.stderr} if reply is not None else {}
         self._recorder.write(
             ev.CommandRan(
-                path=unit.path, host=unit.place, attempt=attempt, state=answer.state.value, out=out,
+                path=unit.path, host=unit.place, attempt=self._recorder.state.step(unit.path).attempts,
+                state=answer.state.value, out={} if unit.step.sensitive else self._looks.keep(streams),
                 exit=reply.exit if reply else None, elapsed_us=reply.elapsed.micros if reply else 0,
                 cut=reply.cut if reply else False, host_key=reply.host_key if reply else "", boot=answer.boot,
             )
@@ -354,33 +345,17 @@ class Acts:
 
     def _finish(self, unit: ActUnit, end: End, *, final: bool, elapsed: Duration) -> ev.StepFinished:
         step, state = unit.step, self._recorder.state.step(unit.path)
+        judged = end.judged or Judged(outcome=end.outcome, because=end.because)
+        if step.sensitive and end.judged is not None:
+            self._looks.hold(step, judged)
+        said = self._looks.said(step, judged)
+        if end.judged is None or end.because != end.judged.because:
+            said["because"] = end.because
         attempt = state.attempts if state.last is not None and state.last.open else 0
-        store, judged = self._context.store, end.judged or Judged(outcome=end.outcome, because=end.because)
         event = ev.StepFinished(
             path=unit.path, host=unit.place, attempt=attempt, role=unit.role, final=final, found=end.found,
-            outcome=end.outcome.value, because=end.because, effect_there=end.effect_there, elapsed_us=elapsed.micros,
-            outputs={} if step.sensitive else pack(judged.values, store, self._mask),
-            captures={} if step.sensitive else pack(judged.captures, store, self._mask),
-            unknown=dict(judged.unknown), tolerated=end.outcome in step.judgement.tolerate,
+            outcome=end.outcome.value, effect_there=end.effect_there, elapsed_us=elapsed.micros,
+            tolerated=end.outcome in step.judgement.tolerate, **said,
         )  # fmt: skip
         self._recorder.write(event, durable=True)
         return event
-
-
-def _retryable(end: End) -> bool:
-    """Only a known failure is tried again; doubt never."""
-    return end.outcome.bad
-
-
-def _way(step: Step, name: str, kind: ActKind, prior: Mapping[str, Value]) -> dict[str, Any] | None:
-    """What the intent says about a way back: steps, the kind's inverse with what stood there before, or why none."""
-    way = step.ways.undo if name == "undo" else step.ways.restore
-    if way is None and name == "restore":
-        return None
-    if way is not None and way.kind is WayKind.STEPS:
-        return {"steps": [inner.path for inner in way.steps]}
-    if way is not None and way.kind is WayKind.NONE:
-        return {"none": way.why}
-    if kind.NO_INVERSE:
-        return {"none": kind.NO_INVERSE}
-    return {"auto": {key: to_json(value) for key, value in prior.items()}}

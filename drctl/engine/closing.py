@@ -1,17 +1,22 @@
-"""How a run ends: restores, the hosts given back, exceptions counted, objectives compared, one last record."""
+"""How a run ends: its state, its exit code, and everything an auditor must look at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.fold import RunState, attained
 from drctl.core.model import Outcome
+from drctl.engine.recorder import fitting
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from drctl.engine.ledger import Ledger
     from drctl.engine.stops import Stop
+
+MOST: Final = 60
+LONGEST: Final = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +29,13 @@ class Close:
 
 
 def exceptions(state: RunState) -> tuple[str, ...]:
-    """Everything an auditor must look at: words of people instead of outcomes, what was not put back, missed objectives."""
+    """Words of people instead of outcomes, what was not put back, what is still in doubt, missed objectives."""
     found = [
         f"{d.path}: {d.what}" + (f" by {d.by}" if d.by else "") + (f" ({d.because})" if d.because else "")
         for _, d in state.deviations
     ]
     found += [f"{path}: partial" for path, block in state.blocks.items() if block.outcome is Outcome.PARTIAL]
+    found += [f"{step.path}: in doubt, and nobody said what became of it" for step in state.in_doubt]
     figures = attained(state)
     if figures.rto is not None and figures.rto_met is None:
         found.append("objective not measured: RTO (service_restored was never set)")
@@ -50,23 +56,28 @@ def done(state: RunState) -> Close:
     return Close(state="done", exit=Exit.DONE)
 
 
-def stopped(stop: Stop, state: RunState, undo_failed: str, undone: bool) -> Close:
+def stopped(stop: Stop, state: RunState, ledger: Ledger) -> Close:
     """The walk was stopped and the run is to be closed."""
-    if stop.reason == "rollback":
-        if undo_failed:
-            return Close(state="rollback_failed", exit=Exit.ROLLBACK_FAILED, because=undo_failed)
-        return Close(
-            state="rolled_back" if undone else "failed",
-            exit=Exit.ROLLED_BACK if undone else Exit.STEP_FAILED,
-            because=stop.because,
-        )
+    left = ledger.half_undone()
+    if left:
+        return Close(state="rollback_failed", exit=Exit.ROLLBACK_FAILED, because=f"{stop.because}; not undone: {left}")
     if stop.reason == "abort":
         return Close(state="aborted", exit=Exit.ABORTED, because=stop.because)
-    if not state.intents and stop.reason in {"failed", "nothing_changed"}:
+    if not state.intents:
         return Close(state="nothing_changed", exit=Exit.NOTHING_CHANGED, because=stop.because)
-    return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because)
+    if stop.reason != "rollback":
+        return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because)
+    cut = ledger.cut_by()
+    note = f"; nothing before {cut} was undone: from there the failback runbook leads home" if cut else ""
+    if cut and not ledger.undid:
+        return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because + note)
+    return Close(state="rolled_back", exit=Exit.ROLLED_BACK, because=stop.because + note)
 
 
 def closed_event(close: Close, state: RunState) -> ev.RunClosed:
-    """The last record."""
-    return ev.RunClosed(state=close.state, exit=int(close.exit), because=close.because, exceptions=exceptions(state))
+    """The last record. It must fit into a line, whatever happened."""
+    found = exceptions(state)
+    shown = [fitting(text, LONGEST) for text in found[:MOST]]
+    if len(found) > MOST:
+        shown.append(f"and {len(found) - MOST} more: they stand in the record")
+    return ev.RunClosed(state=close.state, exit=int(close.exit), because=close.because, exceptions=tuple(shown))

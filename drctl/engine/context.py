@@ -55,10 +55,17 @@ class Context:
     store: Store
     planning: bool = False
     steps: Mapping[str, Step] = field(default_factory=dict)
+    held: dict[str, dict[str, Secret]] = field(default_factory=dict)
+    """Values of sensitive steps by path and name: in this process only, gone with it."""
 
     def step_by_id(self, id_: str) -> Step | None:
         """Find a step by its id, which is unique in the file."""
         return self.steps.get(id_)
+
+
+def named_steps(runbook: Runbook) -> Mapping[str, Step]:
+    """Index every step by its address."""
+    return {step.path: step for step in runbook.steps()}
 
 
 def index(runbook: Runbook) -> Mapping[str, Step]:

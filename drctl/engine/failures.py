@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.model import Block, Fence, OnFailure, Outcome, Step, walk
+from drctl.core.ports import HELD
 from drctl.core.values import Unknown
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from drctl.engine.looks import Looks
     from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
 
-CHOICES = ("retry", "skip", "done", "abort")
+CHOICES: Final = ("retry", "skip", "done", "abort")
+DOUBT_CHOICES: Final = ("done", "not_done", "look", "abort")
 
 
 def good(step: Step, outcome: Outcome) -> bool:
@@ -24,7 +28,16 @@ def good(step: Step, outcome: Outcome) -> bool:
     if outcome in {Outcome.OK, Outcome.SKIPPED, Outcome.PARTIAL}:
         return True
     foreseen = outcome in step.judgement.tolerate or step.judgement.observe
-    return outcome is not Outcome.IN_DOUBT and foreseen
+    return outcome not in {Outcome.IN_DOUBT, Outcome.NOT_RUN} and foreseen
+
+
+def ending_steps(step: Step) -> Iterator[Step]:
+    """The steps inside a block that have an end of their own; a fence is one of them, its methods and looks are not."""
+    if isinstance(step.body, Block):
+        for inner in step.body.steps:
+            yield from ending_steps(inner)
+    else:
+        yield step
 
 
 class Failures:
@@ -41,50 +54,90 @@ class Failures:
         Raises:
             Stop: the run pauses for a person, or is to be closed.
         """
-        because = self._because(step)
         if outcome is Outcome.IN_DOUBT:
-            return self._doubt(step, because)
+            if not isinstance(step.body, Block):
+                return self._doubt(step)
+            for inner in self._doubtful(step):
+                self._doubt(inner)
+            if not self._failed(step):
+                self.reopen(step)
+                return None
+        because = self._because(step)
         if step.on_failure is OnFailure.ABORT:
             raise Stop("failed", path=step.path, because=because, exit=Exit.STEP_FAILED)
         if step.on_failure is OnFailure.ROLLBACK:
             raise Stop("rollback", path=step.path, because=because, exit=Exit.ROLLED_BACK)
-        context = self._looks.context
-        hint = step.hint.pick(context.identity.language).show(RunScope(context=context)) if step.hint else ""
-        text = f"{step.id} {outcome.value}: {because}" + (f"\nHint: {hint}" if hint else "")
-        question = ev.Asked(id="", kind="failure", path=step.path, text=text, choices=CHOICES, digest=self._round(step))
-        stop = Stop("failure", path=step.path, because=because, exit=Exit.STEP_FAILED)
-        return self._obey(step, self._questions.ask(question, stop))
+        return self._obey(step, self._questions.ask(self._failure(step, because), _pause(step.path, because)))
 
-    def _doubt(self, step: Step, because: str) -> Outcome | None:
+    def answered(self, step: Step) -> bool:
+        """Whether a person has already said what became of a doubtful step; then nobody needs to look again."""
+        return self._questions.answered("doubt", step.path) is not None
+
+    def reopen(self, step: Step) -> None:
+        """Let a block that ended be entered again; its steps that are over stay over."""
+        for inner in reversed([inner for inner in walk(step) if isinstance(inner.body, Block | Fence)]):
+            state = self._recorder.state.blocks.get(inner.path)
+            if state is not None and state.outcome is not None and not good(inner, state.outcome):
+                again = ev.BlockStarted(path=inner.path, form=state.form, title=state.title, host=state.host)
+                self._recorder.write(again, durable=True)
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def _failure(self, step: Step, because: str) -> ev.Asked:
+        context = self._looks.context
+        state = self._recorder.state
+        outcome = state.step(step.path).outcome or state.blocks[step.path].outcome or Outcome.FAILED
+        lines = [f"{step.id} {outcome.value}: {because}"]
+        if step.hint is not None:
+            lines.append(f"Hint: {step.hint.pick(context.identity.language).show(RunScope(context=context))}")
+        if isinstance(step.body, Block):
+            lines.append("skip and done are for every step of it that is not ok, the ones not begun among them.")
+        return ev.Asked(id="", kind="failure", path=step.path, text="\n".join(lines), choices=CHOICES)
+
+    def _doubt(self, step: Step) -> Outcome | None:
+        because = self._because(step)
         text = (
             f"{step.id} is in doubt: {because}\nLook at the host yourself. Is the effect there?\n"
             "done = it is there; not_done = it is not, and nothing of it runs any more; look = let drctl look again."
         )
-        choices = ("done", "not_done", "look", "abort")
-        question = ev.Asked(id="", kind="doubt", path=step.path, text=text, choices=choices, digest=self._doubtful(step))
-        return self._obey(
-            step, self._questions.ask(question, Stop("doubt", path=step.path, because=because, exit=Exit.IN_DOUBT))
-        )
+        question = ev.Asked(id="", kind="doubt", path=step.path, text=text, choices=DOUBT_CHOICES)
+        stop = Stop("doubt", path=step.path, because=because, exit=Exit.IN_DOUBT)
+        return self._obey(step, self._questions.ask(question, stop))
 
-    def answered(self, step: Step) -> bool:
-        """Whether a person has already said what became of a doubtful step; then nobody needs to look again."""
-        self._questions.drain()
-        wanted = ("doubt", step.path, self._doubtful(step))
-        return any(
-            (q.asked.kind, q.asked.path, q.asked.digest) == wanted and q.decided is not None and q.decided.choice != "look"
-            for q in self._recorder.state.questions.values()
-        )
+    def _doubtful(self, block: Step) -> list[Step]:
+        """Steps of a block that are in doubt and that no person has spoken about."""
+        return [step for step in ending_steps(block) if self._final(step) is Outcome.IN_DOUBT]
 
-    def _doubtful(self, step: Step) -> str:
-        """Names this doubt: looking again at the same claim does not make it another one."""
-        return f"generation {self._recorder.state.step(step.path).generation}"
+    def _failed(self, block: Step) -> bool:
+        """Whether a step of a block ended badly, doubts apart: then somebody decides about the whole."""
+        ends = [(step, self._final(step)) for step in ending_steps(block)]
+        return any(end is not None and end.bad and not good(step, end) for step, end in ends)
+
+    def _final(self, step: Step) -> Outcome | None:
+        if isinstance(step.body, Fence):
+            block = self._recorder.state.blocks.get(step.path)
+            return block.outcome if block is not None else None
+        final = self._recorder.state.step(step.path).own_final
+        return Outcome(final.outcome) if final is not None else None
+
+    def _because(self, step: Step) -> str:
+        state = self._recorder.state
+        final, block = state.step(step.path).own_final, state.blocks.get(step.path)
+        if final is not None:
+            return final.because
+        if block is not None and block.because:
+            return block.because
+        ends = [(inner, self._final(inner)) for inner in ending_steps(step)]
+        bad = [(inner, end) for inner, end in ends if end is not None and not good(inner, end)]
+        return "; ".join(f"{inner.id}: {self._because(inner) or end.value}" for inner, end in bad)
+
+    # -- obeying ----------------------------------------------------------------------------------------------------
 
     def _obey(self, step: Step, answer: ev.Answered) -> Outcome | None:
         match answer.choice:
             case "abort":
-                raise Stop(
-                    "abort", path=step.path, because=f"{answer.by} said abort: {answer.reason}", exit=Exit.ABORTED
-                )
+                because = f"{answer.by} said abort: {answer.reason}"
+                raise Stop("abort", path=step.path, because=because, exit=Exit.ABORTED)
             case "skip":
                 self._by_hand(step, Outcome.SKIPPED, answer)
                 return Outcome.SKIPPED
@@ -95,56 +148,56 @@ class Failures:
                 self._again(step, answer)
         return None
 
-    def _round(self, step: Step) -> str:
-        """Names this failure among earlier ones of the same step, so that an old answer is not taken for a new one."""
-        return str(sum(len(self._recorder.state.step(inner.path).units) for inner in walk(step)))
-
-    def _because(self, step: Step) -> str:
-        state = self._recorder.state
-        final, block = state.step(step.path).final, state.blocks.get(step.path)
-        if final is not None:
-            return final.because
-        if block is not None and block.because:
-            return block.because
-        finals = [state.step(inner.path).final for inner in walk(step)]
-        bad = [f for f in finals if f is not None and (Outcome(f.outcome).bad or f.outcome == "in_doubt")]
-        return "; ".join(f"{f.path.rsplit('/', 1)[-1]}: {f.because}" for f in bad)
-
     def _again(self, step: Step, answer: ev.Answered) -> None:
-        """Record that what failed is to be tried again; what was ok stays."""
-        for inner in walk(step):
-            final = self._recorder.state.step(inner.path).final
-            if final is not None and not good(inner, Outcome(final.outcome)):
-                because = f"to be tried again: {answer.reason}" if answer.reason else "to be tried again"
-                self._recorder.write(
-                    ev.StepFinished(
-                        path=inner.path, attempt=0, outcome="not_run", final=False, by=answer.by, because=because
-                    ),
-                    durable=True,
-                )
+        """Record that what failed is to be tried again; what was ok stays, what is in doubt is settled first."""
+        because = f"to be tried again: {answer.reason}" if answer.reason else "to be tried again"
+        for inner in ending_steps(step):
+            end = self._final(inner)
+            if end is None or good(inner, end):
+                continue
+            # Said again, every method of a fence is carried out again: one that was ok did not help.
+            for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
+                own = self._final(one)
+                if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
+                    marker = ev.StepFinished(
+                        path=one.path, attempt=0, outcome="not_run", final=False, by=answer.by, because=because
+                    )
+                    self._recorder.write(marker, durable=True)
+        self.reopen(step)
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
         """A person's word instead of an outcome."""
         what = "skipped" if outcome is Outcome.SKIPPED else "attested done"
-        for inner in walk(step):
+        note = ev.DeviationNoted(path=step.path, what=what, by=answer.by, because=answer.reason)
+        self._recorder.deviation(note)
+        because = f"{what} by {answer.by}: {answer.reason}"
+        blocks = [inner for inner in walk(step) if isinstance(inner.body, Block)]
+        for inner in [*ending_steps(step), *reversed(blocks)]:
             if isinstance(inner.body, Block | Fence):
-                place = self._looks.place_of(inner) if isinstance(inner.body, Fence) else ""
-                host = "" if isinstance(place, Unknown) else place
-                self._recorder.write(
-                    ev.BlockFinished(
-                        path=inner.path, outcome=outcome.value, because=f"{what} by {answer.by}", host=host
-                    )
-                )
-                continue
-            final = self._recorder.state.step(inner.path).final
-            if final is None or not good(inner, Outcome(final.outcome)):
-                self._recorder.write(
-                    ev.StepFinished(
-                        path=inner.path, attempt=0, outcome=outcome.value, by=answer.by, found=outcome is Outcome.OK,
-                        because=f"{what} by {answer.by}: {answer.reason}",
-                    ),
-                    durable=True,
+                self._block_by_hand(inner, outcome, because)
+            elif (end := self._final(inner)) is None or not good(inner, end):
+                event = ev.StepFinished(
+                    path=inner.path, attempt=0, outcome=outcome.value, by=answer.by, found=outcome is Outcome.OK,
+                    because=because,
                 )  # fmt: skip
+                self._recorder.write(event, durable=True)
+
+    def _block_by_hand(self, step: Step, outcome: Outcome, because: str) -> None:
+        known = self._recorder.state.blocks.get(step.path)
+        if known is not None and known.outcome is not None and good(step, known.outcome):
+            return
+        place = self._looks.place_of(step) if isinstance(step.body, Fence) else ""
+        host = "" if isinstance(place, Unknown) else place
+        if known is None:
+            form = "fence" if isinstance(step.body, Fence) else "steps"
+            self._recorder.write(ev.BlockStarted(path=step.path, form=form, host=host))
         self._recorder.write(
-            ev.DeviationNoted(path=step.path, what=what, by=answer.by, because=answer.reason), durable=True
+            ev.BlockFinished(path=step.path, outcome=outcome.value, because=because, host=host), durable=True
         )
+
+
+def _pause(path: str, because: str) -> Stop:
+    """The pause of a failed step; one that met another run's host is told apart."""
+    if because.startswith(HELD) or f": {HELD}" in because:
+        return Stop("locked", path=path, because=because, exit=Exit.LOCKED)
+    return Stop("failure", path=path, because=because, exit=Exit.STEP_FAILED)

@@ -1,38 +1,52 @@
 """Judges what a step gave back: default criteria, `expect`, captures.
 
-Pure: values in, verdict with its reason out. A missing value is never a pass.
+The first line that is not true gives the reason. A line without a value proves nothing, so it fails too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import Expression, evaluate, parse
 from drctl.core.model import Formula, Outcome
 from drctl.core.ports import Reach
 from drctl.core.values import Unknown, Value, text_of
-from drctl.engine.scope import RunScope
 
 if TYPE_CHECKING:
     from drctl.core.kind import Kind, Outputs
-    from drctl.engine.context import Context
+    from drctl.engine.scope import RunScope
 
-_REACHED = "reply == 'complete'"
-_ENDS = {Reach.UNREACHABLE: Outcome.UNREACHABLE, Reach.TIMEOUT: Outcome.TIMEOUT, Reach.COMPLETE: Outcome.FAILED}
+_REACHED: Final = "reply == 'complete'"
+_ENDS: Final = {Reach.UNREACHABLE: Outcome.UNREACHABLE, Reach.TIMEOUT: Outcome.TIMEOUT, Reach.COMPLETE: Outcome.FAILED}
+_SHOWN: Final = 60
+SENSITIVE: Final = "sensitive, so it was not recorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The outcome, its reason, and the step's own names."""
+    """The outcome, its reason, and the step's own names.
+
+    `told` is False when the outcome proves nothing about the world: the look did not come back, or a line had no value.
+    """
 
     outcome: Outcome
     because: str
     values: Mapping[str, Value] = field(default_factory=dict)
     captures: Mapping[str, Value] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    told: bool = True
+
+    @property
+    def hushed(self) -> Judged:
+        """The same for the record of a sensitive step: how it ended, and nothing of what it said."""
+        reached = self.outcome in {Outcome.OK, Outcome.FAILED}
+        names = (*self.values, *self.captures, *self.unknown)
+        because = "" if self.outcome is Outcome.OK else f"not as expected; what it said is {SENSITIVE}"
+        because = because if reached else self.because
+        return Judged(outcome=self.outcome, because=because, unknown=dict.fromkeys(names, SENSITIVE), told=self.told)
 
 
 @cache
@@ -48,19 +62,13 @@ def criteria(kind: type[Kind] | None, expect: Sequence[Formula]) -> tuple[Expres
     return (*defaults, *(line.expression for line in expect))
 
 
-def judge(
-    lines: Sequence[Expression],
-    capture: Mapping[str, Formula],
-    outputs: Outputs,
-    context: Context,
-    place: str,
-) -> Judged:
+def judge(lines: Sequence[Expression], capture: Mapping[str, Formula], outputs: Outputs, names: RunScope) -> Judged:
     """Evaluate captures, then every line; the first line that is not true gives the reason."""
     own: dict[str, Value | Unknown] = dict(outputs.values)
     own["reply"] = outputs.reach.value
-    scope = RunScope(context=context, place=place, own=own)
+    scope = replace(names, own=own)
     captured = {name: evaluate(formula.expression, scope) for name, formula in capture.items()}
-    scope = RunScope(context=context, place=place, own=own | captured)
+    scope = replace(names, own=own | captured)
     unknown = {n: str(v) for n, v in {**outputs.values, **captured}.items() if isinstance(v, Unknown)}
     known = {n: v for n, v in outputs.values.items() if not isinstance(v, Unknown)}
     kept = {n: v for n, v in captured.items() if not isinstance(v, Unknown)}
@@ -68,9 +76,11 @@ def judge(
         seen = evaluate(line, scope)
         if seen is True:
             continue
-        outcome = _ENDS[outputs.reach] if line.text == _REACHED else Outcome.FAILED
-        because = outputs.because if line.text == _REACHED and outputs.because else _why(line, seen, scope)
-        return Judged(outcome=outcome, because=because, values=known, captures=kept, unknown=unknown)
+        unreached = line.text == _REACHED
+        outcome = _ENDS[outputs.reach] if unreached else Outcome.FAILED
+        because = outputs.because if unreached and outputs.because else _why(line, seen, scope)
+        told = not (unreached or isinstance(seen, Unknown))
+        return Judged(outcome=outcome, because=because, values=known, captures=kept, unknown=unknown, told=told)
     return Judged(outcome=Outcome.OK, because=outputs.because, values=known, captures=kept, unknown=unknown)
 
 
@@ -81,14 +91,9 @@ def _why(line: Expression, seen: Value | Unknown, scope: RunScope) -> str:
     facts = []
     for use in line.paths():
         dotted = ".".join(use.path)
-        value = (
-            evaluate(_parsed(dotted), scope)
-            if all(p.replace("_", "").replace("-", "").isalnum() for p in use.path)
-            else None
-        )
-        if isinstance(value, str | int | bool) or (
-            value is not None and not isinstance(value, Unknown | tuple | Mapping)
-        ):
+        is_plain = all(part.replace("_", "").replace("-", "").isalnum() for part in use.path)
+        value = evaluate(_parsed(dotted), scope) if is_plain else None
+        if value is not None and not isinstance(value, Unknown | tuple | Mapping):
             text = text_of(value)
-            facts.append(f"{dotted} is {text if len(text) <= 60 else text[:57] + '...'}")
+            facts.append(f"{dotted} is {text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '...'}")
     return f"not true: {line.text}" + (f" ({', '.join(dict.fromkeys(facts))})" if facts else "")

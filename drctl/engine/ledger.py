@@ -1,34 +1,58 @@
 """The ways back: `undo` on rollback, `restore` always at the end. One ledger, registered with the intents.
 
-Entries are carried out by the same executor as ordinary units, newest first. What cannot be put back is said, with what
-remains; it never holds up the rest, except that an undo that fails stops the rollback: what comes next may depend on it.
+Entries are carried out by the same executor as ordinary units, newest first. What cannot be put back is said, with
+what remains; it never holds up the rest, except that an undo that fails stops the rollback: what comes next may depend
+on it, so a person decides.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
-from drctl.core.kind import ActKind
-from drctl.core.model import Action, Effect, Outcome, RestoreNow, Step, Way, WayKind
-from drctl.core.values import Unknown, from_json
-from drctl.engine.acts import Acts, ActUnit
+from drctl.core.expressions import evaluate
+from drctl.core.kind import ActKind, Seen
+from drctl.core.model import Action, Check, Effect, Outcome, RestoreNow, Step, Wait, Way, WayKind, Ways, walk
+from drctl.core.values import Unknown
+from drctl.engine.context import named_steps
+from drctl.engine.failures import CHOICES, good
+from drctl.engine.faults import telling
 from drctl.engine.fields import build
+from drctl.engine.outputs import unpack
 from drctl.engine.scope import RunScope
+from drctl.engine.stops import Control, Stop
+from drctl.engine.units import ActUnit
+from drctl.engine.ways import pinned, way_of
+from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from drctl.core.fold import BlockState
+    from drctl.core.values import Value
+    from drctl.engine.acts import Acts
     from drctl.engine.looks import Looks
+    from drctl.engine.people import People
+    from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
+    from drctl.engine.turns import Turns
+
+_UNDO_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.UNREACHABLE})
+_RESTORE_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """One registered way back: of which step, where, and what its intent recorded."""
+    """One registered way back: of which step, where, and what the first of its intents recorded.
+
+    What stood there before a second attempt may be the work of the first, so the first intent is what counts.
+    `since` is the newest intent: what was done before it does not count as taking it back.
+    """
 
     step: Step
-    host: str
     started: ev.StepStarted
+    since: int
     restore: bool
 
     @property
@@ -36,142 +60,270 @@ class Due:
         """Where its units are recorded."""
         return f"{self.step.path}/{'restore' if self.restore else 'undo'}"
 
+    @property
+    def host(self) -> str:
+        """Where the step acted."""
+        return self.started.host
+
+    @property
+    def role(self) -> ev.Role:
+        """What its units are for."""
+        return ev.Role.RESTORE if self.restore else ev.Role.UNDO
+
+    @property
+    def recorded(self) -> Mapping[str, object]:
+        """The way back as the intent recorded it."""
+        return (self.started.restore if self.restore else self.started.undo) or {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """Who carries ways back out: looks, acts, waits and words."""
+
+    looks: Looks
+    acts: Acts
+    turns: Turns
+    people: People
+    questions: Questions
+    control: Control
+
 
 class Ledger:
     """The ways back of one run."""
 
-    def __init__(self, looks: Looks, acts: Acts, recorder: Recorder) -> None:
-        self._looks = looks
-        self._acts = acts
+    def __init__(self, hands: Hands, recorder: Recorder) -> None:
+        self._hands = hands
+        self._looks = hands.looks
         self._recorder = recorder
+        self._steps = named_steps(hands.looks.context.runbook)
+
+    # -- what is due ------------------------------------------------------------------------------------------------
 
     def due(self, *, restore: bool) -> list[Due]:
         """What is registered and not yet carried out, newest first; undo stops at a point of no return."""
-        found: list[tuple[int, Due]] = []
-        steps = {step.path: step for step in self._looks.context.steps.values()}
-        cut = -1
-        for path, state in self._recorder.state.steps.items():
-            step = steps.get(path)
-            if step is None:
+        found = []
+        cut = self._cut()[0]
+        for path, step in self._steps.items():
+            effects = self._recorder.state.step(path).effects
+            over = self._recorder.state.blocks.get(f"{path}/{'restore' if restore else 'undo'}")
+            ends = _RESTORE_OVER if restore else _UNDO_OVER
+            if over is not None and over.outcome in ends:
+                effects = [unit for unit in effects if unit.started_seq > over.finished_seq]
+            if not effects or effects[0].started is None or (restore and self._undone_so(step)):
                 continue
-            starts = [
-                u
-                for u in state.units
-                if u.started is not None and u.started.effect != "read" and u.started_at is not None
-            ]
-            if not starts:
-                continue
-            newest = starts[-1]
-            assert newest.started is not None and newest.started_at is not None  # noqa: S101, PT018 - filtered above
-            at = newest.started_at.micros
-            if newest.started.no_return:
-                cut = max(cut, at)
-            way = newest.started.restore if restore else newest.started.undo
-            never = state.outcome is Outcome.NOT_RUN or (state.outcome is Outcome.UNREACHABLE)
-            if way is not None and not never and not self._over(step, restore=restore):
-                found.append((at, Due(step=step, host=newest.host, started=newest.started, restore=restore)))
-        found.sort(key=lambda pair: -pair[0])
-        return [due for at, due in found if restore or at > cut]
+            since = effects[-1].started_seq
+            one = Due(step=step, started=effects[0].started, since=since, restore=restore)
+            if one.recorded and (restore or since > cut):
+                found.append(one)
+        return sorted(found, key=lambda one: -one.since)
 
     def cut_by(self) -> str:
         """The step that is the point of no return passed last; empty when none was."""
-        passed = [
-            (u.started_at.micros, path)
-            for path, state in self._recorder.state.steps.items()
-            for u in state.units
-            if u.started is not None and u.started.no_return and u.started_at is not None
-        ]
-        return max(passed)[1] if passed else ""
+        return self._cut()[1]
 
-    def _over(self, step: Step, *, restore: bool) -> bool:
-        block = self._recorder.state.blocks.get(f"{step.path}/{'restore' if restore else 'undo'}")
-        return block is not None and block.outcome is not None
+    def _cut(self) -> tuple[int, str]:
+        passed = [
+            (unit.started_seq, path)
+            for path in self._steps
+            for unit in self._recorder.state.step(path).effects
+            if unit.started is not None and unit.started.no_return
+        ]
+        return max(passed, default=(-1, ""))
+
+    def _undone_so(self, step: Step) -> bool:
+        """Whether rollback has done already what its `restore` would do."""
+        undone = self._recorder.state.blocks.get(f"{step.path}/undo")
+        is_auto = _is_auto(step.ways.restore) and _is_auto(step.ways.undo)
+        same = is_auto or way_of(step, restore=True) == step.ways.undo
+        return same and undone is not None and undone.outcome is Outcome.OK
+
+    # -- taking back ------------------------------------------------------------------------------------------------
 
     def restore_all(self) -> None:
-        """Carry out every open restore; a failure of one does not stop the others."""
-        for due in self.due(restore=True):
-            self.take_back(due)
+        """Carry out every open restore; a failure of one does not stop the others.
+
+        Raises:
+            Stop: the operator wants a pause; the rest is done when the run is taken up again.
+        """
+        owed = self.due(restore=True)
+        for due in owed:
+            self._take_back(due)
+        self._note((due.path for due in owed), "not restored")
 
     def restore_now(self, step: Step, body: RestoreNow) -> ev.StepFinished:
         """The `restore` kind: the restores of the named steps at this place."""
+        context = self._looks.context
+        named = [context.step_by_id(name) for name in body.steps]
+        paths = {inner.path for one in named if one is not None for inner in walk(one)}
         bad = []
         for due in self.due(restore=True):
-            if due.step.id in body.steps:
-                outcome, because = self.take_back(due)
-                if outcome is not Outcome.OK:
-                    bad.append(f"{due.step.id}: {because}")
+            if due.step.path in paths:
+                outcome, because = self._take_back(due)
+                if outcome not in _RESTORE_OVER:
+                    bad.append(f"{due.step.id}: {because or outcome.value}")
         outcome = Outcome.FAILED if bad else Outcome.OK
         return self._looks.end_early(step, outcome, "; ".join(bad) or "restored")
 
-    def roll_back(self) -> str:
-        """Undo everything that is due, newest first; the reason when an undo failed and a person must decide."""
-        for due in self.due(restore=False):
-            outcome, because = self.take_back(due)
-            if outcome in {Outcome.FAILED, Outcome.IN_DOUBT, Outcome.TIMEOUT}:
-                return f"undo of {due.step.id}: {because}"
-        return ""
+    def roll_back(self) -> None:
+        """Undo everything that is due, newest first.
 
-    def take_back(self, due: Due) -> tuple[Outcome, str]:
-        """Carry one way back out, and record what could not be put back."""
-        way = due.step.ways.restore if due.restore else due.step.ways.undo
-        self._recorder.write(ev.BlockStarted(path=due.path, form="restore" if due.restore else "undo", host=due.host))
-        fenced = self._recorder.state.fenced.get(due.host)
-        recorded = due.started.restore if due.restore else due.started.undo
-        if fenced:
-            outcome, because = Outcome.NOT_RUN, f"{due.host} is fenced"
-        elif recorded is not None and "none" in recorded:
-            outcome, because = (Outcome.OK, f"nothing to put back: {recorded['none']}") if due.restore else (
-                Outcome.NOT_RUN, f"cannot be undone: {recorded['none']}")  # fmt: skip
-        elif way is not None and way.kind is WayKind.STEPS:
-            outcome, because = self._by_steps(due, way)
-        else:
-            outcome, because = self._by_inverse(due)
-        self._recorder.write(
-            ev.BlockFinished(path=due.path, outcome=outcome.value, because=because, host=due.host), durable=True
+        Raises:
+            Stop: an undo failed and nobody has decided yet, or the operator wants a pause.
+        """
+        while owed := self.due(restore=False):
+            due, block = owed[0], self._recorder.state.blocks.get(owed[0].path)
+            if block is not None and block.outcome is not None and block.finished_seq > due.since:
+                outcome, because = block.outcome, block.because  # it failed before, and nobody has said "again"
+            else:
+                outcome, because = self._take_back(due)
+            if outcome not in _UNDO_OVER:
+                self._failed(due, because or outcome.value)
+        self._note((block.path for block in self._undo_blocks()), "not undone")
+
+    def half_undone(self) -> str:
+        """What a rollback left, empty when all of it was undone or needs no undo by its author's word."""
+        blocks = [block for block in self._undo_blocks() if block.outcome not in {Outcome.OK, Outcome.SKIPPED}]
+        return "; ".join(f"{block.path}: {block.because or 'not over'}" for block in blocks)
+
+    @property
+    def undid(self) -> bool:
+        """Whether a rollback had something to undo."""
+        return bool(self._undo_blocks())
+
+    def _undo_blocks(self) -> list[BlockState]:
+        return [block for block in self._recorder.state.blocks.values() if block.form == "undo"]
+
+    def _failed(self, due: Due, because: str) -> None:
+        """A person decides how a rollback goes on; what comes next may depend on the undo that failed."""
+        text = (
+            f"undo of {due.step.id} on {due.host}: {because}\nWhat is undone next may depend on it.\n"
+            "retry = undo it again; skip = leave it, go on; done = it was undone by hand; abort = end the rollback."
         )
-        if outcome is not Outcome.OK:
-            what = "not restored" if due.restore else "not undone"
-            self._recorder.write(ev.DeviationNoted(path=due.step.path, what=what, because=because), durable=True)
+        question = ev.Asked(id="", kind="failure", path=due.path, text=text, choices=CHOICES)
+        why = f"undo of {due.step.id}: {because}"
+        stop = Stop("failure", path=due.path, because=why, exit=Exit.ROLLBACK_FAILED)
+        answer = self._hands.questions.ask(question, stop)
+        if answer.choice == "abort":
+            raise Stop("abort", path=due.path, because=f"{answer.by} ended the rollback: {why}", exit=Exit.ABORTED)
+        if answer.choice == "retry":
+            self._recorder.write(ev.BlockStarted(path=due.path, form="undo", host=due.host), durable=True)
+            return
+        done = answer.choice == "done"
+        said = f"{'attested undone' if done else 'left as it is'} by {answer.by}: {answer.reason}"
+        self._recorder.deviation(
+            ev.DeviationNoted(path=due.path, what="attested done" if done else "skipped", by=answer.by, because=said)
+        )
+        outcome = Outcome.OK if done else Outcome.NOT_RUN
+        self._finish(due, outcome, said)
+
+    def _take_back(self, due: Due) -> tuple[Outcome, str]:
+        """Carry one way back out, and record what became of it."""
+        if self._hands.control.level > 0:
+            raise self._hands.control.pause(due.path)
+        block = self._recorder.state.blocks.get(due.path)
+        if block is None or block.outcome is not None:
+            form = "restore" if due.restore else "undo"
+            self._recorder.write(ev.BlockStarted(path=due.path, form=form, host=due.host))
+        outcome, because = self._carried(due)
+        self._finish(due, outcome, because)
         return outcome, because
 
-    def _by_steps(self, due: Due, way: Way) -> tuple[Outcome, str]:
-        role = ev.Role.RESTORE if due.restore else ev.Role.UNDO
+    def _finish(self, due: Due, outcome: Outcome, because: str) -> None:
+        event = ev.BlockFinished(path=due.path, outcome=outcome.value, because=because, host=due.host)
+        self._recorder.write(event, durable=True)
+
+    def _carried(self, due: Due) -> tuple[Outcome, str]:
+        fenced = self._recorder.state.fenced.get(due.host)
+        if fenced:
+            return Outcome.NOT_RUN, f"{due.host} is fenced"
+        if "none" in due.recorded:
+            why = str(due.recorded["none"])
+            return (Outcome.OK, f"nothing to put back: {why}") if due.restore else (Outcome.SKIPPED, why)
+        values = pinned(due.recorded, self._looks.context.store)
+        if not due.restore and not self._begun(due):
+            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values))
+            if verdict is not None and verdict.seen is Seen.NOT_DONE:
+                return Outcome.OK, f"nothing to undo: {verdict.because}"
+        way = way_of(due.step, restore=due.restore)
+        if way is not None and way.kind is WayKind.STEPS:
+            return self._by_steps(due, way, values)
+        return self._by_inverse(due, values)
+
+    def _begun(self, due: Due) -> bool:
+        """Whether this way back was begun before a crash: the effect may be half gone, a look would mislead."""
+        steps = self._recorder.state.steps
+        return any(
+            unit.started_seq > due.since
+            for path in list(steps)
+            if path.startswith(f"{due.path}/")
+            for unit in steps[path].units
+        )
+
+    def _by_steps(self, due: Due, way: Way, values: Mapping[str, Value | Unknown]) -> tuple[Outcome, str]:
         for inner in way.steps:
-            done = self._recorder.state.step(inner.path).final
-            if done is None or Outcome(done.outcome).bad:
-                if inner.effect is Effect.READ:
-                    done = self._looks.carry_out(inner, role)
-                else:
-                    place = self._looks.place_of(inner)
-                    host = due.host if isinstance(place, Unknown) or inner.on is None else place
-                    done = self._acts.carry_out(ActUnit(step=inner, place=host, role=role))
-            if Outcome(done.outcome) is not Outcome.OK:
-                return Outcome(done.outcome), done.because
+            own = self._recorder.state.step(inner.path).own
+            over = own is not None and own.finished is not None and own.finished.final and own.finished_seq > due.since
+            ended = own.finished if own is not None and over and own.outcome in {Outcome.OK, Outcome.SKIPPED} else None
+            done = ended or self._inner(due, inner, values)
+            if not done.final:
+                raise self._hands.control.pause(due.path)
+            outcome = Outcome(done.outcome)
+            if not good(inner, outcome):
+                return outcome, done.because
         return Outcome.OK, ""
 
-    def _by_inverse(self, due: Due) -> tuple[Outcome, str]:
+    def _inner(self, due: Due, inner: Step, values: Mapping[str, Value | Unknown]) -> ev.StepFinished:
+        """One step of a way back."""
+        scope = RunScope(context=self._looks.context, place=due.host, pinned=values)
+        seen = evaluate(inner.when.expression, scope) if inner.when is not None else True
+        if isinstance(seen, Unknown):
+            because = f"cannot tell whether {inner.when.text if inner.when else ''}: {seen}"
+            return self._looks.end_early(inner, Outcome.FAILED, because, role=due.role)
+        if seen is False:
+            because = f"{inner.when.text if inner.when else ''} is false"
+            return self._looks.end_early(inner, Outcome.SKIPPED, because, role=due.role)
+        if isinstance(inner.body, Wait):
+            return self._hands.people.carry_out(inner)
+        if isinstance(inner.body, Check) or inner.effect is Effect.READ:
+            return self._looks.carry_out(inner, due.role, scope)
+        place = due.host if inner.on == due.step.on else self._looks.place_of(inner, scope)
+        if isinstance(place, Unknown):
+            return self._looks.end_early(inner, Outcome.FAILED, f"no place: {place}", role=due.role)
+        return self._hands.turns.act(ActUnit(step=inner, place=place, role=due.role, pinned=values))
+
+    def _by_inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> tuple[Outcome, str]:
         """The kind's own inverse, with what its preview had found."""
         context, step = self._looks.context, due.step
-        if not isinstance(step.body, Action):
-            return Outcome.NOT_RUN, "no inverse"
-        kind = build(context.kinds[step.body.kind], step.body, RunScope(context=context, place=due.host))
+        prior = {name: unpack(value, context.store) for name, value in due.started.prior.items()}
+        lost = [f"{name}: {value}" for name, value in prior.items() if isinstance(value, Unknown)]
+        if lost or not isinstance(step.body, Action):
+            return Outcome.NOT_RUN, f"what stood there before was not kept ({'; '.join(lost)})"
         inverse = None
-        if isinstance(kind, ActKind):
-            inverse = kind.inverse({name: from_json(value) for name, value in due.started.prior.items()})
+        with telling() as told:
+            scope = RunScope(context=context, place=due.host, pinned=values)
+            kind = build(context.kinds[step.body.kind], step.body, scope)
+            known = {name: value for name, value in prior.items() if not isinstance(value, Unknown)}
+            inverse = kind.inverse(known) if isinstance(kind, ActKind) else None
         if inverse is None:
-            return Outcome.NOT_RUN, "what stood there before is not known"
-        path = f"{due.path}/0"
+            return Outcome.NOT_RUN, told.because or "what stood there before is not known"
         judgement = replace(step.judgement, capture={}, expect=(), tolerate=frozenset())
         back = replace(
-            step,
-            id=step.id,
-            path=path,
-            verify=(),
-            judgement=judgement,
-            retry=None,
-            effect=Effect.IDEMPOTENT,
-            sensitive=step.sensitive,
-        )
-        role = ev.Role.RESTORE if due.restore else ev.Role.UNDO
-        done = self._acts.carry_out(ActUnit(step=back, place=due.host, role=role, kind=inverse))
+            step, path=f"{due.path}/0", unless=(), verify=(), judgement=judgement, retry=None, effect=Effect.IDEMPOTENT,
+            ways=Ways(),
+        )  # fmt: skip
+        done = self._hands.turns.act(ActUnit(step=back, place=due.host, role=due.role, kind=inverse, pinned=values))
+        if not done.final:
+            raise self._hands.control.pause(due.path)
         return Outcome(done.outcome), done.because
+
+    def _note(self, paths: Iterable[str], what: str) -> None:
+        """Say what was not put back."""
+        for path in paths:
+            block = self._recorder.state.blocks.get(path)
+            if block is not None and block.outcome is not Outcome.OK:
+                step = path.rpartition("/")[0]
+                self._recorder.deviation(ev.DeviationNoted(path=step, what=what, because=block.because))
+
+
+def _is_auto(way: Way | None) -> bool:
+    return way is None or way.kind is WayKind.AUTO

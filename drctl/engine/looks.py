@@ -3,96 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core import events as ev
-from drctl.core.kind import FieldError, Kind, LookKind, Outputs, Seen, Verdict
+from drctl.core.kind import FieldError, LookKind, Outputs, Seen, Verdict
 from drctl.core.model import Action, AnyOf, Check, Outcome, Repeat, Step
-from drctl.core.values import Duration, Time, Unknown
+from drctl.core.values import Duration, Secret, Unknown
 from drctl.engine.context import LOOK_LIMIT, Context, fixed_place
+from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
+from drctl.engine.pace import Pace
+from drctl.engine.recorder import fitting
 from drctl.engine.scope import RunScope
+from drctl.engine.shells import user_of, viewed
 from drctl.engine.world import LOCAL, Looking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from drctl.core.kind import Kind
+    from drctl.core.ports import Facts, Probe
     from drctl.engine.recorder import Recorder
 
-LONGEST_PAUSE = Duration(300_000_000)
+LONGEST_REASON: Final = 500
+SHORTEST_SECRET: Final = 6
+"""A shorter text is no secret: starring it out would star out everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One unit to be carried out: the step, where, what for, and its number."""
+    """One unit to be carried out: the step, where, what for, its number and its limit."""
 
     step: Step
     place: str
     role: ev.Role
     number: int
+    limit: Duration
 
 
-class Pace:
-    """The pauses and limits of `until` and `retry`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pen:
+    """What is done with texts and values before they are written: masking, and learning what to mask."""
 
-    def __init__(self, repeat: Repeat, now: Duration) -> None:
-        self._repeat = repeat
-        self._began = now
-        self._pause = repeat.every
-        self.tries = 0
-
-    def left(self, now: Duration) -> Duration | None:
-        """What remains of `within`; None when there is no such limit."""
-        if self._repeat.within is None:
-            return None
-        return Duration(max(0, self._began.micros + self._repeat.within.micros - now.micros))
-
-    def next_pause(self, now: Duration, needed: int = 1) -> Duration | None:
-        """The pause before the next try; None when it can no longer succeed (`needed` more tries are wanted)."""
-        times = self._repeat.times
-        if times is not None and self.tries + needed > times:
-            return None
-        left = self.left(now)
-        if left is not None and left.micros <= self._pause.micros * needed:
-            return None
-        pause = self._pause
-        factor = self._repeat.backoff if isinstance(self._repeat.backoff, int) else 1
-        self._pause = Duration(min(LONGEST_PAUSE.micros, pause.micros * factor))
-        return pause
-
-    @property
-    def by_time(self) -> bool:
-        """Whether a limit in time can end it."""
-        return self._repeat.within is not None
+    mask: Callable[[str], str] = lambda text: text
+    learn: Callable[[Secret], None] = lambda _: None
 
 
 class Looks:
-    """Looks of one run or plan."""
+    """Looks of one run or plan.
+
+    `halted` says, for a role, whether looking again is to stop: a step's own looks stop at the operator's first word,
+    looks that decide about an act only at the second.
+    """
 
     def __init__(
-        self,
-        context: Context,
-        recorder: Recorder,
-        looking: Looking,
-        mask: Callable[[str], str],
-        halted: Callable[[], bool],
+        self, context: Context, recorder: Recorder, looking: Looking, pen: Pen, halted: Callable[[ev.Role], bool]
     ) -> None:
         self.context = context
+        self.pen = pen
         self._recorder = recorder
         self._looking = looking
-        self._mask = mask
         self._halted = halted
-        self.good_since: dict[str, Time] = {}
-        """When the good row of a path began, for its marks."""
 
-    def place_of(self, step: Step) -> str | Unknown:
+    # -- where ------------------------------------------------------------------------------------------------------
+
+    def place_of(self, step: Step, scope: RunScope | None = None) -> str | Unknown:
         """The one place of a step, computed when it has to be; Unknown with its reason when it cannot be told."""
         fixed = fixed_place(step.on, self.context.inventory)
         if fixed is not None or step.on is None or step.on.computed is None:
             return fixed or LOCAL
-        value = step.on.computed.resolve(RunScope(context=self.context))
+        value = step.on.computed.resolve(scope or RunScope(context=self.context))
         if isinstance(value, Unknown):
             return value
         name = str(value)
@@ -100,50 +82,128 @@ class Looks:
             return Unknown(f"{name!r} is not a host of the inventory", not_yet=False)
         return name
 
-    def carry_out(self, step: Step, role: ev.Role = ev.Role.LOOK) -> ev.StepFinished:
-        """Look, again if the step says `until`, and record every attempt; the last record is the step's end."""
-        place = self.place_of(step)
-        if isinstance(place, Unknown):
-            return self.end_early(step, Outcome.FAILED, f"no place: {place}", role=role)
-        if step.until is None:
-            judged = self._once(self._next(step, place, role), final=lambda _: True)
-            return self._ended(step, judged)
-        return self._until(step, step.until, place, role)
+    def facts(self, place: str) -> Facts:
+        """What kinds may ask of the inventory at a place."""
+        return self._looking.probe(place, LOOK_LIMIT).facts
 
-    def _until(self, step: Step, until: Repeat, place: str, role: ev.Role) -> ev.StepFinished:
+    def probe(self, place: str, user: str | None, limit: Duration = LOOK_LIMIT) -> Probe:
+        """Ports for looking, as a step's user."""
+        return viewed(self._looking.probe(place, limit), user)
+
+    # -- a step's look ----------------------------------------------------------------------------------------------
+
+    def carry_out(self, step: Step, role: ev.Role = ev.Role.LOOK, scope: RunScope | None = None) -> ev.StepFinished:
+        """Look, again if the step says `until`, and record every attempt; the last record is the step's end.
+
+        `scope` gives names their values when the step belongs to a way back.
+        """
+        return self._look(step, role, scope)[0]
+
+    def _look(self, step: Step, role: ev.Role, scope: RunScope | None) -> tuple[ev.StepFinished, Judged]:
+        place = self.place_of(step, scope)
+        if isinstance(place, Unknown):
+            because = f"no place: {place}"
+            end = self.end_early(step, Outcome.FAILED, because, role=role)
+            return end, Judged(outcome=Outcome.FAILED, because=because, told=False)
+        names = RunScope(context=self.context, place=place, pinned=scope.pinned if scope is not None else {})
+        if step.until is None:
+            judged = self._once(self._next(step, place, role, None), names, final=lambda _: True)
+        else:
+            judged = self._until(step, step.until, role, names)
+        final = self._recorder.state.step(step.path).final
+        if final is None:  # the walk was told to stop while it looked again
+            final = ev.StepFinished(path=step.path, outcome=judged.outcome.value, because=judged.because, final=False)
+        return final, judged
+
+    def _until(self, step: Step, until: Repeat, role: ev.Role, names: RunScope) -> Judged:
         clock = self.context.clock
         pace = Pace(until, clock.monotonic())
         row = 0
-        good_since: Time | None = None
+        pause: Duration | None = None
+
+        def over(judged: Judged) -> bool:
+            nonlocal row, pause
+            row = row + 1 if judged.outcome is Outcome.OK else 0
+            pause = None if row >= until.in_a_row else pace.next_pause(clock.monotonic(), until.in_a_row - row)
+            return pause is None
+
         while True:
             pace.tries += 1
-            began = clock.now()
-            attempt = self._next(step, place, role)
-            limit = pace.left(clock.monotonic())
-            pause: Duration | None = None
+            judged = self._once(self._next(step, names.place, role, pace), names, final=over, pace=pace)
+            if pause is None or self._halted(role):
+                return judged
+            clock.sleep(pause, lambda: self._halted(role))
 
-            def over(judged: Judged) -> bool:
-                nonlocal row, good_since, pause
-                row = row + 1 if judged.outcome is Outcome.OK else 0
-                good_since = (good_since or began) if row else None  # noqa: B023 - called before the next turn
-                if row >= until.in_a_row:
-                    return True
-                pause = pace.next_pause(clock.monotonic(), until.in_a_row - row)
-                return pause is None or self._halted()
+    def _next(self, step: Step, place: str, role: ev.Role, pace: Pace | None) -> Attempt:
+        state = self._recorder.state.step(step.path)
+        number = state.attempts if state.last is not None and state.last.open else state.attempts + 1
+        kind = self._kind_of(step)
+        limit = step.timeout or (kind.TIMEOUT if kind is not None else None) or LOOK_LIMIT
+        if pace is not None:
+            limit = pace.limit(limit, self.context.clock.monotonic())
+        return Attempt(step=step, place=place, role=role, number=number, limit=limit)
 
-            judged = self._once(attempt, final=over, limit=limit, timed=pace.by_time)
-            if pause is None or row >= until.in_a_row or self._halted():
-                if row >= until.in_a_row and good_since is not None:
-                    self.good_since[step.path] = good_since
-                return self._ended(step, judged)
-            clock.sleep(pause, self._halted)
+    def _kind_of(self, step: Step) -> type[Kind] | None:
+        return self.context.kinds[step.body.kind] if isinstance(step.body, Action) else None
 
-    def verdict(self, looks: Sequence[Step | AnyOf], role: ev.Role = ev.Role.VERIFY) -> Verdict:
-        """DONE if all are ok; NOT_DONE if one answered and is not ok; else UNKNOWN (language specification, section 3)."""
+    def _once(
+        self, attempt: Attempt, names: RunScope, *, final: Callable[[Judged], bool], pace: Pace | None = None
+    ) -> Judged:
+        """One attempt: begun, looked, judged, recorded. `final` says whether it was the last one."""
+        clock, step = self.context.clock, attempt.step
+        began = clock.monotonic()
+        judged = self._looked(attempt, names)
+        over = final(judged)
+        if over and pace is not None and judged.outcome is not Outcome.OK:
+            outcome = Outcome.TIMEOUT if pace.time_over else Outcome.FAILED
+            judged = Judged(
+                outcome=outcome, because=f"until gave up: {judged.because}", values=judged.values,
+                captures=judged.captures, unknown=judged.unknown, told=False,
+            )  # fmt: skip
+        if step.sensitive:
+            self.hold(step, judged)
+        self._finish(attempt, judged, final=over, elapsed=Duration(clock.monotonic().micros - began.micros))
+        return judged
+
+    def _looked(self, attempt: Attempt, names: RunScope) -> Judged:
+        step = attempt.step
+        lines = criteria(self._kind_of(step), step.judgement.expect)
+        if isinstance(step.body, Check):
+            self._begin(attempt, None)
+            return judge(lines, step.judgement.capture, Outputs(values={}), names)
+        with telling() as told:
+            kind = self._built(step, names)
+            if isinstance(kind, Unknown):
+                return Judged(outcome=Outcome.FAILED, because=f"needs {kind}", told=False)
+            user = user_of(step, names)
+            if isinstance(user, Unknown):
+                return Judged(outcome=Outcome.FAILED, because=f"needs {user}", told=False)
+            self._begin(attempt, kind)
+            outputs = kind.look(self.probe(attempt.place, user, attempt.limit))
+            judged = judge(lines, step.judgement.capture, outputs, names)
+            self._evidence(attempt, outputs)
+            return judged
+        return Judged(outcome=Outcome.FAILED, because=told.because, told=False)
+
+    def _built(self, step: Step, names: RunScope) -> LookKind | Unknown:
+        assert isinstance(step.body, Action)  # noqa: S101 - the executor sends nothing else here
+        try:
+            kind = build(self.context.kinds[step.body.kind], step.body, names)
+        except FieldError as error:
+            return Unknown(str(error), not_yet=False)
+        assert isinstance(kind, Unknown | LookKind)  # noqa: S101 - the loader checked it
+        return kind
+
+    # -- several looks as a verdict -----------------------------------------------------------------------------------
+
+    def verdict(
+        self, looks: Sequence[Step | AnyOf], role: ev.Role = ev.Role.VERIFY, scope: RunScope | None = None
+    ) -> Verdict:
+        """DONE if all are ok; NOT_DONE if one answered and is not ok; else UNKNOWN (language, section 3)."""
         seen = Seen.DONE
         reasons = []
         for look in looks:
-            one = self._any(look, role) if isinstance(look, AnyOf) else self._one(look, role)
+            one = self._any(look, role, scope) if isinstance(look, AnyOf) else self._one(look, role, scope)
             if one.seen is not Seen.DONE:
                 reasons.append(one.because)
             if one.seen is Seen.NOT_DONE:
@@ -152,97 +212,25 @@ class Looks:
                 seen = Seen.UNKNOWN
         return Verdict(seen=seen, because="; ".join(reasons) or "seen to be there")
 
-    def _any(self, alternatives: AnyOf, role: ev.Role) -> Verdict:
+    def _any(self, alternatives: AnyOf, role: ev.Role, scope: RunScope | None) -> Verdict:
         reasons = []
         for look in alternatives.looks:
-            one = self._one(look, role)
+            one = self._one(look, role, scope)
             if one.seen is Seen.DONE:
                 return one
             reasons.append(one)
-        answered = [one for one in reasons if one.seen is Seen.NOT_DONE]
+        is_known = all(one.seen is Seen.NOT_DONE for one in reasons)
         because = "; ".join(one.because for one in reasons)
-        return Verdict(seen=Seen.NOT_DONE if len(answered) == len(reasons) else Seen.UNKNOWN, because=because)
+        return Verdict(seen=Seen.NOT_DONE if is_known else Seen.UNKNOWN, because=because)
 
-    def _one(self, look: Step, role: ev.Role) -> Verdict:
-        final = self.carry_out(look, role)
-        outcome = Outcome(final.outcome)
-        if outcome is Outcome.OK:
+    def _one(self, look: Step, role: ev.Role, scope: RunScope | None) -> Verdict:
+        final, judged = self._look(look, role, scope)
+        if judged.outcome is Outcome.OK and final.final:
             return Verdict(seen=Seen.DONE, because=final.because)
-        reached = outcome is Outcome.FAILED and not final.because.startswith("not proven")
-        crashed = self._shell_crashed(look, final)
-        seen = Seen.NOT_DONE if reached and not crashed and look.until is None else Seen.UNKNOWN
-        return Verdict(seen=seen, because=f"{look.path}: {final.because}")
+        is_answer = judged.outcome is Outcome.FAILED and judged.told and not _crashed(look, judged)
+        return Verdict(seen=Seen.NOT_DONE if is_answer else Seen.UNKNOWN, because=f"{look.path}: {final.because}")
 
-    def _shell_crashed(self, look: Step, final: ev.StepFinished) -> bool:
-        """In a shell look here exit 0 = yes, 1 = no, any other = cannot tell, unless its `expect` names `exit`."""
-        named = {use.path[0] for line in look.judgement.expect for use in line.expression.paths()}
-        is_shell = isinstance(look.body, Action) and look.body.kind == "shell"
-        return is_shell and "exit" not in named and final.outputs.get("exit") not in (0, 1)
-
-    def _next(self, step: Step, place: str, role: ev.Role) -> Attempt:
-        state = self._recorder.state.step(step.path)
-        number = state.attempts if state.last is not None and state.last.open else state.attempts + 1
-        return Attempt(step=step, place=place, role=role, number=number)
-
-    def _once(
-        self,
-        attempt: Attempt,
-        *,
-        final: Callable[[Judged], bool],
-        limit: Duration | None = None,
-        timed: bool = False,
-    ) -> Judged:
-        step, clock = attempt.step, self.context.clock
-        scope = RunScope(context=self.context, place=attempt.place)
-        kind: Kind | Unknown | None = None
-        lines = criteria(self._kind_of(step), step.judgement.expect)
-        began = clock.monotonic()
-        if isinstance(step.body, Check):
-            self._begin(attempt, None)
-            outputs = Outputs(values={})
-        else:
-            assert isinstance(step.body, Action)  # noqa: S101 - the executor sends nothing else here
-            try:
-                kind = build(self.context.kinds[step.body.kind], step.body, scope)
-            except FieldError as error:
-                kind = Unknown(str(error), not_yet=False)
-            if isinstance(kind, Unknown):
-                judged = Judged(outcome=Outcome.FAILED, because=f"needs {kind}")
-                self._finish(attempt, judged, final=final(judged), elapsed=Duration(0))
-                return judged
-            assert isinstance(kind, LookKind)  # noqa: S101 - the loader checked it
-            self._begin(attempt, kind)
-            outputs = kind.look(self._looking.probe(attempt.place, self._limit(step, kind, limit)))
-        judged = judge(lines, step.judgement.capture, outputs, self.context, attempt.place)
-        self._evidence(attempt, outputs)
-        over = final(judged)
-        if over and timed and judged.outcome is Outcome.FAILED and step.until is not None:
-            judged = Judged(
-                outcome=Outcome.TIMEOUT, because=f"until gave up: {judged.because}", values=judged.values,
-                captures=judged.captures, unknown=judged.unknown,
-            )  # fmt: skip
-        self._finish(attempt, judged, final=over, elapsed=Duration(clock.monotonic().micros - began.micros))
-        return judged
-
-    def _kind_of(self, step: Step) -> type[Kind] | None:
-        return self.context.kinds[step.body.kind] if isinstance(step.body, Action) else None
-
-    def _limit(self, step: Step, kind: Kind, left: Duration | None) -> Duration:
-        limit = step.timeout or kind.TIMEOUT or LOOK_LIMIT
-        return limit if left is None else Duration(max(1_000_000, min(limit.micros, left.micros)))
-
-    def _begin(self, attempt: Attempt, kind: Kind | None) -> None:
-        state = self._recorder.state.step(attempt.step.path)
-        if state.last is not None and state.last.open and state.last.attempt == attempt.number:
-            return
-        facts = self._looking.probe(attempt.place, LOOK_LIMIT).facts if kind is not None else None
-        self._recorder.write(
-            ev.StepStarted(
-                path=attempt.step.path, host=attempt.place, attempt=attempt.number, role=attempt.role,
-                kind=kind.NAME if kind else "check", title=self.title(attempt.step),
-                text=kind.describe(facts) if kind is not None and facts is not None else "",
-            )
-        )  # fmt: skip
+    # -- records ------------------------------------------------------------------------------------------------------
 
     def title(self, step: Step) -> str:
         """The step's title in the run's language, empty when it has none."""
@@ -250,48 +238,82 @@ class Looks:
             return ""
         return step.title.pick(self.context.identity.language).show(RunScope(context=self.context))
 
+    def keep(self, streams: Mapping[str, bytes]) -> dict[str, str]:
+        """Keep what was printed, masked, and give the digests."""
+        return {
+            name: self.context.store.put(self.pen.mask(data.decode("utf-8", "backslashreplace")).encode())
+            for name, data in streams.items() if data
+        }  # fmt: skip
+
+    def hold(self, step: Step, judged: Judged) -> None:
+        """Keep the texts of a sensitive step for this process alone, and star them out everywhere else."""
+        held: dict[str, Secret] = {}
+        for name, value in {**judged.values, **judged.captures}.items():
+            if isinstance(value, str) and len(value) >= SHORTEST_SECRET:
+                held[name] = Secret(value, f"steps.{step.id}.{name}")
+                for part in {value, *value.splitlines()}:
+                    if len(part) >= SHORTEST_SECRET:
+                        self.pen.learn(Secret(part, f"steps.{step.id}.{name}"))
+        self.context.held[step.path] = held
+
+    def _begin(self, attempt: Attempt, kind: LookKind | None) -> None:
+        state = self._recorder.state.step(attempt.step.path)
+        if state.last is not None and state.last.open and state.last.attempt == attempt.number:
+            return
+        self._recorder.write(
+            ev.StepStarted(
+                path=attempt.step.path, host=attempt.place, attempt=attempt.number, role=attempt.role,
+                kind=kind.NAME if kind is not None else "check", title=self.title(attempt.step),
+                text=kind.describe(self.facts(attempt.place)) if kind is not None else "",
+            )
+        )  # fmt: skip
+
     def _evidence(self, attempt: Attempt, outputs: Outputs) -> None:
         """Keep what was printed, under its digest; a sensitive step leaves nothing."""
         if attempt.step.sensitive or not (outputs.streams or outputs.host_key):
             return
-        kept = {
-            name: self.context.store.put(self._mask(data.decode("utf-8", "backslashreplace")).encode())
-            for name, data in outputs.streams.items() if data
-        }  # fmt: skip
         self._recorder.write(
             ev.CommandRan(
-                path=attempt.step.path, host=attempt.place, attempt=attempt.number, state=outputs.reach.value, out=kept,
-                host_key=outputs.host_key,
+                path=attempt.step.path, host=attempt.place, attempt=attempt.number, state=outputs.reach.value,
+                out=self.keep(outputs.streams), host_key=outputs.host_key,
             )
         )  # fmt: skip
 
     def _finish(self, attempt: Attempt, judged: Judged, *, final: bool, elapsed: Duration) -> None:
         step = attempt.step
-        hide = step.sensitive
-        self._recorder.write(
-            ev.StepFinished(
-                path=step.path, host=attempt.place, attempt=attempt.number, role=attempt.role, final=final,
-                outcome=judged.outcome.value, because=judged.because, elapsed_us=elapsed.micros,
-                outputs={} if hide else pack(judged.values, self.context.store, self._mask),
-                captures={} if hide else pack(judged.captures, self.context.store, self._mask),
-                unknown=dict(judged.unknown), observed=step.judgement.observe,
-                tolerated=judged.outcome in step.judgement.tolerate,
-            )
+        event = ev.StepFinished(
+            path=step.path, host=attempt.place, attempt=attempt.number, role=attempt.role, final=final,
+            outcome=judged.outcome.value, elapsed_us=elapsed.micros, observed=step.judgement.observe,
+            tolerated=judged.outcome in step.judgement.tolerate, **self.said(step, judged),
         )  # fmt: skip
+        self._recorder.write(event)
 
-    def _ended(self, step: Step, judged: Judged) -> ev.StepFinished:
-        final = self._recorder.state.step(step.path).final
-        if final is None:  # the walk was told to stop while it looked again
-            return ev.StepFinished(path=step.path, outcome=judged.outcome.value, because=judged.because, final=False)
-        return final
+    def said(self, step: Step, judged: Judged) -> dict[str, Any]:
+        """The fields of an end that come from what a step said; of a sensitive step there are none."""
+        if step.sensitive:
+            judged = judged.hushed
+        outputs = pack(judged.values, self.context.store, self.pen.mask)
+        captures = pack(judged.captures, self.context.store, self.pen.mask)
+        unknown = {**judged.unknown, **outputs.lost, **captures.lost}
+        return {
+            "because": judged.because, "outputs": outputs.values, "captures": captures.values,
+            "unknown": {name: fitting(why, LONGEST_REASON) for name, why in unknown.items()},
+        }  # fmt: skip
 
     def end_early(
         self, step: Step, outcome: Outcome, because: str, *, role: ev.Role = ev.Role.LOOK, by: str = ""
     ) -> ev.StepFinished:
         """Record the end of a step of which no unit began."""
-        return_event = ev.StepFinished(
+        event = ev.StepFinished(
             path=step.path, outcome=outcome.value, attempt=0, role=role, because=because, by=by,
             tolerated=outcome in step.judgement.tolerate, observed=step.judgement.observe,
         )  # fmt: skip
-        self._recorder.write(return_event)
-        return return_event
+        self._recorder.write(event)
+        return event
+
+
+def _crashed(look: Step, judged: Judged) -> bool:
+    """In a shell look here exit 0 = yes, 1 = no, any other = cannot tell, unless its `expect` names `exit`."""
+    named = {use.path[0] for line in look.judgement.expect for use in line.expression.paths()}
+    is_shell = isinstance(look.body, Action) and look.body.kind == "shell"
+    return is_shell and "exit" not in named and judged.values.get("exit") not in (0, 1)

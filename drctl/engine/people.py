@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
@@ -9,8 +11,8 @@ from drctl.core.expressions import evaluate
 from drctl.core.kind import Outputs
 from drctl.core.model import Ask, Check, Decide, Manual, Outcome, SetNames, Step, Wait
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, text_of, to_json
+from drctl.engine.answers import wanted_values
 from drctl.engine.judge import Judged, criteria, judge
-from drctl.engine.outputs import pack
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.errors import Exit
@@ -47,7 +49,7 @@ class People:
             case SetNames():
                 return self._end(step, *self._set(body))
             case Wait():
-                return self._end(step, *self._wait(body, began))
+                return self._end(step, *self._wait(step, body, began))
         raise AssertionError(kind)
 
     def _begin(self, step: Step, kind: str) -> Time:
@@ -66,14 +68,14 @@ class People:
         judged = Judged(outcome=outcome, because=because, values=values)
         if outcome is Outcome.OK:
             own: dict[str, Value | Unknown] = {**values, **{n: Unknown(r, not_yet=False) for n, r in unknown.items()}}
-            lines = criteria(None, step.judgement.expect)[1:] if step.judgement.expect else ()
-            judged = judge(lines, step.judgement.capture, Outputs(values=own, because=because), context, "")
-        state = self._recorder.state.step(step.path)
+            lines = criteria(None, step.judgement.expect)
+            names = RunScope(context=context)
+            judged = judge(lines, step.judgement.capture, Outputs(values=own, because=because), names)
+        judged = replace(judged, unknown={**unknown, **judged.unknown})
         event = ev.StepFinished(
-            path=step.path, attempt=state.attempts, outcome=judged.outcome.value, because=judged.because,
-            outputs=pack(judged.values, context.store, lambda text: text),
-            captures=pack(judged.captures, context.store, lambda text: text),
-            unknown={**unknown, **judged.unknown}, tolerated=judged.outcome in step.judgement.tolerate,
+            path=step.path, attempt=self._recorder.state.step(step.path).attempts, outcome=judged.outcome.value,
+            observed=step.judgement.observe, tolerated=judged.outcome in step.judgement.tolerate,
+            **self._looks.said(step, judged),
         )  # fmt: skip
         self._recorder.write(event, durable=True)
         return event
@@ -85,24 +87,17 @@ class People:
             return Outcome.FAILED, why, {}, {"value": why}
         if not unclear and body.ask is not Ask.ALWAYS:
             return Outcome.OK, why, {"value": found}, {}
-        choices = tuple(
-            dict.fromkeys(
-                [text_of(r.then) for r in body.rules] + ([text_of(body.otherwise)] if body.has_otherwise else [])
-            )
-        )
+        values = [*(rule.then for rule in body.rules), *([body.otherwise] if body.has_otherwise else [])]
+        choices = {_word(value): value for value in values}
         text = f"{self._looks.title(step) or step.id}: {why}"
         stop = Stop("question", path=step.path, because="a decision waits for a person", exit=Exit.PAUSED)
-        answer = self._questions.ask(ev.Asked(id="", kind="decide", path=step.path, text=text, choices=choices), stop)
-        if not unclear and answer.choice != text_of(found):
-            self._recorder.write(
-                ev.DeviationNoted(
-                    path=step.path,
-                    what="override",
-                    by=answer.by,
-                    because=f"{why}, and {answer.by} chose {answer.choice}: {answer.reason}",
-                )
-            )
-        return Outcome.OK, f"chosen by {answer.by}", {"value": answer.choice}, {}
+        question = ev.Asked(id="", kind="decide", path=step.path, text=text, choices=tuple(choices))
+        answer = self._questions.ask(question, stop)
+        if not unclear and answer.choice != _word(found):
+            because = f"{why}, and {answer.by} chose {answer.choice}: {answer.reason}"
+            note = ev.DeviationNoted(path=step.path, what="override", by=answer.by, because=because)
+            self._recorder.deviation(note)
+        return Outcome.OK, f"chosen by {answer.by}", {"value": choices[answer.choice]}, {}
 
     def _manual(self, step: Step, body: Manual) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
         context = self._looks.context
@@ -114,11 +109,12 @@ class People:
                 "ask": spec.ask.pick(context.identity.language).show(scope) if spec.ask else spec.name,
                 "default": to_json(spec.default) if spec.has_default else None, "has_default": spec.has_default,
             }
-            for spec in body.ask
+            for spec in wanted_values(body)
         )  # fmt: skip
         question = ev.Asked(
             id="", kind="manual", path=step.path, text=body.say.pick(context.identity.language).show(scope),
-            choices=("done", "not_done"), by=body.by, until_at=now + body.within.micros if body.within else 0, fields=fields,
+            choices=("done", "not_done"), by=body.by, fields=fields,
+            until_at=now + body.within.micros if body.within else 0,
         )  # fmt: skip
         stop = Stop("question", path=step.path, because="work of a person is waited for", exit=Exit.PAUSED)
         answer = self._questions.ask(question, stop)
@@ -138,21 +134,35 @@ class People:
             return Outcome.FAILED, f"no value for {', '.join(unknown)}: {next(iter(unknown.values()))}", known, unknown
         return Outcome.OK, "", known, {}
 
-    def _wait(self, body: Wait, began: Time) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
+    def _wait(self, step: Step, body: Wait, began: Time) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
         scope, clock = RunScope(context=self._looks.context), self._looks.context.clock
         written = body.length or body.until
         value = written.resolve(scope) if written is not None else Unknown("nothing to wait for", not_yet=False)
-        if isinstance(value, Duration):
-            end = began.micros + value.micros
-        elif isinstance(value, Time):
-            end = value.micros
-        else:
+        end = end_of_wait(value, began)
+        if end is None:
             return Outcome.FAILED, f"needs a duration or a time, and has {value}", {}, {}
-        while (left := end - clock.now().micros) > 0 and not self._control.level and not self._control.abort:
-            clock.sleep(Duration(min(left, 1_000_000)), lambda: bool(self._control.level))
-        if self._control.level or self._control.abort:
-            raise Stop("operator", because="stopped while waiting", exit=Exit.INTERRUPTED)
+        while (left := end.micros - clock.now().micros) > 0 and not self._questions.halted():
+            clock.sleep(Duration(min(left, 1_000_000)), self._questions.halted)
+        if self._control.stopping:
+            raise self._control.stop(step.path)
         return Outcome.OK, "waited", {}, {}
+
+
+def end_of_wait(value: Value | Unknown | Secret, began: Time) -> Time | None:
+    """When a wait is over; None for what is neither a length nor a time."""
+    written = value if isinstance(value, str) else ""
+    with contextlib.suppress(ValueError):
+        value = Duration.parse(written) if written else value
+    with contextlib.suppress(ValueError):
+        value = Time.parse(written) if isinstance(value, str) else value
+    if isinstance(value, Duration):
+        return Time(began.micros + value.micros)
+    return value if isinstance(value, Time) else None
+
+
+def _word(value: Value) -> str:
+    """How a choice is written."""
+    return "null" if value is None else text_of(value)
 
 
 def finding(body: Decide, scope: RunScope) -> tuple[Value, str, bool]:

@@ -44,7 +44,7 @@ from drctl.core.templates import Template
 from drctl.core.values import Duration, Unknown, text_of, to_json
 from drctl.engine.context import ACT_LIMIT, LOOK_LIMIT, Context
 from drctl.engine.fields import build, resolve
-from drctl.engine.looks import Looks
+from drctl.engine.looks import Looks, Pen
 from drctl.engine.people import finding
 from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
@@ -101,8 +101,8 @@ class Planner:
         kept = Recorder(MemoryJournal(context), context.state, actor="plan")
         scratch = Recorder(MemoryJournal(context), RunState(), actor="plan")
         self._recorder = kept
-        self._looks = Looks(self._context, kept, looking, lambda text: text, lambda: False)
-        self._later = Looks(self._context, scratch, looking, lambda text: text, lambda: False)
+        self._looks = Looks(self._context, kept, looking, Pen(), lambda _: False)
+        self._later = Looks(self._context, scratch, looking, Pen(), lambda _: False)
         self._acted = False
         self._rows: list[PlannedStep] = []
 

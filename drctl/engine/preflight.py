@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Fence, Outcome, Phase, Step
+from drctl.core.values import Unknown
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
 from drctl.engine.scope import RunScope
@@ -36,15 +37,11 @@ class Preflight:
         """Before anything: every host the runbook names. Problems are warnings here; phases that need them stop."""
         if self._recorder.state.preflights.get("*") is not None:
             return
-        hosts = {
-            h
-            for phase in self._context.runbook.phases
-            for step in phase.steps
-            for h in needed(step, self._context, all_=True)
-        }
-        problems = self._reach(sorted(hosts))
+        steps = [step for phase in self._context.runbook.phases for step in phase.steps]
+        hosts = sorted({host for step in steps for host in named(step, self._context)})
+        problems = self._reach(hosts)
         self._recorder.write(
-            ev.PreflightFinished(phase="*", ok=True, hosts=tuple(sorted(hosts)), warnings=tuple(problems.values()))
+            ev.PreflightFinished(phase="*", ok=True, hosts=tuple(hosts), warnings=tuple(problems.values()))
         )
 
     def phase(self, phase: Phase) -> None:
@@ -56,11 +53,18 @@ class Preflight:
         known = self._recorder.state.preflights.get(phase.id)
         if (known is not None and known.ok) or not any(step.acts for step in phase.steps):
             return
-        hosts = sorted({host for step in phase.steps for host in needed(step, self._context)})
-        problems = self._reach(hosts)
+        sure, perhaps = set[str](), set[str]()
+        for step in phase.steps:
+            needed(step, self._context, sure, perhaps)
+        answers = self._reach(sorted(sure | perhaps))
+        problems = {host: answer for host, answer in answers.items() if host in sure}
+        warnings = tuple(answer for host, answer in answers.items() if host not in sure)
         self._recorder.write(
-            ev.PreflightFinished(phase=phase.id, ok=not problems, hosts=tuple(hosts), problems=tuple(problems.values()))
-        )
+            ev.PreflightFinished(
+                phase=phase.id, ok=not problems, hosts=tuple(sorted(sure | perhaps)),
+                problems=tuple(problems.values()), warnings=warnings,
+            )
+        )  # fmt: skip
         if not problems:
             return
         because = "; ".join(problems.values())
@@ -73,16 +77,24 @@ class Preflight:
         return {host: f"{host}: {answer}" for host, answer in zip(hosts, answers, strict=True) if answer}
 
 
-def needed(step: Step, context: Context, *, all_: bool = False) -> set[str]:
-    """Hosts a step cannot do without; with `all_`, every host it names. Steps under a false `when` are left out."""
-    if not all_ and step.when is not None and evaluate(step.when.expression, RunScope(context=context)) is False:
-        return set()
+def named(step: Step, context: Context) -> set[str]:
+    """Every host a step names."""
     if isinstance(step.body, Block):
-        return {host for inner in step.body.steps for host in needed(inner, context, all_=all_)}
-    if isinstance(step.body, Fence) and not all_:
-        return set()
+        return {host for inner in step.body.steps for host in named(inner, context)}
     place = fixed_place(step.on, context.inventory)
+    return {place} if place is not None and place != LOCAL else set()
+
+
+def needed(step: Step, context: Context, sure: set[str], perhaps: set[str]) -> None:
+    """Add the hosts a step cannot do without: to `sure`, or to `perhaps` where its `when` is not decided yet."""
+    seen = evaluate(step.when.expression, RunScope(context=context)) if step.when is not None else True
+    if seen is False:
+        return
+    into = perhaps if isinstance(seen, Unknown) else sure
+    if isinstance(step.body, Block):
+        for inner in step.body.steps:
+            needed(inner, context, into, perhaps)
+        return
     foreseen = step.judgement.observe or Outcome.UNREACHABLE in step.judgement.tolerate
-    if place in {None, LOCAL} or (foreseen and not all_):
-        return set()
-    return {place} if place is not None else set()
+    if not foreseen and not isinstance(step.body, Fence):
+        into.update(named(step, context))

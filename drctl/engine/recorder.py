@@ -1,13 +1,15 @@
 """Writes events: masked, into the journal, into the fold, to whoever watches, in one order.
 
-The only way anything of a run reaches the disk. A journal that cannot be written raises, and the caller stops before its
-next effect: no record, no action.
+The only way anything of a run reaches the disk. A journal that cannot be written raises, and the caller stops before
+its next effect: no record, no action.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
@@ -16,6 +18,9 @@ from drctl.core.values import Time
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+LONGEST: Final = 14_000
+"""Characters of one text in a record, as written in ASCII; of a longer one its beginning and its digest are kept."""
+
 
 class Sealed(Protocol):
     """What the engine needs of a record once it is written."""
@@ -23,17 +28,17 @@ class Sealed(Protocol):
     @property
     def seq(self) -> int: ...  # noqa: D102 - its name says it
     @property
-    def ts(self) -> int: ...  # noqa: D102
+    def ts(self) -> int: ...  # noqa: D102 - its name says it
     @property
-    def mono(self) -> int: ...  # noqa: D102
+    def mono(self) -> int: ...  # noqa: D102 - its name says it
     @property
-    def boot(self) -> str: ...  # noqa: D102
+    def boot(self) -> str: ...  # noqa: D102 - its name says it
 
 
 class Journal(Protocol):
     """An append-only journal. Raises JournalError; after that no append ever succeeds."""
 
-    def append(self, type: str, body: Mapping[str, Any], *, actor: str, durable: bool) -> Sealed:  # noqa: A002
+    def append(self, type: str, body: Mapping[str, Any], *, actor: str, durable: bool) -> Sealed:  # noqa: A002 - the record's own word
         """Write one record; with `durable`, return only when it is on disk."""
         ...
 
@@ -72,12 +77,17 @@ class Recorder:
     def write(self, event: ev.Event, *, durable: bool = False) -> Entry:
         """Record an event. `durable` for every intent and outcome of an act."""
         with self._lock:
-            body = self._masked(ev.encode(event))
+            body = ev.encode(event)
+            body = {name: self._masked(value, fit=not isinstance(event, ev.PlanPart)) for name, value in body.items()}
             sealed = self._journal.append(event.TYPE, body, actor=self._actor, durable=False)
             entry = Entry(
-                seq=sealed.seq, at=Time(sealed.ts), mono=sealed.mono, boot=sealed.boot, actor=self._actor,
+                seq=sealed.seq,
+                at=Time(sealed.ts),
+                mono=sealed.mono,
+                boot=sealed.boot,
+                actor=self._actor,
                 event=ev.decode(event.TYPE, body),
-            )  # fmt: skip
+            )
             self.state.apply(entry)
         if durable:
             self._journal.settle(entry.seq)
@@ -86,15 +96,31 @@ class Recorder:
         self._watch(entry)
         return entry
 
+    def deviation(self, event: ev.DeviationNoted) -> None:
+        """Record a deviation, once: after a crash in between the same is not noted again."""
+        known = {(d.path, d.what, d.by, d.because) for _, d in list(self.state.deviations)}
+        if (event.path, event.what, event.by, event.because) not in known:
+            self.write(event, durable=True)
+
     def sign(self) -> None:
         """Write a signed checkpoint now: before an irreversible act, and when the plan is frozen."""
         self._journal.checkpoint()
 
-    def _masked(self, value: Any) -> Any:
+    def _masked(self, value: object, *, fit: bool) -> object:
         if isinstance(value, str):
-            return self._mask(value)
+            masked = self._mask(value)
+            return fitting(masked) if fit else masked
         if isinstance(value, dict):
-            return {key: self._masked(item) for key, item in value.items()}
+            return {self._mask(key): self._masked(item, fit=fit) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._masked(item) for item in value]
+            return [self._masked(item, fit=fit) for item in value]
         return value
+
+
+def fitting(text: str, most: int = LONGEST) -> str:
+    """The text, or its beginning with its length and digest when a record has no room for it."""
+    if len(text) * 12 <= most or len(json.dumps(text)) <= most:
+        return text
+    kept = text[: most // 12] if not text.isascii() else text[: most // 2]
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{kept}... ({len(text)} characters, SHA-256 {digest})"

@@ -37,12 +37,17 @@ class Names:
 class RunScope:
     """The scope of one step's expressions.
 
-    `own` holds the step's own outputs and captures (in `expect`, `capture`, `marks`); `place` the step's host.
+    Attributes:
+        context: what the run is made of.
+        place: the step's host.
+        own: the step's own outputs and captures, in `expect`, `capture` and `marks`.
+        pinned: values as they were at an intent, for its ways back: `steps.look.stdout` to value.
     """
 
     context: Context
     place: str = ""
     own: Mapping[str, Value | Unknown] = field(default_factory=dict)
+    pinned: Mapping[str, Value | Unknown] = field(default_factory=dict)
 
     def lookup(self, name: str) -> Any:
         """Give the value or node of a name."""
@@ -81,22 +86,28 @@ class RunScope:
             return Unknown(f"no step is named {id_!r}", not_yet=False)
         return Names(f"steps.{id_}", lambda name: self._field(step, name))
 
-    def _field(self, step: Step, name: str) -> Value | Unknown:
+    def _field(self, step: Step, name: str) -> Value | Unknown | Secret:
+        pinned = f"steps.{step.id}.{name}"
+        if pinned in self.pinned:
+            return self.pinned[pinned]
         state = self.context.state
         block = state.blocks.get(step.path)
         ended = state.step(step.path)
         if ended.final is None and block is not None and block.outcome is not None:
             return _block_field(block, name)
         if name == "started":
-            return ended.began
+            return ended.began or block is not None
         if ended.final is None:
             return self._missing(f"{step.id} has not run")
         common = _common_field(ended, name)
         return common if common is not _NOTHING else self._output(step, ended, name)
 
-    def _output(self, step: Step, ended: StepState, name: str) -> Value | Unknown:
+    def _output(self, step: Step, ended: StepState, name: str) -> Value | Unknown | Secret:
         final = ended.final
         assert final is not None  # noqa: S101 - the caller has looked
+        held = self.context.held.get(step.path, {})
+        if name in held:
+            return held[name]
         for found in (final.captures, final.outputs):
             if name in found:
                 return unpack(found[name], self.context.store)
@@ -117,6 +128,8 @@ class RunScope:
         return Unknown(f"{step.id} gave no {name}", not_yet=False)
 
     def _mark(self, name: str) -> Value | Unknown:
+        if f"marks.{name}" in self.pinned:
+            return self.pinned[f"marks.{name}"]
         mark = self.context.state.mark(name)
         if mark is None:
             return self._missing(f"mark {name} is not set")

@@ -6,13 +6,11 @@ began is carried out. So starting, resuming and going on after a crash are one p
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.kind import Seen
 from drctl.core.model import (
     Block,
     Check,
@@ -27,14 +25,13 @@ from drctl.core.model import (
     SetNames,
     Step,
     Wait,
-    walk,
-)  # fmt: skip
+)
 from drctl.core.values import Unknown
-from drctl.engine.acts import Acts, ActUnit
-from drctl.engine.failures import Failures, good
-from drctl.engine.fanout import fan_out
+from drctl.engine.blocks import Branches, Fences, HaltedError, side_by_side
+from drctl.engine.failures import Failures, ending_steps, good
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
+from drctl.engine.units import ActUnit
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
 
     from drctl.core.fold import RunState
     from drctl.engine.context import Context
-    from drctl.engine.guards import Guards
     from drctl.engine.ledger import Ledger
     from drctl.engine.looks import Looks
     from drctl.engine.marks import Marks
@@ -50,6 +46,8 @@ if TYPE_CHECKING:
     from drctl.engine.preflight import Preflight
     from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
+    from drctl.engine.sleeps import Sleeps
+    from drctl.engine.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +55,14 @@ class Crew:
     """The parts of the engine that a walk sends out, one for each kind of step."""
 
     looks: Looks
-    acts: Acts
+    turns: Turns
+    fences: Fences
     people: People
-    guards: Guards
     ledger: Ledger
     preflight: Preflight
     failures: Failures
     marks: Marks
+    sleeps: Sleeps
 
 
 class Walk:
@@ -74,7 +73,7 @@ class Walk:
         self._questions = questions
         self._recorder = recorder
         self._control = control
-        self._branch = threading.local()
+        self._branches = Branches()
 
     @property
     def _context(self) -> Context:
@@ -103,22 +102,35 @@ class Walk:
         if state is None:
             language, scope = self._context.identity.language, RunScope(context=self._context)
             title = phase.title.pick(language).show(scope) if phase.title else ""
-            wanted = phase.when is None or self._holds(phase.when, phase.id)
+            unwanted = self._unwanted(phase.when, phase.id)
+            for step in phase.steps if unwanted else ():
+                self._skip_all(step, f"phase {phase.id} was skipped")
             self._recorder.write(ev.BlockStarted(path=phase.id, form="phase", title=title))
-            if not wanted and phase.when is not None:
-                because = f"{phase.when.text} is false"
-                self._recorder.write(ev.BlockFinished(path=phase.id, outcome="skipped", because=because))
-                for step in phase.steps:
-                    self._skip_all(step, f"phase {phase.id} was skipped")
+            if unwanted:
+                self._recorder.write(ev.BlockFinished(path=phase.id, outcome="skipped", because=unwanted))
                 return
         self._crew.preflight.phase(phase)
         outcome = self._serial(phase.steps)
         self._recorder.write(ev.BlockFinished(path=phase.id, outcome=outcome.value), durable=True)
 
     def _skip_all(self, step: Step, because: str) -> None:
-        for inner in walk(step):
-            if not isinstance(inner.body, Block | Fence):
+        """Record everything inside as skipped, before the block itself: a crash in between skips the rest."""
+        for inner in ending_steps(step):
+            if isinstance(inner.body, Fence):
+                self._skip_block(inner, because)
+            elif self._state.step(inner.path).own_final is None:
                 self._crew.looks.end_early(inner, Outcome.SKIPPED, because)
+        self._skip_blocks(step, because)
+
+    def _skip_blocks(self, step: Step, because: str) -> None:
+        if isinstance(step.body, Block):
+            for inner in step.body.steps:
+                self._skip_blocks(inner, because)
+            self._skip_block(step, because)
+
+    def _skip_block(self, step: Step, because: str) -> None:
+        self._recorder.write(ev.BlockStarted(path=step.path, form=_form(step), title=self._crew.looks.title(step)))
+        self._recorder.write(ev.BlockFinished(path=step.path, outcome="skipped", because=because))
 
     def _serial(self, steps: Sequence[Step]) -> Outcome:
         for step in steps:
@@ -133,9 +145,9 @@ class Walk:
             outcome = self._one(step)
             if good(step, outcome):
                 return outcome
-            if self._halt is not None:
+            if self._branches.halt is not None:
                 # Inside a branch nothing is asked: the others finish the step they are in, then the block asks once.
-                self._halt.set()
+                self._branches.halt.set()
                 return outcome
             if isinstance(step.body, Block) and not step.body.parallel:
                 return outcome
@@ -144,42 +156,32 @@ class Walk:
                 self._crew.marks.set(step)
                 return answered
 
-    @property
-    def _halt(self) -> threading.Event | None:
-        """Set by the branch that failed first; None outside of branches."""
-        halt: threading.Event | None = getattr(self._branch, "halt", None)
-        return halt
-
     def _between(self, step: Step) -> None:
         """Between steps: take up words from outside, and stop if one says so."""
-        if self._halt is not None and self._halt.is_set():
-            raise _Halted
+        if self._branches.halt is not None and self._branches.halt.is_set:
+            raise HaltedError
         self._questions.drain()
-        if self._control.abort:
-            because = self._control.because or "the operator said abort"
-            raise Stop("abort", path=step.path, because=because, exit=Exit.ABORTED)
-        if self._control.level > 0:
-            because = self._control.because or "stopped by the operator"
-            raise Stop("operator", path=step.path, because=because, exit=Exit.INTERRUPTED)
+        if self._control.stopping:
+            raise self._control.stop(step.path)
+        self._crew.sleeps.check()
 
     def _one(self, step: Step) -> Outcome:
         """Carry one step or block out, or pass it by when its end is recorded."""
         body, state = step.body, self._state.step(step.path)
         if isinstance(body, Block | Fence):
             return self._block(step, body)
-        final = state.final
+        final = state.own_final
         doubtful = final is not None and Outcome(final.outcome) is Outcome.IN_DOUBT
         if final is not None and (not doubtful or self._crew.failures.answered(step)):
             self._crew.marks.set(step)
             return Outcome(final.outcome)
-        if final is None and not state.units and not self._wanted(step):
-            because = f"{step.when.text} is false" if step.when is not None else "skipped"
-            self._crew.looks.end_early(step, Outcome.SKIPPED, because)
+        unwanted = self._unwanted(step.when, step.path) if final is None and not state.units else ""
+        if unwanted:
+            self._crew.looks.end_early(step, Outcome.SKIPPED, unwanted)
             return Outcome.SKIPPED
         finished = self._carry_out(step)
         if not finished.final:
-            because = "stopped while it was looking or trying again"
-            raise Stop("operator", path=step.path, because=because, exit=Exit.INTERRUPTED)
+            raise self._control.stop(step.path)
         self._crew.marks.set(step)
         return Outcome(finished.outcome)
 
@@ -193,136 +195,69 @@ class Walk:
             return self._crew.looks.carry_out(step)
         return self._act(step)
 
-    # -- acts -------------------------------------------------------------------------------------------------------
-
-    def _act(self, step: Step, role: ev.Role = ev.Role.ACT) -> ev.StepFinished:
-        looks = self._crew.looks
-        place = looks.place_of(step)
-        if isinstance(place, Unknown):
-            return looks.end_early(step, Outcome.FAILED, f"no place: {place}", role=role)
-        unit = ActUnit(step=step, place=place, role=role)
+    def _act(self, step: Step) -> ev.StepFinished:
         state = self._state.step(step.path)
-        doubtful = state.last is not None and (state.last.open or state.outcome is Outcome.IN_DOUBT)
-        early = None if doubtful else self._unless(step, unit) or self._guarded(step, unit)
-        return early or self._crew.acts.carry_out(unit)
+        if state.unsettled and state.intent is not None:
+            # What began there is settled there, wherever the step would go today.
+            return self._crew.turns.act(ActUnit(step=step, place=state.intent.host))
+        place = self._crew.looks.place_of(step)
+        if isinstance(place, Unknown):
+            return self._crew.looks.end_early(step, Outcome.FAILED, f"no place: {place}", role=ev.Role.ACT)
+        return self._crew.turns.act(ActUnit(step=step, place=place))
 
-    def _unless(self, step: Step, unit: ActUnit) -> ev.StepFinished | None:
-        """The end of a step that is done already."""
-        if not step.unless:
-            return None
-        verdict = self._crew.looks.verdict(step.unless)
-        if verdict.seen is Seen.NOT_DONE:
-            return None
-        if verdict.seen is Seen.UNKNOWN:
-            because = f"cannot tell whether it is done already: {verdict.because}"
-            return self._crew.looks.end_early(step, Outcome.FAILED, because)
-        found = ev.StepFinished(
-            path=step.path, host=unit.place, attempt=0, outcome="ok", found=True, because=f"done already: {verdict.because}",
-            role=unit.role, effect_there=True,
-        )  # fmt: skip
-        self._recorder.write(found, durable=True)
-        return found
+    def _unwanted(self, when: Formula | None, path: str) -> str:
+        """Why a condition keeps a step or block from running; empty when it runs.
 
-    def _guarded(self, step: Step, unit: ActUnit) -> ev.StepFinished | None:
-        """The end of a step that people or a second look refuse."""
-        guards = step.guards
-        if guards.approve is None and guards.caution is None and not guards.recheck:
-            return None
-        looks = self._crew.looks
-        described = self._crew.acts.describe(unit)
-        if isinstance(described, Unknown):
-            return looks.end_early(step, Outcome.FAILED, f"needs {described}")
-        kind, text, digest = described
-        refused = self._crew.guards.hold(step, unit.place, kind, text, digest)
-        if refused:
-            return looks.end_early(step, Outcome.FAILED, refused)
-        after = self._crew.acts.describe(unit)
-        if isinstance(after, Unknown) or after[2] != digest:
-            because = "what would be sent changed after the approval, so the approval is void: retry asks again"
-            return looks.end_early(step, Outcome.FAILED, because)
-        return None
-
-    def _wanted(self, step: Step) -> bool:
-        return step.when is None or self._holds(step.when, step.path)
-
-    def _holds(self, when: Formula, path: str) -> bool:
-        """Evaluate a condition; a person decides one without a value. It never defaults to either."""
-        seen = evaluate(when.expression, RunScope(context=self._context))
-        if not isinstance(seen, Unknown):
-            return seen is True
-        text = f"Cannot tell whether {when.text}: {seen}. Run {path} or skip it?"
-        stop = Stop("question", path=path, because=f"cannot tell whether {when.text}: {seen}", exit=Exit.PAUSED)
-        answer = self._questions.ask(ev.Asked(id="", kind="when", path=path, text=text, choices=("run", "skip")), stop)
-        self._recorder.write(
-            ev.DeviationNoted(path=path, what=f"when: {answer.choice}", by=answer.by, because=answer.reason)
+        A person decides about a condition without a value. It never defaults to either.
+        """
+        seen = evaluate(when.expression, RunScope(context=self._context)) if when is not None else True
+        if when is None or not isinstance(seen, Unknown):
+            return "" if when is None or seen is True else f"{when.text} is false"
+        why = f"cannot tell whether {when.text}: {seen}"
+        question = ev.Asked(
+            id="", kind="when", path=path, text=f"C{why[1:]}. Run {path} or skip it?", choices=("run", "skip")
         )
-        return answer.choice == "run"
+        answer = self._questions.ask(question, Stop("question", path=path, because=why, exit=Exit.PAUSED))
+        note = ev.DeviationNoted(path=path, what=f"when: {answer.choice}", by=answer.by, because=answer.reason)
+        self._recorder.deviation(note)
+        return "" if answer.choice == "run" else f"skipped by {answer.by}: {answer.reason}"
 
     # -- blocks -----------------------------------------------------------------------------------------------------
 
     def _block(self, step: Step, body: Block | Fence) -> Outcome:
         state = self._state.blocks.get(step.path)
-        if state is not None and state.outcome is not None and good(step, state.outcome):
-            return state.outcome
+        if state is not None and state.outcome is not None:
+            self._crew.marks.set(step)
+            return state.outcome  # what ended badly is entered again only when a person says so
         place = self._crew.looks.place_of(step) if isinstance(body, Fence) else ""
         host = "" if isinstance(place, Unknown) else place
-        if state is None or state.outcome is not None:
-            form = "fence" if isinstance(body, Fence) else "parallel" if body.parallel else "steps"
-            wanted = state is not None or self._wanted(step)
-            self._recorder.write(
-                ev.BlockStarted(path=step.path, form=form, title=self._crew.looks.title(step), host=host)
-            )
-            if not wanted and step.when is not None:
-                because = f"{step.when.text} is false"
-                self._recorder.write(ev.BlockFinished(path=step.path, outcome="skipped", because=because, host=host))
-                self._skip_all(step, because)
+        refused = f"no place: {place}" if isinstance(place, Unknown) else ""
+        if state is None:
+            unwanted = self._unwanted(step.when, step.path)
+            if unwanted:
+                self._skip_all(step, unwanted)
                 return Outcome.SKIPPED
-        outcome, because = self._inside(body)
+            started = ev.BlockStarted(path=step.path, form=_form(step), title=self._crew.looks.title(step), host=host)
+            self._recorder.write(started)
+        if isinstance(body, Fence) and not refused:
+            refused = self._crew.fences.ask(step, body, host)
+        outcome, because = (Outcome.FAILED, refused) if refused else self._inside(step, body)
         self._recorder.write(
             ev.BlockFinished(path=step.path, outcome=outcome.value, because=because, host=host), durable=True
         )
         self._crew.marks.set(step)
         return outcome
 
-    def _inside(self, body: Block | Fence) -> tuple[Outcome, str]:
-        if isinstance(body, Fence):
-            return self._fence(body)
-        return (self._parallel(body) if body.parallel else self._serial(body.steps)), ""
-
-    def _parallel(self, body: Block) -> Outcome:
-        halt = threading.Event()
-
-        def branch(step: Step) -> Outcome:
-            self._branch.halt = halt
-            try:
-                return self._step(step)
-            except _Halted:
-                return Outcome.NOT_RUN
-            except Stop:
-                halt.set()
-                raise
-            finally:
-                self._branch.halt = None
-
-        outcomes = fan_out(body.steps, branch, body.at_once or len(body.steps))
-        bad = [outcome for step, outcome in zip(body.steps, outcomes, strict=True) if not good(step, outcome)]
-        if not bad:
-            return Outcome.OK
-        return Outcome.IN_DOUBT if Outcome.IN_DOUBT in bad else Outcome.FAILED
-
-    def _fence(self, body: Fence) -> tuple[Outcome, str]:
-        """Methods in order until every proof is ok. No end of a method stops the block; only the proof decides."""
-        because = "no method was tried"
-        for method in body.methods:
-            if self._state.step(method.path).final is None:
-                self._between(method)
-                self._act(method, ev.Role.METHOD)
-            verdict = self._crew.looks.verdict(body.proof)
-            if verdict.seen is Seen.DONE:
-                return Outcome.OK, "proven"
-            because = verdict.because
-        return Outcome.FAILED, f"not proven: {because}"
+    def _inside(self, step: Step, body: Block | Fence) -> tuple[Outcome, str]:
+        with self._control.shielded(really=step.uninterruptible):
+            if isinstance(body, Fence):
+                return self._crew.fences.carry_out(body, self._between)
+            if body.parallel:
+                return side_by_side(body, self._branches, self._step), ""
+            return self._serial(body.steps), ""
 
 
-class _Halted(Exception):  # noqa: N818 - a signal within this module
-    """Another branch failed; this one starts no further step."""
+def _form(step: Step) -> str:
+    if isinstance(step.body, Fence):
+        return "fence"
+    return "parallel" if isinstance(step.body, Block) and step.body.parallel else "steps"

@@ -1,0 +1,184 @@
+"""Judges answers: whether one counts, as which role it was given, and its typed values.
+
+Who answered is claimed by a login name until signatures come; the record says so. A person with several logins is one
+person. Everything that comes in is cut to what a record can hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from drctl.core.diagnostics import Where
+from drctl.core.inputs import read_input
+from drctl.core.inventory import Environment, Person
+from drctl.core.model import InputSpec, InputType, Manual
+from drctl.core.values import to_json
+
+if TYPE_CHECKING:
+    from drctl.core import events as ev
+    from drctl.core.fold import QuestionState
+    from drctl.engine.context import Context
+
+MOST_NOTE: Final = 4000
+MOST_NAME: Final = 100
+MOST_VALUES: Final = 100
+MOST_TOGETHER: Final = 24_000
+NEEDS_REASON: Final = frozenset({"skip", "done", "not_done", "run", "override"})
+YES: Final = frozenset({"approve", "confirm"})
+EVIDENCE: Final = "evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """An answer as it came in, before it is judged.
+
+    Attributes:
+        question: id of the question; empty when `step` names it.
+        by: who says so; a claim, not a proof.
+        given_at: when it was given, microseconds UTC.
+    """
+
+    choice: str
+    question: str = ""
+    step: str = ""
+    by: str = ""
+    login: str = ""
+    reason: str = ""
+    target: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    given_at: int = 0
+    source: str = "inbox"
+
+    @property
+    def cut(self) -> Given:
+        """The same, with every text cut to what a record can hold."""
+        return replace(
+            self, choice=self.choice[: MOST_NAME * 4], question=self.question[:MOST_NAME],
+            step=self.step[: MOST_NAME * 4], by=self.by[:MOST_NAME], login=self.login[:MOST_NAME],
+            reason=self.reason[:MOST_NOTE], target=self.target[: MOST_NAME * 4], source=self.source[:MOST_NAME],
+            values={k[:MOST_NAME]: v for k, v in list(self.values.items())[:MOST_VALUES]},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What an answer is worth: why it does not count (empty when it does), who gave it, as what, and its values."""
+
+    refusal: str = ""
+    who: str = ""
+    role: str = ""
+    simulated: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def given_of(word: Mapping[str, Any]) -> Given:
+    """The answer that a word of the inbox holds."""
+    values = word.get("values")
+    return Given(
+        choice=str(word.get("choice", "")), question=str(word.get("question", "")), step=str(word.get("step", "")),
+        by=str(word.get("by", "")), login=str(word.get("login", "")), reason=str(word.get("reason", "")),
+        target=str(word.get("target", "")), given_at=whole(word.get("given_at")),
+        values={str(k): str(v) for k, v in values.items()} if isinstance(values, Mapping) else {},
+    )  # fmt: skip
+
+
+def whole(value: object) -> int:
+    """A time from outside; 0 when it is none that a record can hold."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
+
+
+def wanted_values(manual: Manual) -> tuple[InputSpec, ...]:
+    """The typed answers that a `manual` step asks for, its evidence among them."""
+    if not manual.evidence_required or any(spec.name == EVIDENCE for spec in manual.ask):
+        return manual.ask
+    return (*manual.ask, InputSpec(name=EVIDENCE, type=InputType.TEXT, where=Where(file="the answer")))
+
+
+class Judge:
+    """Judges answers to the questions of one run."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def judge(self, state: QuestionState, given: Given, now: int) -> Judgement:
+        """Say what the answer is worth. `now` is the time for one that says no time of its own."""
+        person = self._person(given.by or given.login)
+        who = person.name if person is not None else given.by or given.login
+        simulated = person is not None and person.simulated
+        role, refusal = self._role(state.asked, who, person)
+        refusal = self._stale(state, given, now) or refusal or self._unfit(state, given, who)
+        if not refusal:
+            try:
+                return Judgement(who=who, role=role, simulated=simulated, values=self._values(state.asked, given))
+            except ValueError as error:
+                refusal = str(error)
+        return Judgement(refusal=refusal, who=who, role=role, simulated=simulated)
+
+    def _stale(self, state: QuestionState, given: Given, now: int) -> str:
+        asked, at = state.asked, given.given_at or now
+        if not state.open:
+            return "the question is already settled"
+        if asked.until_at and at > asked.until_at:
+            return "too late: the request had expired"
+        if not given.question and at < state.asked_at.micros:
+            return "it was given before the question was asked"
+        return ""
+
+    def _unfit(self, state: QuestionState, given: Given, who: str) -> str:
+        asked = state.asked
+        if given.choice not in asked.choices:
+            return f"{given.choice!r} is not one of: {', '.join(asked.choices)}"
+        if any(answer.by == who for answer in state.accepted):
+            return f"{who} has answered already"
+        if asked.target and given.choice in YES and given.target != asked.target:
+            return f"the target must be named: {asked.target}, not {given.target or 'nothing'}"
+        if given.choice in NEEDS_REASON and asked.kind in {"failure", "doubt", "when"} and not given.reason.strip():
+            return f"{given.choice} needs a reason"
+        return ""
+
+    def _role(self, asked: ev.Asked, who: str, person: Person | None) -> tuple[str, str]:
+        """The role the answer is given in, and why it does not count."""
+        if not asked.by:
+            return "operator", ""
+        inventory = self._context.inventory
+        if person is None:
+            return "", f"{who or 'nobody'} is not among the people of the inventory"
+        if person.simulated and inventory.environment is not Environment.LAB:
+            return "", f"{person.name} is simulated, and this inventory is no lab"
+        roles = [role for role in asked.by if person.name in inventory.roles.get(role, ())]
+        if not roles:
+            return "", f"{person.name} is not {' or '.join(asked.by)}"
+        if asked.kind == "approval" and person.name == self._context.identity.operator_person:
+            return roles[0], f"{person.name} runs this and cannot approve it: another pair of eyes is needed"
+        return roles[0], ""
+
+    def _person(self, name: str) -> Person | None:
+        people = self._context.inventory.people
+        return people.get(name) or next((p for p in people.values() if name in p.logins), None)
+
+    def _values(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
+        if asked.kind != "manual" or given.choice != "done":
+            return {}
+        values: dict[str, Any] = {}
+        specs = self._specs(asked.path)
+        for spec in specs:
+            text = given.values.get(spec.name)
+            if text is None and spec.has_default:
+                values[spec.name] = to_json(spec.default)
+            elif text is None and not spec.optional:
+                raise ValueError(f"{spec.name} is missing")
+            else:
+                values[spec.name] = to_json(read_input(spec, text or "", self._context.inventory.hosts))
+        unknown = set(given.values) - {spec.name for spec in specs}
+        if unknown:
+            raise ValueError(f"nothing named {', '.join(sorted(unknown))} is asked for")
+        if len(json.dumps(values)) > MOST_TOGETHER:
+            raise ValueError("the answers together are too long for one record")
+        return values
+
+    def _specs(self, path: str) -> tuple[InputSpec, ...]:
+        step = next((s for s in self._context.steps.values() if s.path == path), None)
+        return wanted_values(step.body) if step is not None and isinstance(step.body, Manual) else ()

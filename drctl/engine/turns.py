@@ -1,0 +1,98 @@
+"""One act's turn: is it done already, do people agree, does a second look hold, and then the act.
+
+Steps, methods of a fence and ways back all act through here; only steps have guards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drctl.core import events as ev
+from drctl.core.kind import Seen
+from drctl.core.model import Fence, Outcome, Step
+from drctl.engine.guards import Guards, Wanted
+from drctl.engine.scope import RunScope
+from drctl.engine.units import ActUnit, Resolved
+
+if TYPE_CHECKING:
+    from drctl.engine.acts import Acts
+    from drctl.engine.looks import Looks
+    from drctl.engine.recorder import Recorder
+
+
+class Turns:
+    """Turns of one run's acts."""
+
+    def __init__(self, looks: Looks, acts: Acts, guards: Guards, recorder: Recorder) -> None:
+        self._looks = looks
+        self._acts = acts
+        self._guards = guards
+        self._recorder = recorder
+
+    def act(self, unit: ActUnit) -> ev.StepFinished:
+        """Carry one act out, from wherever the journal says it stands.
+
+        Raises:
+            Stop: nobody answered; the run pauses.
+        """
+        return self._acts.carry_out(unit, lambda: self._guarded(unit))
+
+    def _guarded(self, unit: ActUnit) -> ev.StepFinished | str:
+        """The end of a step that is done already or refused; else the digest that people agreed to, if they did."""
+        step = unit.step
+        early = self._unless(unit)
+        guards = step.guards
+        if early is not None or unit.role is not ev.Role.ACT:
+            return early or ""
+        if guards.approve is None and guards.caution is None and not guards.recheck:
+            return ""
+        because = ""
+        for _ in range(2):  # a recheck that changes what would be sent makes the answer void: asked again, once
+            resolved = self._acts.resolve(unit)
+            if isinstance(resolved, str):
+                return self._refuse(step, resolved)
+            because = self._guards.ask(step, _wanted(unit, resolved)) or self._guards.recheck(step)
+            if because:
+                return self._refuse(step, because)
+            after = self._acts.resolve(unit)
+            if not isinstance(after, str) and after.digest == resolved.digest:
+                return after.digest
+        return self._refuse(step, "what would be sent changes from one moment to the next, so nobody can agree to it")
+
+    def fence(self, step: Step, body: Fence, place: str) -> str:
+        """Ask about a fence as a whole, before its first method; empty when it may go on, else why not."""
+        resolved = [self._acts.resolve(ActUnit(step=m, place=self._place(m, place))) for m in body.methods]
+        texts = [one if isinstance(one, str) else one.text for one in resolved]
+        digest = "\n".join(one if isinstance(one, str) else one.digest for one in resolved)
+        wanted = Wanted(place=place, text="\n".join(f"{n}. {text}" for n, text in enumerate(texts, 1)), digest=digest)
+        return self._guards.ask(step, wanted) or self._guards.recheck(step)
+
+    def _place(self, method: Step, place: str) -> str:
+        found = self._looks.place_of(method)
+        return found if isinstance(found, str) else place
+
+    def _refuse(self, step: Step, because: str) -> ev.StepFinished:
+        return self._looks.end_early(step, Outcome.FAILED, because)
+
+    def _unless(self, unit: ActUnit) -> ev.StepFinished | None:
+        """The end of a step that is done already."""
+        step = unit.step
+        if not step.unless:
+            return None
+        scope = RunScope(context=self._looks.context, place=unit.place, pinned=unit.pinned)
+        verdict = self._looks.verdict(step.unless, scope=scope)
+        if verdict.seen is Seen.NOT_DONE:
+            return None
+        if verdict.seen is Seen.UNKNOWN:
+            return self._refuse(step, f"cannot tell whether it is done already: {verdict.because}")
+        found = ev.StepFinished(
+            path=step.path, host=unit.place, attempt=0, outcome="ok", found=True, role=unit.role, effect_there=True,
+            because=f"done already: {verdict.because}",
+        )  # fmt: skip
+        self._recorder.write(found, durable=True)
+        return found
+
+
+def _wanted(unit: ActUnit, resolved: Resolved) -> Wanted:
+    who = "" if resolved.user is None else f"as {resolved.user}: "
+    return Wanted(place=unit.place, text=f"{who}{resolved.text}", digest=resolved.digest)
