@@ -222,7 +222,10 @@ class Session:
 
     def executor(self, desk: Desk) -> Executor:
         """The executor of this session."""
-        return Executor(self.parts.context, self.recorder, self.parts.world, desk, self.control, self.parts.masker.text)
+        masker = self.parts.masker
+        return Executor(
+            self.parts.context, self.recorder, self.parts.world, desk, self.control, masker.text, masker.add
+        )
 
     def last_words(self, error: JournalError) -> None:
         """Say in the journal, if it still takes one record, why the run stops."""
