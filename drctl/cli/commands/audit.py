@@ -78,11 +78,12 @@ def judge_file(path: Path, key: bytes | None = None) -> Verification:
 
 def _journal(settings: Settings, named: str) -> Path:
     path = Path(named)
-    if named and path.is_dir():
+    there = bool(named) and os.path.lexists(path)
+    if there and path.is_dir():
         path /= NAME
     if path.is_file() or path.is_fifo():
         return path
-    if "/" in named or os.path.lexists(path):
+    if "/" in named or there:
         raise UsageError("There is no journal.", where=str(path), next="drctl audit verify RUN|FILE")
     return open_state(settings.state_dir).find(named).journal
 

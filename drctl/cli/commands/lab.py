@@ -13,6 +13,9 @@ from drctl.errors import UsageError
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
 
+MOST_HOURS = 168
+"""A forgotten lab must not outlive the week."""
+
 
 @click.group()
 def lab() -> None:
@@ -26,6 +29,11 @@ def lab() -> None:
 @click.pass_obj
 def up(settings: Settings, folder: str | None, async_replication: bool, ttl: float) -> int:
     """Start the lab and leave it running; says where its inventory is."""
+    if not 0 < ttl <= MOST_HOURS:
+        raise UsageError(
+            f"A lab lives more than 0 and at most {MOST_HOURS} hours.", where="--ttl", meaning="Nothing was started.",
+            next="drctl lab up --ttl 4",
+        )  # fmt: skip
     from drctl.lab import api
 
     info = api.up(
