@@ -72,8 +72,8 @@ def test_a_secret_never_gets_out(drctl: Drctl, source: str, name: str) -> None:
         drctl(*words)
         for words in (
             ["plan", "book.yaml"], ["--output", "json", "plan", "book.yaml"], ["show", id_], ["watch", id_],
-            ["report", id_], ["--output", "json", "show", id_], ["report", id_, "--format", "json", "-o", "-"], ["runs"],
-            ["audit", "verify", id_],
+            ["report", id_], ["--output", "json", "show", id_], ["report", id_, "--format", "json", "-o", "-"], 
+            ["audit", "verify", id_], ["runs"],
         )
     ]  # fmt: skip
     assert found(drctl.state, *[text for one in (said, *others) for text in (one.out, one.err)]) == []
