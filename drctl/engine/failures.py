@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from drctl.engine.recorder import Recorder
 
 CHOICES: Final = ("retry", "skip", "done", "abort")
+ATTESTED: Final = "attested done"
 DOUBT_CHOICES: Final = ("done", "not_done", "look", "abort")
 
 
@@ -167,7 +168,7 @@ class Failures:
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
         """A person's word instead of an outcome."""
-        what = "skipped" if outcome is Outcome.SKIPPED else "attested done"
+        what = "skipped" if outcome is Outcome.SKIPPED else ATTESTED
         note = ev.DeviationNoted(path=step.path, what=what, by=answer.by, because=answer.reason)
         self._recorder.deviation(note)
         because = f"{what} by {answer.by}: {answer.reason}"

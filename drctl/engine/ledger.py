@@ -27,7 +27,7 @@ from drctl.engine.ways import pinned, way_of
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from drctl.core.fold import BlockState
     from drctl.core.values import Value
@@ -145,10 +145,9 @@ class Ledger:
         Raises:
             Stop: the operator wants a pause; the rest is done when the run is taken up again.
         """
-        owed = self.due(restore=True)
-        for due in owed:
+        for due in self.due(restore=True):
             self._take_back(due)
-        self._note((due.path for due in owed), "not restored")
+        self._note("restore", "not restored")
 
     def restore_now(self, step: Step, body: RestoreNow) -> ev.StepFinished:
         """The `restore` kind: the restores of the named steps at this place."""
@@ -178,7 +177,7 @@ class Ledger:
                 outcome, because = self._take_back(due)
             if outcome not in _UNDO_OVER:
                 self._failed(due, because or outcome.value)
-        self._note((block.path for block in self._undo_blocks()), "not undone")
+        self._note("undo", "not undone")
 
     def half_undone(self) -> str:
         """What a rollback left, empty when all of it was undone or needs no undo by its author's word."""
@@ -316,12 +315,11 @@ class Ledger:
             raise self._hands.control.pause(due.path)
         return Outcome(done.outcome), done.because
 
-    def _note(self, paths: Iterable[str], what: str) -> None:
-        """Say what was not put back."""
-        for path in paths:
-            block = self._recorder.state.blocks.get(path)
-            if block is not None and block.outcome is not Outcome.OK:
-                step = path.rpartition("/")[0]
+    def _note(self, form: str, what: str) -> None:
+        """Say what was not put back; after a crash in between, what an earlier writer could not put back too."""
+        for block in list(self._recorder.state.blocks.values()):
+            if block.form == form and block.outcome is not Outcome.OK:
+                step = block.path.rpartition("/")[0]
                 self._recorder.deviation(ev.DeviationNoted(path=step, what=what, because=block.because))
 
 

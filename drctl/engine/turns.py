@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
-from drctl.core.kind import Seen
-from drctl.core.model import Fence, Outcome, Step
+from drctl.core.kind import ActKind, Seen
+from drctl.core.model import Action, Fence, Outcome, Step
+from drctl.engine.failures import ATTESTED
 from drctl.engine.guards import Guards, Wanted
 from drctl.engine.scope import RunScope
 from drctl.engine.units import ActUnit, Resolved
@@ -41,9 +42,17 @@ class Turns:
         """The end of a step that is done already or refused; else the digest that people agreed to, if they did."""
         step = unit.step
         early = self._unless(unit)
-        guards = step.guards
         if early is not None or unit.role is not ev.Role.ACT:
             return early or ""
+        agreed = self._agreed(unit)
+        if isinstance(agreed, str) and self._needs_fence(step):
+            because = self._unfenced()
+            return self._refuse(step, because) if because else agreed
+        return agreed
+
+    def _agreed(self, unit: ActUnit) -> ev.StepFinished | str:
+        """The digest that people agreed to, empty when nobody is asked; or the end of a step that they refused."""
+        step, guards = unit.step, unit.step.guards
         if guards.approve is None and guards.caution is None and not guards.recheck:
             return ""
         because = ""
@@ -58,6 +67,23 @@ class Turns:
             if not isinstance(after, str) and after.digest == resolved.digest:
                 return after.digest
         return self._refuse(step, "what would be sent changes from one moment to the next, so nobody can agree to it")
+
+    def _needs_fence(self, step: Step) -> bool:
+        kinds = self._looks.context.kinds
+        kind = kinds[step.body.kind] if isinstance(step.body, Action) else None
+        return kind is not None and issubclass(kind, ActKind) and kind.REQUIRES_FENCE
+
+    def _unfenced(self) -> str:
+        """Why the fences of this run do not hold any more, by their own proofs; a person's word is not looked at."""
+        state = self._recorder.state
+        attested = {d.path for _, d in state.deviations if d.what == ATTESTED}
+        fences = [step for step in self._looks.context.runbook.steps() if step.path in state.fenced.values()]
+        for fence in fences:
+            if isinstance(fence.body, Fence) and fence.path not in attested:
+                verdict = self._looks.verdict(fence.body.proof)
+                if verdict.seen is not Seen.DONE:
+                    return f"the fence {fence.id} does not hold any more: {verdict.because}"
+        return ""
 
     def fence(self, step: Step, body: Fence, place: str) -> str:
         """Ask about a fence as a whole, before its first method; empty when it may go on, else why not."""

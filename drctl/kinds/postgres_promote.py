@@ -26,7 +26,8 @@ _MOST_WAIT = Duration.parse("1h")
 class PostgresPromote(CommandAct):
     """Promotes a PostgreSQL standby on its own host and waits until it accepts writes.
 
-    Fence the old primary first, and prove it: two primaries make two histories of one database. A server that is a
+    A run that has not proven a fence of the old primary (`fence.host`) is refused: two primaries make two histories of
+    one database. The proof is looked at once more right before. A server that is a
     primary already is left as it is. The step fails when the server does not leave recovery within `wait`; it may
     still do so later, and `verify` looks.
 
@@ -45,6 +46,7 @@ class PostgresPromote(CommandAct):
         Criterion(text="not in_recovery", fields=frozenset({"in_recovery"})),
     )
     EFFECT: ClassVar[Effect | None] = Effect.ONCE
+    REQUIRES_FENCE: ClassVar[bool] = True
     NO_INVERSE: ClassVar[str] = "a promoted server has a history of its own; the way back is a failback"
     EXAMPLE: ClassVar[str] = """
 - {id: loss, do: postgres.status, on: db-standby, expect: [in_recovery, lag <= 5m]}

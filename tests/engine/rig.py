@@ -7,15 +7,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from drctl.core import events as ev
 from drctl.core.diagnostics import Where
 from drctl.core.fold import Entry, RunState
-from drctl.core.inventory import Environment, Host, Inventory, Login, Person
-from drctl.core.model import Runbook
+from drctl.core.inventory import Channel, Environment, Host, Inventory, Login, Person
 from drctl.core.ports import (
     ClaimShell,
     DatabaseFacts,
@@ -28,17 +27,24 @@ from drctl.core.ports import (
     Reach,
     Receipt,
 )
-from drctl.core.values import Duration, Time
+from drctl.core.records import Record, encode
+from drctl.core.values import Duration, Secret, Time
 from drctl.engine.context import Context, Identity
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, freeze_inputs, thaw_inputs
 from drctl.engine.outputs import MemoryStore
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control
-from drctl.errors import Exit
+from drctl.errors import Exit, JournalError
 from drctl.kinds import registry
 from drctl.loading import load_runbook
 from tests.fakes.hosts import FakeHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from drctl.core.model import Runbook
+    from drctl.engine.questions import Operator
 
 START = 1_790_000_000_000_000
 
@@ -48,24 +54,35 @@ class Crash(BaseException):
 
 
 class FakeClock:
-    """Time that passes only when somebody waits."""
+    """Time that passes only when somebody waits.
+
+    `slept` is time asleep, which the monotonic clock does not count; `moved` how far somebody moved UTC. `then` is
+    called when somebody has waited, with the length.
+    """
 
     def __init__(self) -> None:
         self.micros = START
+        self.slept = 0
+        self.moved = 0
+        self.then: Callable[[Duration], None] = lambda _: None
+        self._lock = threading.Lock()
 
     def now(self) -> Time:
-        self.micros += 1000
-        return Time(self.micros)
+        with self._lock:
+            self.micros += 1000
+        return Time(self.micros + self.slept + self.moved)
 
     def monotonic(self) -> Duration:
         return Duration(self.micros)
 
     def boottime(self) -> Duration:
-        return Duration(self.micros)
+        return Duration(self.micros + self.slept)
 
     def sleep(self, length: Duration, wake: Callable[[], bool] | None = None) -> None:
         if wake is None or not wake():
-            self.micros += length.micros
+            with self._lock:
+                self.micros += length.micros
+        self.then(length)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Line:
 
 
 class MemoryJournal:
-    """Records in a list; dies where it is told to."""
+    """Records in a list; dies where it is told to, or refuses everything from a record on, like a full disk."""
 
     def __init__(self, clock: FakeClock, lines: list[tuple[Line, str, dict[str, Any], str]]) -> None:
         self.clock = clock
@@ -85,9 +102,16 @@ class MemoryJournal:
         self.checkpoints = 0
         self.die_at: int | None = None
         self.die_after = False
+        self.full_at: int | None = None
 
     def append(self, type: str, body: Mapping[str, Any], *, actor: str, durable: bool) -> Line:  # noqa: A002, ARG002
         seq = len(self.lines)
+        if self.full_at is not None and seq >= self.full_at:
+            raise JournalError("The disk is full.")
+        encode(
+            Record(seq=seq, ts=1, type=type, actor=actor, body=body, run="ab" * 16, boot="b", mono=1, dur=0, epoch=1),
+            bytes(32),
+        )
         if self.die_at == seq and not self.die_after:
             raise Crash
         line = Line(seq, self.clock.now().micros, self.clock.micros)
@@ -107,7 +131,7 @@ class MemoryInbox:
         self.words: dict[str, Mapping[str, Any]] = {}
         self._names = itertools.count()
 
-    def put(self, kind: str, **word: Any) -> None:
+    def put(self, kind: str, **word: object) -> None:
         self.words[f"{next(self._names):04d}"] = {"kind": kind, **word}
 
     def take(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
@@ -118,21 +142,35 @@ class MemoryInbox:
 
 
 class FakeHttp:
-    """Answers by URL; `sent` are requests that may change something."""
+    """Answers by URL; `sent` are requests that may change something, `effects` the ones that arrived."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, HttpReply] = {}
+        self.answers: dict[str, HttpReply | Callable[[], HttpReply]] = {}
         self.sent: list[HttpRequest] = []
+        self.effects: list[str] = []
+        self.lost: list[bool] = []
 
     def answer(self, url: str, status: int, body: str = "") -> None:
         self.answers[url] = HttpReply(reach=Reach.COMPLETE, status=status, body=body.encode())
 
+    def lose(self, *, arrived: bool) -> None:
+        """Lose the answer to the next request that changes something; it may or may not have arrived."""
+        self.lost.append(arrived)
+
     def read(self, request: HttpRequest) -> HttpReply:
-        return self.answers.get(request.url, HttpReply(reach=Reach.UNREACHABLE, because="refused"))
+        found = self.answers.get(request.url, HttpReply(reach=Reach.UNREACHABLE, because="refused"))
+        return found() if callable(found) else found
 
     def send(self, request: HttpRequest) -> HttpReply:
         self.sent.append(request)
-        return self.answers.get(request.url, HttpReply(reach=Reach.UNREACHABLE, because="refused"))
+        if self.lost:
+            if self.lost.pop(0):
+                self.effects.append(request.url)
+            return HttpReply(reach=Reach.UNREACHABLE, because="reset while reading the answer", sent=True)
+        reply = self.read(request)
+        if reply.reach is Reach.COMPLETE:
+            self.effects.append(request.url)
+        return reply
 
 
 class FakeDialer:
@@ -173,7 +211,7 @@ class FakeWorld:
         self.http_ = FakeHttp()
         self.dialer = FakeDialer()
         self.notifier = FakeNotifier()
-        self.acted = 0
+        self.shells = 0
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         return Probe(
@@ -191,11 +229,22 @@ class FakeWorld:
         return "refused" if self.hosts[place].down else ""
 
     def shell(self, place: str) -> ClaimShell:
-        self.acted += 1
+        self.shells += 1
         return self.hosts[place]
 
     def http(self, place: str) -> FakeHttp:  # noqa: ARG002
         return self.http_
+
+
+class Odd:
+    """A host of which some calls are answered in another way."""
+
+    def __init__(self, host: FakeHost, **calls: Callable[..., object]) -> None:
+        self._host = host
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> object:
+        return self._calls.get(name) or getattr(self._host, name)
 
 
 def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Inventory:
@@ -209,12 +258,17 @@ def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Invent
         for name in hosts
     }  # fmt: skip
     people = {
-        "li": Person(name="li", full_name="Li Na", logins=("li",), simulated=True),
+        "li": Person(name="li", full_name="Li Na", logins=("li", "li-from-home"), simulated=True),
         "wang": Person(name="wang", full_name="Wang Wei", logins=("wang",)),
         "zhao": Person(name="zhao", full_name="Zhao", logins=("zhao",)),
     }
     return Inventory(
-        name="test", environment=environment, hosts=made, people=people, roles={"commander": ("li", "wang"), "deputy": ("wang",)}
+        name="test",
+        environment=environment,
+        hosts=made,
+        people=people,
+        channels={"oncall": Channel(name="oncall", type="webhook", settings={"url": "http://oncall.example"})},
+        roles={"commander": ("li", "wang"), "deputy": ("wang",)},
     )
 
 
@@ -227,6 +281,7 @@ class Rig:
     inputs: dict[str, Any] = field(default_factory=dict)
     operator: str = "ops"
     environment: Environment = Environment.LAB
+    ends: list[Exit] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -237,6 +292,8 @@ class Rig:
         self.store = MemoryStore()
         self.inbox = MemoryInbox()
         self.control = Control()
+        self.secrets: list[Secret] = []
+        self.terminal: Operator | None = None
         self.journal = MemoryJournal(self.clock, self.lines)
         loaded = load_runbook("test.yaml", lambda _: self.text.encode(), registry(), self.inventory)
         assert loaded.value is not None, "\n".join(f"{d.where}: {d.summary} ({d.hint})" for d in loaded.diagnostics)
@@ -246,21 +303,32 @@ class Rig:
     def host(self, name: str) -> FakeHost:
         return self.world.hosts[name]
 
+    def oddly(self, name: str, **calls: Callable[..., object]) -> None:
+        """Let some calls of a host be answered in another way."""
+        self.world.hosts[name] = cast("FakeHost", Odd(self.world.hosts[name], **calls))
+
     def crash_at(self, seq: int, *, after: bool = False) -> None:
         self.journal.die_at, self.journal.die_after = seq, after
 
     def context(self, *, planning: bool = False) -> Context:
         frozen = freeze_inputs(self.runbook, self.inputs)
+        who = self.operator
         bare = Context(
-            runbook=self.runbook, inventory=self.inventory, kinds=registry(), vars={}, clock=self.clock,
-            inputs=thaw_inputs(self.runbook, frozen, lambda ref: (_ for _ in ()).throw(KeyError(ref))), state=self.state,
-            store=self.store, planning=planning,
-            identity=Identity(uid="ab" * 16, id="7K2QX", operator=self.operator, operator_person=self.operator, holder="SHA256:key"),
-        )  # fmt: skip
+            runbook=self.runbook,
+            inventory=self.inventory,
+            kinds=registry(),
+            vars={},
+            clock=self.clock,
+            inputs=thaw_inputs(self.runbook, frozen, lambda ref: Secret(f"value of {ref}", ref)),
+            state=self.state,
+            store=self.store,
+            planning=planning,
+            identity=Identity(uid="ab" * 16, id="7K2QX", operator=who, operator_person=who, holder="SHA256:key"),
+        )
         return complete(bare)
 
-    def _carry(self, *, wait: Duration | None = None) -> Exit:
-        recorder = Recorder(self.journal, self.state, actor=self.operator)
+    def _carry(self, *, wait: Duration | None = None, abort: str = "") -> Exit:
+        recorder = Recorder(self.journal, self.state, actor=self.operator, mask=self.mask)
         if not self.lines:
             objectives = self.runbook.objectives
             recorder.write(
@@ -270,28 +338,61 @@ class Rig:
                     rpo_us=objectives.rpo.micros if objectives.rpo else None,
                 )
             )  # fmt: skip
-        executor = Executor(self.context(), recorder, self.world, Desk(inbox=self.inbox, wait=wait), self.control)
-        return executor.run()
+        desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
+        executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)
+        code = executor.abort(abort) if abort else executor.run()
+        self.ends.append(code)
+        return code
+
+    def mask(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret.reveal(), "***")
+        return text
 
     def run(self, *, wait: Duration | None = None) -> Exit:
         return self._carry(wait=wait)
 
-    def resume(self, *, die_in: int | None = None) -> Exit:
+    def abort(self, because: str = "enough") -> Exit:
+        """`drctl abort` of a run that nobody carries out."""
+        self._again()
+        return self._carry(abort=because)
+
+    def resume(self, *, die_in: int | None = None, wait: Duration | None = None) -> Exit:
         """A new process: nothing is left but the records, the inbox and the hosts; it may die after some records."""
-        self.journal = MemoryJournal(self.clock, self.lines)
+        self._again()
         self.journal.die_at = None if die_in is None else len(self.lines) + die_in
+        return self._carry(wait=wait)
+
+    def _again(self) -> None:
+        self.journal = MemoryJournal(self.clock, self.lines)
         self.control = Control()
+        self.secrets = []
         self.state = RunState.of(self.entries())
-        return self._carry()
 
     def entries(self) -> list[Entry]:
         return [
-            Entry(seq=line.seq, at=Time(line.ts), mono=line.mono, boot=line.boot, actor=actor, event=ev.decode(type_, body))
+            Entry(
+                seq=line.seq,
+                at=Time(line.ts),
+                mono=line.mono,
+                boot=line.boot,
+                actor=actor,
+                event=ev.decode(type_, body),
+            )
             for line, type_, body, actor in self.lines
         ]
 
-    def answer(self, choice: str, *, step: str = "", by: str = "ops", **rest: Any) -> None:
+    def answer(self, choice: str, *, step: str = "", by: str = "ops", **rest: object) -> None:
         self.inbox.put("answer", step=step, choice=choice, by=by, given_at=self.clock.micros, **rest)
+
+    def said(self, type_: str, **wanted: object) -> list[dict[str, Any]]:
+        """The bodies of the records of a type that hold these values."""
+        bodies = [body for _, t, body, _ in self.lines if t == type_]
+        return [body for body in bodies if all(body.get(name) == value for name, value in wanted.items())]
+
+    def question(self) -> dict[str, Any]:
+        """The newest question."""
+        return self.said("asked")[-1]
 
     def outcome(self, id_: str) -> str:
         step = next(s for s in self.runbook.steps() if s.id == id_)

@@ -78,7 +78,9 @@ def test_killed_at_any_record_a_resumed_run_ends_the_same_and_nothing_happens_tw
             assert rig.resume() is Exit.DONE, f"crashed at record {seq}"
         assert rig.host("db2").effects == ["promote-now"], f"crashed at record {seq}"
         assert rig.host("db1").effects == ["tidy-up"], f"crashed at record {seq}"
-        started = [body for _, type_, body, _ in rig.lines if type_ == "step_started" and body["path"] == "main/promote"]
+        started = [
+            body for _, type_, body, _ in rig.lines if type_ == "step_started" and body["path"] == "main/promote"
+        ]
         keys = {body["key"] for body in started}
         assert len(keys) <= 2, "at most one voided claim and one that counted"
 
