@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from drctl.adapters.journal_reader import read
-from drctl.cli.wiring import entries
+from drctl.cli.runs import entries
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.records import CHECKPOINT

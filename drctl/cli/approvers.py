@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
-from drctl.cli.wiring import fold_of
+from drctl.cli.runs import fold_of
 from drctl.errors import DrctlError
 
 if TYPE_CHECKING:

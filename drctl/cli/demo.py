@@ -21,8 +21,8 @@ from drctl.cli.carrying import carry
 from drctl.cli.commands.audit import judge_file
 from drctl.cli.documents import load_documents
 from drctl.cli.freezing import freeze
+from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import opened
-from drctl.cli.wiring import login, open_state
 from drctl.core.inputs import read_input
 from drctl.errors import Exit, LabError
 from drctl.lab import api

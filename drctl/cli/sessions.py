@@ -16,7 +16,8 @@ from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal import JournalWriter
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.recovery import reopen
-from drctl.cli.wiring import Session, build_parts, fold_of, frozen_of, thaw_documents
+from drctl.cli.runs import fold_of
+from drctl.cli.wiring import Session, build_parts, frozen_of, thaw_documents
 from drctl.core import events as ev
 from drctl.core.fold import RunState
 from drctl.engine.context import Identity

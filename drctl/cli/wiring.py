@@ -5,132 +5,34 @@ A `Session` is one writer of one run: it holds the run's lock from its first to 
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from drctl.adapters.journal import NAME
-from drctl.adapters.journal_reader import read
 from drctl.adapters.secrets import Masker, Secrets
-from drctl.adapters.statedir import RunFolder, StateDir, state_root
+from drctl.cli.runs import login
 from drctl.cli.world import RealWorld
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.frozen import Frozen, digest_of, thaw
 from drctl.core.inventory import SecretRef
-from drctl.core.records import CHECKPOINT
-from drctl.core.values import Time
 from drctl.engine.context import Context, Identity
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control
-from drctl.errors import DocumentError, JournalError, PlanChangedError, RefusedError, UsageError
+from drctl.errors import DocumentError, JournalError, PlanChangedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from drctl.adapters.journal import JournalWriter
-    from drctl.cli.app import Settings
+    from drctl.adapters.statedir import RunFolder
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
-    from drctl.core.records import Record
     from drctl.core.values import Secret
     from drctl.engine.outputs import Store
-
-
-def login() -> str:
-    """Who is logged in; a claim, not a proof."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
-def open_state(flag: str | None) -> StateDir:
-    """The state folder of this invocation.
-
-    Raises:
-        UsageError: `--state-dir` names nothing, as with a variable that is not set.
-    """
-    if flag == "":
-        raise UsageError("It names no folder.", where="--state-dir", next="drctl --state-dir FOLDER ...")
-    return StateDir(state_root(flag, os.environ))
-
-
-def entry_of(record: Record) -> Entry:
-    """A record as the fold takes it."""
-    return Entry(
-        seq=record.seq, at=Time(record.ts), mono=record.mono, boot=record.boot, actor=record.actor,
-        event=ev.decode(record.type, record.body),
-    )  # fmt: skip
-
-
-def entries(path: Path) -> Iterator[Entry]:
-    """The events of a journal, checkpoints left out.
-
-    Raises:
-        JournalError: a record is missing, or not what its type says.
-    """
-    for record in in_order(read(path), path):
-        if record.type == CHECKPOINT:
-            continue
-        try:
-            yield entry_of(record)
-        except (ValueError, TypeError) as error:
-            raise JournalError(
-                f"Record {record.seq} is not a {record.type}: {error}.", where=str(path),
-                meaning="The journal was changed, or a newer drctl wrote it.", next=f"drctl audit verify {path}",
-            ) from error  # fmt: skip
-
-
-def fold_of(folder: RunFolder) -> RunState:
-    """The state of a run, for reading.
-
-    Raises:
-        RefusedError: it never opened. JournalError: its journal cannot be read, or lines are missing from it.
-    """
-    state = RunState() if _absent(folder.path) else RunState.of(entries(folder.journal))
-    if state.opened is None:
-        raise RefusedError(
-            f"Run {folder.id} never opened: its first record did not reach the disk.", where=str(folder.path),
-            meaning="Nothing was done in its name.", next="start it anew: drctl run RUNBOOK",
-        )  # fmt: skip
-    return state
-
-
-def _absent(path: Path) -> bool:
-    """Whether a run folder is there without a journal, as a crash between the two leaves it."""
-    return path.is_dir() and not os.path.lexists(path / NAME)
-
-
-def in_order(records: Iterable[Record], path: Path) -> Iterator[Record]:
-    """The same records, as long as none is missing. Only `audit verify` proves more than that.
-
-    Raises:
-        JournalError: a record is not the next one, or the first is not `run_opened`.
-    """
-    for number, record in enumerate(records):
-        if record.seq != number or (not number and record.type != ev.RunOpened.TYPE):
-            raise JournalError(
-                f"Record {record.seq} ({record.type}) stands where record {number} must.", where=str(path),
-                meaning="Lines were removed or moved; what the others say cannot be trusted.",
-                next=f"drctl audit verify {path}",
-            )  # fmt: skip
-        yield record
-
-
-def kept(settings: Settings, folder: RunFolder, what: str, then: str, **data: str) -> None:
-    """Say that a word was left for a run, and what becomes of it."""
-    if settings.output == "json":
-        click.echo(json.dumps({"run": folder.id, "kept": what, "then": then, **data}, ensure_ascii=False))
-    click.echo(f"Kept: {what}; {then}.", err=True)
 
 
 def frozen_of(state: RunState, where: Path) -> Frozen:

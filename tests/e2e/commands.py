@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from drctl.adapters.statedir import StateDir
 from drctl.cli.approvers import Approvers
-from drctl.cli.wiring import fold_of
+from drctl.cli.runs import fold_of
 from drctl.core import events as ev
 from drctl.core.fold import RunState
 

@@ -13,7 +13,7 @@ import click
 
 from drctl.adapters.journal import NAME
 from drctl.adapters.keys import verify_signature
-from drctl.cli.wiring import open_state
+from drctl.cli.runs import open_state
 from drctl.core.verification import verify as verify_bytes
 from drctl.errors import JournalError, UsageError
 

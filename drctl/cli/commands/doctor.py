@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.wiring import open_state
+from drctl.cli.runs import open_state
 from drctl.errors import DrctlError, Exit
 
 if TYPE_CHECKING:

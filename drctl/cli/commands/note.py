@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.wiring import fold_of, kept, login, open_state
+from drctl.cli.runs import fold_of, kept, login, open_state
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import click
 
 from drctl.cli.documents import find_inventory, gather_inputs, load_documents
 from drctl.cli.freezing import freeze
-from drctl.cli.wiring import need_inventory, open_state, plan_parts
+from drctl.cli.runs import open_state
+from drctl.cli.wiring import need_inventory, plan_parts
 from drctl.errors import Exit
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.commands.audit import judge_file
-from drctl.cli.wiring import entries, fold_of, open_state
+from drctl.cli.runs import entries, fold_of, open_state
 from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.carrying import carry
+from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import resumed
-from drctl.cli.wiring import login, open_state
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings

@@ -10,8 +10,9 @@ from drctl.cli.carrying import carry
 from drctl.cli.commands.plan import make_plan
 from drctl.cli.documents import find_inventory, gather_inputs, load_documents
 from drctl.cli.freezing import freeze
+from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import opened
-from drctl.cli.wiring import login, need_inventory, open_state
+from drctl.cli.wiring import need_inventory
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.wiring import fold_of, open_state
+from drctl.cli.runs import fold_of, open_state
 from drctl.errors import DrctlError
 
 if TYPE_CHECKING:

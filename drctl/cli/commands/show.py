@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.commands.audit import judge_file
-from drctl.cli.wiring import fold_of, open_state
+from drctl.cli.runs import fold_of, open_state
 from drctl.core import events as ev
 from drctl.errors import Exit
 

@@ -8,7 +8,7 @@ import click
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal_reader import follow
-from drctl.cli.wiring import entry_of, fold_of, in_order, open_state
+from drctl.cli.runs import entry_of, fold_of, in_order, open_state
 from drctl.core.fold import RunState
 from drctl.core.records import CHECKPOINT
 
