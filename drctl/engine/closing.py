@@ -39,10 +39,10 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     figures = attained(state)
     if figures.rto is not None and figures.rto_met is None:
         found.append("objective not measured: RTO (service_restored was never set)")
-    elif figures.rto_met is False:
-        found.append(f"objective missed: RTO {figures.rto}, attained {figures.rta}")
-    if figures.rpo is not None and figures.rpo_met is False:
-        found.append(f"objective missed: RPO {figures.rpo}, attained {figures.rpa}")
+    elif figures.rto is not None and figures.rta is not None and not figures.rto_met:
+        found.append(f"objective missed: RTO {figures.rto.human()}, attained {figures.rta.human()}")
+    if figures.rpo is not None and figures.rpa is not None and not figures.rpo_met:
+        found.append(f"objective missed: RPO {figures.rpo.human()}, attained {figures.rpa.human()}")
     if figures.rpo is not None and figures.rpo_met is None:
         found.append("objective not measured: RPO (neither fault and recovery_point nor data_loss were set)")
     return tuple(found)

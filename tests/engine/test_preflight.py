@@ -1,0 +1,83 @@
+"""Before the first act of a phase: hosts that it cannot do without; exit 4 while nothing was changed, 7 afterwards."""
+
+from __future__ import annotations
+
+from drctl.errors import Exit
+from tests.engine.rig import Rig
+from tests.engine.test_acts import book
+
+ACT = "{id: act, on: db2, run: do-it, effect: idempotent}"
+
+
+def reaching(*steps: str, down: str = "db1") -> Rig:
+    rig = Rig(book(*steps, ACT))
+    rig.host("db2").on("do-it", 0)
+    rig.host("db1").on("look", 0).on("act", 0)
+    rig.host(down).down = True
+    return rig
+
+
+def test_a_host_that_is_needed_stops_the_run_before_anything_is_changed() -> None:
+    rig = reaching("{id: x, on: db1, run: look, effect: read}")
+    assert rig.run() is Exit.NOTHING_CHANGED
+    assert rig.host("db2").effects == []
+    assert "db1: refused" in rig.said("run_closed")[0]["because"]
+
+
+def test_steps_that_foresee_it_excuse_a_host() -> None:
+    for step in (
+        "{id: x, on: db1, run: look, effect: read, observe: true}",
+        "{id: x, on: db1, run: act, effect: idempotent, tolerate: [unreachable]}",
+        "{id: x, on: db1, run: look, effect: read, when: 1 > 2}",
+        "{id: b, when: 1 > 2, steps: [{id: x, on: db1, run: look, effect: read}]}",
+    ):
+        assert reaching(step).run() is Exit.DONE, step
+
+
+def test_a_fence_excuses_its_host_which_may_be_dead() -> None:
+    rig = reaching(
+        "{id: fence, do: fence.host, on: db1, with: {methods: [{run: off, on: local}], "
+        "proof: [{do: tcp.check, with: {host: db1, port: 5432}, expect: open}]}}"
+    )
+    rig.host("local").on("off", 0)
+    assert rig.run() is Exit.DONE
+
+
+def test_in_a_branch_that_is_not_decided_yet_it_is_a_warning() -> None:
+    rig = reaching(
+        "{id: know, on: db2, run: know, effect: read, capture: {n: int(stdout)}}",
+        "{id: x, on: db1, when: steps.know.n > 5, run: look, effect: read}",
+    )
+    rig.host("db2").on("know", "1")
+    assert rig.run() is Exit.DONE
+    assert any("db1" in text for text in rig.said("preflight_finished", phase="main")[0]["warnings"])
+
+
+TWO = """
+runbook: two
+phases:
+  - {id: one, steps: [{id: first, on: db2, run: do-it, effect: idempotent}]}
+  - {id: two, steps: [{id: second, on: db1, run: act, effect: idempotent}]}
+"""
+
+
+def test_once_something_was_changed_a_later_phase_pauses_and_looks_again_on_resume() -> None:
+    rig = Rig(TWO)
+    rig.host("db2").on("do-it", 0)
+    rig.host("db1").on("act", 0)
+    rig.host("db1").down = True
+    assert rig.run() is Exit.STEP_FAILED
+    assert rig.state.paused is not None
+    assert rig.state.paused.reason == "preflight"
+    rig.host("db1").down = False
+    assert rig.resume() is Exit.DONE
+    assert rig.host("db2").effects == ["do-it"]
+
+
+def test_a_phase_that_only_looks_has_no_preflight_of_its_own() -> None:
+    rig = Rig(
+        book("{id: x, on: db1, run: look, effect: read, observe: true}", "{id: y, on: db1, run: look, effect: read}")
+    )
+    rig.host("db1").down = True
+    assert rig.run() is Exit.STEP_FAILED
+    assert rig.outcome("y") == "unreachable"
