@@ -6,6 +6,7 @@ What is said and asked is left to `reporting` and `cli.console`; this file knows
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import select
@@ -53,6 +54,11 @@ class QuietStream:
     def unicode(self) -> bool:
         """Whether signs beyond ASCII can be written."""
         return self.encoding.lower().replace("-", "").replace("_", "") == "utf8"
+
+    def speak_utf8(self) -> None:
+        """Write UTF-8 from now on, whatever the locale says."""
+        if isinstance(self._stream, io.TextIOWrapper):
+            self._stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""

@@ -107,6 +107,10 @@ class LazyGroup(click.Group):
 @click.pass_context
 def root(ctx: click.Context, state_dir: str | None, output: str, color: str, lang: str) -> None:
     """Run disaster-recovery runbooks: plans that cannot lie, a record that auditors can verify."""
+    if output == "json":
+        from drctl.cli.streams import speak_utf8
+
+        speak_utf8()
     settings = ctx.ensure_object(Settings)
     settings.state_dir, settings.output, settings.color, settings.language = state_dir, output, color, lang
 

@@ -144,11 +144,13 @@ class Console:
     def summary(self, id: str, state: RunState, reports: list[str]) -> None:  # noqa: A002 - the caller's word
         """Print how it ended, on stdout: a text, or one JSON object."""
         if self._json:
-            text = json.dumps({**status_map(id, state, writing=False), "reports": reports}, ensure_ascii=False)
-        else:
-            text = summary_text(id, state, reports)
+            document = {**status_map(id, state, writing=False), "reports": reports}
+            sys.stdout.write(self._mask(json.dumps(document, ensure_ascii=False)) + "\n")
+            sys.stdout.flush()
+            return
+        text = summary_text(id, state, reports)
         encoding = sys.stdout.encoding or "ascii"
-        if encoding.lower().replace("-", "") != "utf8" and not self._json:
+        if encoding.lower().replace("-", "") != "utf8":
             text = plain_signs(text)
         text = self._mask(text)
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

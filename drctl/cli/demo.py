@@ -7,6 +7,7 @@ approvers are the lab's two simulated identities; the summary says so in its fir
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import time
@@ -58,6 +59,7 @@ class Demo:
         self._live = live
         self._began = time.monotonic()
         self._session: Session | None = None
+        self._json = io.StringIO() if settings.output == "json" else None
 
     def play(self) -> int:
         """Play it to the end; the lab goes with it, whatever happens."""
@@ -110,10 +112,12 @@ class Demo:
             inventory_path=str(inventory),
             language=self._settings.language,
         )
-        return carry(
-            self._settings, lambda watch: self._opened(frozen, states, watch), wait="5m", yes=False, live=self._live,
-            unattended=True,
-        )  # fmt: skip
+        # the run's own document becomes a part of the demo's
+        with contextlib.redirect_stdout(self._json) if self._json is not None else contextlib.nullcontext():
+            return carry(
+                self._settings, lambda watch: self._opened(frozen, states, watch), wait="5m", yes=False,
+                live=self._live, unattended=True,
+            )  # fmt: skip
 
     @contextlib.contextmanager
     def _opened(self, frozen: Frozen, states: StateDir, watch: Callable[[Entry], None]) -> Iterator[Session]:
@@ -129,27 +133,42 @@ class Demo:
     # -- evidence ---------------------------------------------------------------------------------------------------
 
     def _evidence(self, run: RunFolder | None, traffic: str, code: int) -> int:
-        click.echo("")
-        click.echo("What the users counted, independently of drctl:")
-        try:
-            counted = self._call(traffic, "/audit", post=True)
-        except OSError as error:
-            click.echo(f"  nothing: they cannot see their invoices ({error})")
-            return code or int(Exit.STEP_FAILED)
-        status = self._call(traffic, "/status")
-        lost, altered = int(counted["lost"]), int(counted["altered"])
-        click.echo(
-            f"  {counted['acknowledged']} invoices acknowledged, {lost} lost, {altered} altered; "
-            f"{status['refusals']} requests refused; outage {float(status['outage_seconds']):.1f} s"
-        )
-        if run is not None:
-            found = judge_file(run.journal)
-            click.echo(f"Audit of the record: {found.verdict.value} ({found.records} records)")
-            click.echo(f"Report: {run.path / 'report.html'}")
-        if code == Exit.DONE and (lost or altered):
-            click.echo(f"NOT RECOVERED: the run says done, the users miss {lost} and find {altered} altered.", err=True)
-            return int(Exit.STEP_FAILED)
+        """Say what the users counted, and what the record is worth; gives the demo's exit code."""
+        self._tell("")
+        self._tell("What the users counted, independently of drctl:")
+        counted = self._counted(traffic)
+        if counted is None:
+            code = code or int(Exit.STEP_FAILED)
+        else:
+            self._tell(
+                f"  {counted['acknowledged']} invoices acknowledged, {counted['lost']} lost, "
+                f"{counted['altered']} altered; {counted['refusals']} requests refused; outage {float(counted['outage_seconds']):.1f} s"
+            )
+            if code == Exit.DONE and (counted["lost"] or counted["altered"]):
+                click.echo("NOT RECOVERED: the run says done, and the users miss invoices or find others.", err=True)
+                code = int(Exit.STEP_FAILED)
+        found = judge_file(run.journal) if run is not None else None
+        if run is not None and found is not None:
+            self._tell(f"Audit of the record: {found.verdict.value} ({found.records} records)")
+            self._tell(f"Report: {run.path / 'report.html'}")
+        if self._json is not None:
+            audit = found.as_json() if found is not None else None
+            told = {"run": json.loads(self._json.getvalue() or "null"), "users": counted, "audit": audit, "exit": code}
+            click.echo(json.dumps(told, ensure_ascii=False))
         return code
+
+    def _counted(self, traffic: str) -> dict[str, Any] | None:
+        """The users' own count; None when they cannot see their invoices."""
+        try:
+            counted, status = self._call(traffic, "/audit", post=True), self._call(traffic, "/status")
+        except OSError as error:
+            self._tell(f"  nothing: they cannot see their invoices ({error})")
+            return None
+        kept = {name: int(counted[name]) for name in ("acknowledged", "lost", "altered")}
+        return {**kept, "refusals": status["refusals"], "outage_seconds": status["outage_seconds"]}
+
+    def _tell(self, text: str) -> None:
+        click.echo(text, err=self._json is not None)
 
     def _acknowledged(self, traffic: str) -> int:
         return int(self._call(traffic, "/status")["acknowledged"])

@@ -49,6 +49,12 @@ def lasting() -> Iterator[Callable[[int], int]]:
     yield ended
 
 
+def speak_utf8() -> None:
+    """Have stdout carry UTF-8: JSON is never anything else (RFC 8259, section 8.1), nor is a report."""
+    if isinstance(sys.stdout, QuietStream):
+        sys.stdout.speak_utf8()
+
+
 def _standing(stream: TextIO | None, number: int) -> QuietStream:
     if stream is None:  # it was closed when we were started
         stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)

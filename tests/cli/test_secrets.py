@@ -72,7 +72,7 @@ def test_a_secret_never_gets_out(drctl: Drctl, source: str, name: str) -> None:
         drctl(*words)
         for words in (
             ["plan", "book.yaml"], ["--output", "json", "plan", "book.yaml"], ["show", id_], ["watch", id_],
-            ["report", id_], ["--output", "json", "show", id_], ["report", id_, "--format", "json", "-o", "-"], 
+            ["report", id_], ["--output", "json", "show", id_], ["report", id_, "--format", "json", "-o", "-"],
             ["audit", "verify", id_], ["runs"],
         )
     ]  # fmt: skip

@@ -274,6 +274,16 @@ def test_any_encoding_will_do(drctl: Drctl, done: str, encoding: str) -> None:
         assert "Error" not in said.stderr
 
 
+def test_json_is_utf_8_whatever_the_locale_says(drctl: Drctl) -> None:
+    said, id_ = drctl.ran(book(step("a", "true", effect="read"), head="title: {en: Café, zh: 恢复发票系统}\n"))
+    assert said.code == 0
+    for command in (f"--output json watch {id_}", f"report {id_} --format json -o -"):
+        done = shell(drctl, f"{D_} {command} | od -An -v -tx1", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
+        data = bytes.fromhex("".join(done.stdout.split()))
+        assert json.loads(data.decode("utf-8")), command
+    assert "Café".encode() in data
+
+
 def test_ctrl_c_outside_a_run_is_130_and_no_traceback(drctl: Drctl, waiting: str) -> None:
     os.mkfifo(drctl.folder / "pipe")
     with drctl.process("check", "pipe") as process:  # waits for the pipe's other end

@@ -10,6 +10,7 @@ import click
 
 from drctl.cli.commands.audit import judge_file
 from drctl.cli.runs import entries, fold_of, open_state
+from drctl.cli.streams import speak_utf8
 from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def report(settings: Settings, run_id: str, format_: str, out: str | None) -> in
     if out is not None and format_ == "all":
         raise UsageError("-o takes one form.", where="-o", next=f"drctl report {folder.id} --format html -o FILE")
     if out == "-":
+        speak_utf8()
         click.echo(render(folder, format_))
         return 0
     paths = write_reports(folder, wanted) if out is None else [_write(Path(out), render(folder, format_))]
