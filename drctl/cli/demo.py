@@ -140,9 +140,10 @@ class Demo:
         if counted is None:
             code = code or int(Exit.STEP_FAILED)
         else:
+            outage = f"{float(counted['outage_seconds']):.1f} s"
             self._tell(
                 f"  {counted['acknowledged']} invoices acknowledged, {counted['lost']} lost, "
-                f"{counted['altered']} altered; {counted['refusals']} requests refused; outage {float(counted['outage_seconds']):.1f} s"
+                f"{counted['altered']} altered; {counted['refusals']} requests refused; outage {outage}"
             )
             if code == Exit.DONE and (counted["lost"] or counted["altered"]):
                 click.echo("NOT RECOVERED: the run says done, and the users miss invoices or find others.", err=True)
