@@ -69,7 +69,14 @@ def _missing(item: pytest.Item) -> str | None:
     return None
 
 
+SPREAD = frozenset({"test_campaigns.py", "test_sabotage.py"})
+"""Files whose tests are long and share nothing: they go to whichever worker is free."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name not in SPREAD:  # a file stays with one worker: its fixtures are made once
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
     left_out: list[tuple[str, str]] = []
     deselected = []
     for item in items:
