@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _BOOT_SECONDS = 60.0
 _KILL_SECONDS = 20.0
 _POLL = 0.03
+_KILLED = "sigprocmask unblock failed"
+"""What `unshare` says when its child died by SIGKILL: it tries to die of the same signal, which cannot be prepared."""
 
 
 class Machine:
@@ -159,7 +161,8 @@ class Machine:
                     return
                 await asyncio.sleep(_POLL)
             tail = self._log.read_text(errors="replace")[-600:]
-            raise LabError(f"the host ended while it started: {tail}", where=self.name)
+            killed = "its first process was killed from outside" if _KILLED in tail else ""
+            raise LabError(f"the host ended while it started: {tail}", where=self.name, meaning=killed)
 
         try:
             await asyncio.wait_for(answers(), _BOOT_SECONDS)

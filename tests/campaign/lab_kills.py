@@ -133,7 +133,9 @@ class Case:
                 done = self._resume(people, run, follower, again)
         state = self._state(run)
         well = state.closed is not None and state.closed.exit in (0, 11)
-        self.check(well, "did not close", f"{done}\n{state.closed} {people.unanswered}")
+        if not well:
+            gateway = (self._lab.home("gw") / "nginx/logs/error.log").read_text()[-600:]
+            self.check(well, "did not close", f"{done}\n{state.closed} {people.unanswered}\n{gateway}")
         self._judge_record(run)
         return Played(state=state, well=well, records=state.records)
 
