@@ -30,6 +30,7 @@ COVERED_ELSEWHERE = {
     ".venv/bin/ruff format .": [(".ci/run", 'ruff" format --check .')],
     ".venv/bin/mypy": [(".ci/run", 'bin/mypy"')],
     ".venv/bin/pytest": [("drctl/bootstrap.py", "pytest")],
+    ".venv/bin/python -m tests.campaign lab-kills --count 40": [("tests/campaign/test_campaigns.py", "lab_kills")],
     ".ci/run": [(".ci/run", "#!/usr/bin/env bash")],  # running it from here would be running ourselves
 }
 """Commands that are not run here: the files that run them, and a text of each that shows it."""
@@ -99,7 +100,9 @@ def folder() -> Iterator[Path]:
         shims = here / "bin"
         shims.mkdir()
         (shims / "drctl").write_text(f'#!/bin/sh\nexec {sys.executable} -m drctl "$@"\n')
-        (shims / "drctl").chmod(0o755)
+        (shims / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        for shim in shims.iterdir():
+            shim.chmod(0o755)
         yield here
 
 
@@ -110,7 +113,7 @@ def play(block: Block, here: Path) -> list[tuple[str, int, int]]:
     """Type a block's commands into one shell; gives each with its exit code and the one that was promised."""
     lines = []
     for number, command in enumerate(to_run(block)):
-        typed = re.sub(r"\bRUN\b", '"$RUN"', command.typed.replace(".venv/bin/drctl", "drctl"))
+        typed = re.sub(r"\bRUN\b", '"$RUN"', command.typed.replace(".venv/bin/", ""))
         lines += [f"{typed}\n", f'echo "@@ {number} $?" >&3\n', f"{RUN_ID}\n"]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("DRCTL_", "XDG_"))}
     env |= {
