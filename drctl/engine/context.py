@@ -74,7 +74,7 @@ def index(runbook: Runbook) -> Mapping[str, Step]:
 
 
 def fixed_place(on: On | None, inventory: Inventory) -> str | None:
-    """The place of a step as far as the documents tell; None when it is computed. Roles are bound as the inventory says."""
+    """The place of a step as far as the documents tell; None when it is computed. Roles are bound by the inventory."""
     if on is None or on.kind is PlaceKind.LOCAL:
         return LOCAL
     if on.kind is PlaceKind.HOST:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCALARS = (bool, int, Decimal, Duration, Size, Time, HostRef)
 
 
-def resolve(value: FieldValue, scope: RunScope) -> Any:
+def resolve(value: FieldValue, scope: RunScope) -> Any:  # noqa: ANN401 - what a field of any type holds
     """Resolve one field: a value, a Secret, a ResolvedScript, or Unknown with its reason."""
     match value:
         case Template():
@@ -64,7 +64,7 @@ def build(kind: type[Kind], action: Action, scope: RunScope) -> Kind | Unknown:
     return kind(**values)
 
 
-def coerce(spec: FieldSpec, value: Any) -> Any:
+def coerce(spec: FieldSpec, value: Any) -> Any:  # noqa: ANN401 - what a field of any type holds
     """Check a resolved value against its field; scalars become text where text is wanted, never the other way."""
     if value is None and not spec.required:
         return spec.default
@@ -81,11 +81,11 @@ def coerce(spec: FieldSpec, value: Any) -> Any:
     return value
 
 
-def _kind_of(value: Any) -> str:
+def _kind_of(value: object) -> str:
     return "a secret" if isinstance(value, Secret) else type_name(value)
 
 
-def _fits(wanted: str, value: Any) -> bool:
+def _fits(wanted: str, value: object) -> bool:
     types: dict[str, tuple[type, ...]] = {
         "text": (str, Secret),
         "host": (str,),

@@ -7,7 +7,7 @@ crash, on any machine. A name without a value says why: *not yet* (in a plan, th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drctl.core.model import Action, Outcome, Step
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, parse_json, text_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from drctl.core.events import StepFinished
+    from drctl.core.expressions import Found
     from drctl.core.fold import BlockState, RunState, StepState
 
 
@@ -26,9 +27,9 @@ class Names:
     """A node whose members come from a function; `what` names it in reasons."""
 
     what: str
-    get: Callable[[str], Any]
+    get: Callable[[str], Found]
 
-    def member(self, name: str) -> Any:
+    def member(self, name: str) -> Found:
         """Look a member up."""
         return self.get(name)
 
@@ -49,12 +50,12 @@ class RunScope:
     own: Mapping[str, Value | Unknown] = field(default_factory=dict)
     pinned: Mapping[str, Value | Unknown] = field(default_factory=dict)
 
-    def lookup(self, name: str) -> Any:
+    def lookup(self, name: str) -> Found:
         """Give the value or node of a name."""
         if name in self.own:
             return self.own[name]
         context = self.context
-        roots: dict[str, Callable[[], Any]] = {
+        roots: dict[str, Callable[[], Found]] = {
             "inputs": lambda: Names("inputs", lambda n: _frozen(context.inputs, "inputs", n)),
             "vars": lambda: Names("vars", lambda n: _frozen(context.vars, "vars", n)),
             "steps": lambda: Names("steps", self._step),
@@ -80,7 +81,7 @@ class RunScope:
     def _missing(self, reason: str) -> Unknown:
         return Unknown("" if self.context.planning else reason, not_yet=self.context.planning)
 
-    def _step(self, id_: str) -> Any:
+    def _step(self, id_: str) -> Found:
         step = self.context.step_by_id(id_)
         if step is None:
             return Unknown(f"no step is named {id_!r}", not_yet=False)
@@ -99,8 +100,8 @@ class RunScope:
             return ended.began or block is not None
         if ended.final is None:
             return self._missing(f"{step.id} has not run")
-        common = _common_field(ended, name)
-        return common if common is not _NOTHING else self._output(step, ended, name)
+        common = _common_fields(ended).get(name)
+        return common() if common is not None else self._output(step, ended, name)
 
     def _output(self, step: Step, ended: StepState, name: str) -> Value | Unknown | Secret:
         final = ended.final
@@ -111,21 +112,12 @@ class RunScope:
         for found in (final.captures, final.outputs):
             if name in found:
                 return unpack(found[name], self.context.store)
-        if name in final.unknown:
-            return Unknown(final.unknown[name], not_yet=False)
-        outcome = Outcome(final.outcome)
-        if outcome in {Outcome.SKIPPED, Outcome.NOT_RUN}:
-            return Unknown(
-                f"{step.id} was skipped" if outcome is Outcome.SKIPPED else f"{step.id} was not run", not_yet=False
-            )
-        if name == "json":
+        if name == "json" and name not in final.unknown:
             for text in ("stdout", "body", "text"):
                 if text in final.outputs:
                     value = unpack(final.outputs[text], self.context.store)
                     return value if isinstance(value, Unknown) else parse_json(text_of(value))
-        if final.found and isinstance(step.body, Action):
-            return Unknown(f"{step.id} was found done, so it has no reply of its own", not_yet=False)
-        return Unknown(f"{step.id} gave no {name}", not_yet=False)
+        return Unknown(_why_none(step, final, name), not_yet=False)
 
     def _mark(self, name: str) -> Value | Unknown:
         if f"marks.{name}" in self.pinned:
@@ -158,36 +150,47 @@ class RunScope:
         return value if value is not None else Unknown(f"the runbook states no {name}", not_yet=False)
 
 
-_NOTHING: Any = object()
+def _why_none(step: Step, final: StepFinished, name: str) -> str:
+    """Why a step that is over gave no value of that name."""
+    if name in final.unknown:
+        return final.unknown[name]
+    if final.outcome == Outcome.SKIPPED.value:
+        return f"{step.id} was skipped"
+    if final.outcome == Outcome.NOT_RUN.value:
+        return f"{step.id} was not run"
+    if final.found and isinstance(step.body, Action):
+        return f"{step.id} was found done, so it has no reply of its own"
+    return f"{step.id} gave no {name}"
 
 
-def _frozen(values: Mapping[str, Value | Unknown | Secret], root: str, name: str) -> Any:
+def _frozen(values: Mapping[str, Value | Unknown | Secret], root: str, name: str) -> Value | Unknown | Secret:
     if name in values:
         return values[name]
     return Unknown(f"{root} has no {name!r}", not_yet=False)
 
 
-def _host(context: Context, name: str) -> Any:
-    return host_value(context.inventory, name) or Unknown(f"no host of the inventory is {name!r}", not_yet=False)
+def _host(context: Context, name: str) -> Value | Unknown:
+    found = host_value(context.inventory, name)
+    return Unknown(f"no host of the inventory is {name!r}", not_yet=False) if found is None else found
 
 
-def _common_field(ended: StepState, name: str) -> Any:
+def _common_fields(ended: StepState) -> dict[str, Callable[[], Value | Unknown]]:
     """The fields every step has once it is over."""
     final = ended.final
     assert final is not None  # noqa: S101 - the caller has looked
     outcome = Outcome(final.outcome)
-    values: dict[str, Callable[[], Any]] = {
+    never = Unknown("it never began", not_yet=False)
+    return {
         "ok": lambda: outcome is Outcome.OK,
         "failed": lambda: outcome.bad,
         "outcome": lambda: outcome.value,
         "found": lambda: final.found,
         "tolerated": lambda: final.tolerated,
-        "started_at": lambda: ended.first_started_at or Unknown("it never began", not_yet=False),
+        "started_at": lambda: never if ended.first_started_at is None else ended.first_started_at,
         "finished_at": lambda: ended.final_at,
         "elapsed": lambda: Duration(final.elapsed_us),
         "because": lambda: final.because,
     }
-    return values[name]() if name in values else _NOTHING
 
 
 def _block_field(block: BlockState, name: str) -> Value | Unknown:
