@@ -39,7 +39,7 @@ GENERATED = {
     "docs/step-kinds.md": "tests/kinds/test_contract.py",  # the examples of the kinds, loaded there one by one
 }
 
-SECONDS = 170
+SECONDS = 240
 
 
 def named(block: Block) -> str:
@@ -137,6 +137,7 @@ def test_commands_run_and_end_as_they_say(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("block", LAB, ids=named)
 def test_commands_in_the_lab_run_and_end_as_they_say(block: Block, folder: Path) -> None:
     try:
