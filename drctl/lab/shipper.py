@@ -31,7 +31,7 @@ from typing import Any
 from drctl.lab.s3client import S3Client, S3Error
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_RECEIPT_SECONDS = 30.0
+_RECEIPT_SECONDS = 100.0
 _COMMAND_SECONDS = 300.0
 _HISTORY = ".history"
 
