@@ -192,10 +192,14 @@ class Rows:
             because = "a shell look, read-only by the author's word alone; --declared-reads yes takes it"
             return replace(base, status=Status.NOT_LOOKED, because=because)
         counts = self._sight.counts
-        final = self._sight.looks.carry_out(replace(step, until=None))
+        awaited = self._sight.still_to_come(step)
+        final = self._sight.look(step)
         is_ok, seen = Outcome(final.outcome) is Outcome.OK, final.because or final.outcome
         if not counts:
             return replace(base, status=Status.NOW, because="now: ok" if is_ok else f"now: {final.outcome} ({seen})")
+        if awaited is not None:
+            because = f"now: {final.outcome} ({seen})"
+            return replace(base, status=Status.DEPENDS, because=because, unknown=(str(awaited),))
         if is_ok:
             return replace(base, status=Status.LOOKED, because=_facts(final))
         if step.until is not None:

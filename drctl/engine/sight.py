@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
+from drctl.core.expressions import evaluate, parse
 from drctl.core.fold import RunState
-from drctl.core.values import Value, to_json
+from drctl.core.values import Unknown, Value, to_json
 from drctl.engine.looks import Looks, Pen
+from drctl.engine.marks import Marks
 from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 
@@ -73,6 +75,7 @@ class Sight:
         self._recorder = Recorder(MemoryJournal(context), context.state, actor="plan")
         scratch = Recorder(MemoryJournal(context), RunState(), actor="plan")
         self._sure = Looks(self.context, self._recorder, looking, Pen(), lambda _: False)
+        self._marks = Marks(self._sure, self._recorder)
         self._shown = Looks(self.context, scratch, looking, Pen(), lambda _: False)
 
     @contextlib.contextmanager
@@ -111,6 +114,25 @@ class Sight:
         if self.counts:
             outputs = {name: to_json(value) for name, value in values.items()}
             self._recorder.write(ev.StepFinished(path=step.path, outcome=outcome, outputs=outputs))
+            self._marks.set(step)
+
+    def look(self, step: Step) -> ev.StepFinished:
+        """Take a look, once. It counts only when nothing it is judged by is still to come."""
+        sure = self.counts and self.still_to_come(step) is None
+        final = (self._sure if sure else self._shown).carry_out(replace(step, until=None))
+        if sure:
+            self._marks.set(step)
+        return final
+
+    def still_to_come(self, step: Step) -> Unknown | None:
+        """The first value that the lines or captures of a look need and that does not exist yet."""
+        lines = (*step.judgement.expect, *step.judgement.capture.values())
+        for use in (use for line in lines for use in line.expression.paths()):
+            if use.path[0] in {"steps", "marks"}:
+                value = evaluate(parse(".".join(use.path)), self.scope())
+                if isinstance(value, Unknown) and value.not_yet:
+                    return value
+        return None
 
     def skipped(self, step: Step, because: str, *, is_block: bool) -> None:
         """Let later steps see that a step is left out; that is sure, whatever is around it."""
