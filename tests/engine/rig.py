@@ -94,7 +94,10 @@ class Line:
 
 
 class MemoryJournal:
-    """Records in a list; dies where it is told to, or refuses everything from a record on, like a full disk."""
+    """Records in a list; dies where it is told to, or refuses everything from a record on, like a full disk.
+
+    `settled` is the newest record that is on disk for sure; a dead writer writes nothing more, from whatever thread.
+    """
 
     def __init__(self, clock: FakeClock, lines: list[tuple[Line, str, dict[str, Any], str]]) -> None:
         self.clock = clock
@@ -103,24 +106,38 @@ class MemoryJournal:
         self.die_at: int | None = None
         self.die_after = False
         self.full_at: int | None = None
+        self.dead = False
+        self.settled = len(lines) - 1
+        self._lock = threading.Lock()
 
     def append(self, type: str, body: Mapping[str, Any], *, actor: str, durable: bool) -> Line:  # noqa: A002, ARG002
+        with self._lock:
+            return self._append(type, body, actor)
+
+    def _append(self, type_: str, body: Mapping[str, Any], actor: str) -> Line:
         seq = len(self.lines)
+        if self.dead:
+            raise Crash
         if self.full_at is not None and seq >= self.full_at:
             raise JournalError("The disk is full.")
         encode(
-            Record(seq=seq, ts=1, type=type, actor=actor, body=body, run="ab" * 16, boot="b", mono=1, dur=0, epoch=1),
+            Record(seq=seq, ts=1, type=type_, actor=actor, body=body, run="ab" * 16, boot="b", mono=1, dur=0, epoch=1),
             bytes(32),
         )
-        if self.die_at == seq and not self.die_after:
+        self.dead = self.die_at == seq
+        if self.dead and not self.die_after:
             raise Crash
         line = Line(seq, self.clock.now().micros, self.clock.micros)
-        self.lines.append((line, type, dict(body), actor))
-        if self.die_at == seq:
+        self.lines.append((line, type_, dict(body), actor))
+        if self.dead:
             raise Crash
         return line
 
-    def settle(self, seq: int) -> None: ...
+    def settle(self, seq: int) -> None:
+        with self._lock:
+            if self.dead:
+                raise Crash
+            self.settled = max(self.settled, seq)
 
     def checkpoint(self) -> None:
         self.checkpoints += 1
@@ -336,7 +353,8 @@ class Rig:
                     uid="ab" * 16, id="7K2QX", runbook=self.runbook.name, operator=self.operator,
                     rto_us=objectives.rto.micros if objectives.rto else None,
                     rpo_us=objectives.rpo.micros if objectives.rpo else None,
-                )
+                ),
+                durable=True,
             )  # fmt: skip
         desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
         executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)

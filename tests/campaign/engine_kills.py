@@ -1,0 +1,236 @@
+"""Random runbooks with faults, killed at random records, answered by people: nothing twice, nothing unannounced, an end.
+
+The engine is the real one; hosts, clock and journal are in memory, so that a case takes milliseconds and the world can
+be asked what really happened. People tell the truth: they look before they answer a doubt.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from drctl.core.fold import RunState
+from drctl.core.ports import Command
+from drctl.errors import Exit
+from tests.campaign.registry import Figures, box_closed
+from tests.engine.rig import Crash, Rig
+
+NAME = "engine-kills"
+ROWS = ("R5", "R6")
+COUNT = 20_000
+CI_COUNT = 300
+HOSTS = ("h1", "h2", "h3")
+_LIVES = 80
+_PROMISES = (
+    "effects without a durable intent",
+    "once effects done twice",
+    "state is not the fold",
+    "exit code is not the last record's",
+    "never ended",
+    "done, and something was not",
+    "restores lost",
+)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One act of a random runbook: where, what kind of effect, and how its first executions end."""
+
+    name: str
+    host: str
+    effect: str
+    ends: list[str]
+    flaky: int
+    restores: bool
+
+
+@dataclass(slots=True)
+class Truth:
+    """What really happened in the world."""
+
+    effects: Counter[str] = field(default_factory=Counter)
+    there: set[str] = field(default_factory=set)
+    restored: Counter[str] = field(default_factory=Counter)
+    unannounced: list[str] = field(default_factory=list)
+
+
+class Case:
+    """One random runbook in one random world."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.plans: dict[str, Plan] = {}
+        self.truth = Truth()
+        self.by_hand: set[str] = set()
+        self.power_losses = self.rng.random() < 0.3  # noqa: PLR2004 - some cases lose what was not synced, too
+        self.rig = Rig(self._text(), hosts=HOSTS)
+        for plan in self.plans.values():
+            self._arrange(plan)
+
+    # --- the runbook ------------------------------------------------------------------------------------------------
+
+    def _text(self) -> str:
+        rng, phases = self.rng, []
+        for number in range(rng.choice((1, 1, 2))):
+            steps = [self._top(f"p{number}s{n}") for n in range(rng.randint(1, 4))]
+            phases.append(f"  - id: phase{number}\n    steps:\n" + "".join(f"      - {step}\n" for step in steps))
+        return "runbook: random\nphases:\n" + "".join(phases)
+
+    def _top(self, name: str) -> str:
+        kind = self.rng.choice(("act", "act", "look", "steps", "parallel"))
+        if kind == "steps":
+            inner = ", ".join(self._act(f"{name}i{n}", self.rng.choice(HOSTS)) for n in range(self.rng.randint(1, 3)))
+            return f"{{id: {name}, steps: [{inner}]}}"
+        if kind == "parallel":
+            branches = []
+            for n, host in enumerate(self.rng.sample(HOSTS, self.rng.randint(2, 3))):
+                acts = [self._act(f"{name}b{n}n{m}", host) for m in range(self.rng.randint(1, 2))]
+                branches.append(acts[0] if len(acts) == 1 else f"{{id: {name}b{n}, steps: [{', '.join(acts)}]}}")
+            return f"{{id: {name}{self._on_failure()}, parallel: [{', '.join(branches)}]}}"
+        if kind == "look":
+            return f"{{id: {name}, on: {self.rng.choice(HOSTS)}, run: see-{name}, effect: read, observe: true}}"
+        return self._act(name, self.rng.choice(HOSTS), self._on_failure())
+
+    def _on_failure(self) -> str:
+        return self.rng.choice(("", "", "", ", on_failure: rollback", ", on_failure: abort"))
+
+    def _act(self, name: str, host: str, more: str = "") -> str:
+        rng = self.rng
+        effect = rng.choice(("once", "once", "idempotent", "irreversible"))
+        ends = [rng.choice(("ok", "ok", "ok", "fail", "half", "before", "after", "during", "refuse", "hang")) for _ in range(3)]
+        plan = Plan(name, host, effect, ends, rng.choice((0, 0, 0, 1, 3)), rng.random() < 0.4)  # noqa: PLR2004 - a share
+        self.plans[name] = plan
+        parts = [f"id: {name}, on: {host}, run: do-{name}, effect: {effect}, timeout: 20s, verify: {{run: is-{name}}}"]
+        parts.append(f"undo: {{run: un-{name}}}" if rng.random() < 0.5 else "undo: {none: a test}")  # noqa: PLR2004 - half
+        parts += [f"restore: {{run: re-{name}}}"] if plan.restores else []
+        parts += [f"retry: {{every: 1s, times: {rng.randint(2, 3)}}}"] if rng.random() < 0.3 else []  # noqa: PLR2004 - a share
+        return f"{{{', '.join(parts)}{more}}}"
+
+    # --- the world --------------------------------------------------------------------------------------------------
+
+    def _arrange(self, plan: Plan) -> None:
+        host, truth, name = self.rig.host(plan.host), self.truth, plan.name
+
+        def act(_: Command) -> int:
+            path = next((s.path for s in self.rig.runbook.steps() if s.id == name), name)
+            known = self.rig.lines[: self.rig.journal.settled + 1]
+            if not any(t == "step_started" and b.get("path") == path for _, t, b, _ in known):
+                truth.unannounced.append(name)
+            how = plan.ends.pop(0) if plan.ends else "ok"
+            if how == "fail":
+                return 1
+            truth.effects[name] += 1
+            truth.there.add(name)
+            return 1 if how == "half" else 0
+
+        def seen(_: Command) -> int:
+            if plan.flaky:
+                plan.flaky -= 1
+                return 9
+            return 0 if name in truth.there else 1
+
+        def undo(_: Command) -> int:
+            truth.there.discard(name)
+            return 0
+
+        def restore(_: Command) -> int:
+            truth.restored[name] += 1
+            return 0
+
+        for script, what in ((f"do-{name}", act), (f"is-{name}", seen), (f"un-{name}", undo), (f"re-{name}", restore)):
+            host.on(lambda command, script=script: command.script.strip() == script, what)
+        host.on("see-", 0)
+        for how in list(plan.ends):
+            if how in {"before", "after", "during", "refuse", "hang"} and self.rng.random() < 0.5:  # noqa: PLR2004 - half
+                host._faults.append(how)  # type: ignore[arg-type]
+        plan.ends = [how for how in plan.ends if how in {"ok", "fail", "half"}]
+
+    # --- people -----------------------------------------------------------------------------------------------------
+
+    def answer(self) -> None:
+        """Answer what waits, truthfully."""
+        rng, rig = self.rng, self.rig
+        for question in rig.state.open_questions:
+            asked = question.asked
+            name = asked.path.rsplit("/", 1)[-1]
+            if asked.kind == "doubt":
+                for host in rig.world.hosts.values():
+                    host.finish()  # they wait until nothing of it runs any more
+                choice = rng.choice(("look", "done" if name in self.truth.there else "not_done"))
+            elif name == "undo":
+                choice = rng.choice(("retry", "skip"))
+            else:
+                choice = rng.choice(("retry", "retry", "retry", "skip", "abort"))
+                if choice == "retry" and name in self.plans and rng.random() < 0.1:  # noqa: PLR2004 - a share
+                    choice = "done"
+                    self.truth.there.add(name)
+                    self.by_hand.add(name)
+            rig.answer(choice, question=asked.id, reason="I looked")
+
+    # --- lives ------------------------------------------------------------------------------------------------------
+
+    def live(self) -> Exit | None:
+        """One life of the writer; None when it was killed."""
+        rig, rng = self.rig, self.rng
+        rig._again()
+        rig.journal.die_at = len(rig.lines) + rng.randint(1, 25) if rng.random() < 0.6 else None  # noqa: PLR2004 - a share
+        rig.journal.die_after = rng.random() < 0.5  # noqa: PLR2004 - half
+        try:
+            return rig._carry()
+        except Crash:
+            if self.power_losses:
+                del rig.lines[rig.journal.settled + 1 :]
+            if rng.random() < 0.1:  # noqa: PLR2004 - a share
+                rig.host(rng.choice(HOSTS)).restart()
+            return None
+
+
+def _judge_end(case: Case, code: Exit, figures: Figures, where: str) -> None:
+    rig = case.rig
+    type_, body = rig.lines[-1][1:3]
+    figures.check(type_ in {"run_closed", "run_paused"} and body["exit"] == int(code), _PROMISES[3], where)
+    figures.check(RunState.of(rig.entries()) == rig.state, _PROMISES[2], where)
+
+
+def _judge(case: Case, figures: Figures, where: str) -> None:
+    rig, truth = case.rig, case.truth
+    figures.check(not truth.unannounced, _PROMISES[0], f"{where}: {truth.unannounced}")
+    twice = [n for n, times in truth.effects.items() if times > 1 and case.plans[n].effect != "idempotent"]
+    figures.check(not twice, _PROMISES[1], f"{where}: {twice}")
+    closed = rig.state.closed
+    figures.check(closed is not None, _PROMISES[4], where)
+    if closed is None:
+        return
+    figures.count(f"ended {closed.state}")
+    if closed.exit == Exit.DONE:
+        missing = set(case.plans) - truth.there
+        figures.check(not missing, _PROMISES[5], f"{where}: {missing}")
+    owed = {name for name in truth.effects if case.plans[name].restores and not truth.restored[name]}
+    said = {d.path.rsplit("/", 1)[-1] for _, d in rig.state.deviations if d.what == "not restored"}
+    undone = {p.split("/")[-2] for p, b in rig.state.blocks.items() if b.form == "undo"}
+    figures.check(not owed - said - undone, _PROMISES[6], f"{where}: {owed - said}")
+
+
+def run(count: int, rng: random.Random) -> Figures:
+    """Cases by seed; each is lived until it ends."""
+    figures = Figures()
+    for name in (*_PROMISES, "kills"):
+        figures.count(name, 0)
+    while figures.tried < count and not box_closed():
+        seed = rng.getrandbits(32)
+        where = f"Case({seed})"
+        case = Case(seed)
+        figures.tried += 1
+        for _ in range(_LIVES):
+            code = case.live()
+            if code is None:
+                figures.count("kills")
+                if case.rig.lines and case.rig.lines[-1][1] == "run_closed":
+                    case.rig.state = RunState.of(case.rig.entries())
+                    break
+                continue
+            _judge_end(case, code, figures, where)
+            if case.rig.state.closed is not None:
+                break
+            case.answer()
+        _judge(case, figures, where)
+    return figures
