@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it has no types
 
 # A deadline would be a verdict by absolute time: a slow machine is no defect.
 settings.register_profile("drctl", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -73,10 +74,23 @@ SPREAD = frozenset({"test_campaigns.py", "test_sabotage.py"})
 """Files whose tests are long and share nothing: they go to whichever worker is free."""
 
 
+class ByFile(LoadScopeScheduling):  # type: ignore[misc] # see the import
+    """A file stays with one worker, so that its fixtures are made once.
+
+    Said here and not by groups: pytest-xdist 3.8 loses its groups with pytest 9.2 (pytest-xdist issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if Path(file).name in SPREAD else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.name not in SPREAD:  # a file stays with one worker: its fixtures are made once
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
     left_out: list[tuple[str, str]] = []
     deselected = []
     for item in items:
