@@ -19,7 +19,7 @@ from drctl.core import events as ev
 from drctl.core.fold import RunState
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "runbooks" / "invoice-outage.yaml"
-PATIENCE = 170.0
+PATIENCE = 240.0
 _TICK = 0.0005
 
 

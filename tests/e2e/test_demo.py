@@ -17,7 +17,7 @@ from drctl.core.verification import Verdict, verify
 from tests.e2e.conftest import Demo
 from tests.lab.running import processes_of
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 SCENARIOS = ("primary-host", "bad-delete")
 _EMPTY = frozenset(("area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"))
 

@@ -9,7 +9,7 @@ from tests.e2e import evidence, unchanged
 from tests.e2e.commands import RUNBOOK, Commands, People, run_id
 from tests.lab.running import RunningLab, wait_until
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.e2e import evidence
 from tests.e2e.commands import RUNBOOK, Commands, Follower, People, Started, act_begins, follow_new_run, step_ends
 from tests.lab.running import RunningLab, running_lab, wait_until
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 _ALONE = evidence.Roles(
     power={"inv-a": "off", "inv-b": "on", "gw": "on"},

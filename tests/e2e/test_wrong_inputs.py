@@ -16,7 +16,7 @@ from tests.e2e import evidence, unchanged
 from tests.e2e.commands import RUNBOOK, Commands, Done
 from tests.lab.running import RunningLab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 _SMALL = """\
 runbook: small
