@@ -161,8 +161,16 @@ def _typed(name: str, hint: object, value: object) -> object:
             raise _wrong(name, "a map")
         return {k: _typed(f"{name}.{k}", args[1], v) for k, v in value.items()}
     assert isinstance(hint, type)  # noqa: S101 - the shapes end here
+    return _single(name, hint, value)
+
+
+def _single(name: str, hint: type, value: object) -> object:
+    """A text, a number, a truth, or a word of an enumeration."""
     if issubclass(hint, enum.Enum):
-        return hint(value)
+        known = {member.value: member for member in hint}
+        if not isinstance(value, str) or value not in known:
+            raise _wrong(name, f"one of {', '.join(known)}")
+        return known[value]
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise _wrong(name, f"of type {hint.__name__}")
     return value

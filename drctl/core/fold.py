@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from drctl.core import events as ev
 from drctl.core.model import Outcome
@@ -116,8 +117,15 @@ class RunState:
         self.records += 1
         self.last_at = entry.at
         event = entry.event
+        if isinstance(event, ev.StepFinished | ev.BlockFinished) and event.outcome not in _OUTCOMES:
+            self.unknown_types.append(f"{event.TYPE} with outcome {event.outcome!r}")
+            return
         if isinstance(event, ev.Answered | ev.NoteAdded | ev.ControlReceived) and event.word:
             self.words.add(event.word)
+        self._apply(entry)
+
+    def _apply(self, entry: Entry) -> None:
+        event = entry.event
         match event:
             case ev.RunOpened():
                 self.opened, self.opened_at, self.sessions = event, entry.at, 1
@@ -208,6 +216,9 @@ class RunState:
         for question in self.questions.values():
             if question.open and (not path or question.asked.path == path):
                 question.closed = True
+
+
+_OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 
 
 def _is_open_act(unit: Unit) -> bool:

@@ -193,7 +193,7 @@ class QuestionState:
         for answer in accepted:
             if answer.choice == "reject":
                 return answer
-        if len({answer.by for answer in accepted}) >= self.asked.quorum:
+        if accepted and len({answer.by for answer in accepted}) >= self.asked.quorum:
             return accepted[-1]
         return None
 
