@@ -212,7 +212,7 @@ class ClaimedShell:
         if answer.state == "held":
             because = (
                 f"{HELD}: {self._name} is {answer.note}. Wait until that run is closed, or end it "
-                f"(`drctl abort`); if its operator is gone: `drctl takeover RUN --reason WHY`"
+                f"(`drctl abort`); if its folder is lost, remove the file `owner` of drctl's state folder on the host"
             )
         elif answer.state == "digest":
             because = f"defect: the key was {answer.note}; this is no outcome of this step"

@@ -428,5 +428,5 @@ def cannot_write(path: Path, what: str, durable: int | None = None) -> JournalEr
         what,
         where=str(path),
         meaning=f"No record, no action: nothing further was done.{kept}",
-        next="make room or mend the disk, then: drctl resume RUN",
+        next=f"make room or mend the disk, then: drctl resume {path.parent.name}",
     )

@@ -95,7 +95,7 @@ def _unusable(path: Path, what: str) -> JournalError:
         what,
         where=str(path),
         meaning="Without its key the run cannot sign checkpoints; nothing was done.",
-        next="drctl takeover RUN --reason WHY   (goes on under a new key, and says so in the journal)",
+        next="move that file away, then drctl resume RUN   (goes on under a new key, and says so in the journal)",
     )
 
 

@@ -99,7 +99,7 @@ class RunFolder:
         Raises:
             LockedError: another process is; says who.
         """
-        advice = f"drctl watch {self.id}   (to follow it; drctl answer, pause and abort reach it through its inbox)"
+        advice = f"drctl watch {self.id}   (to follow it; drctl answer, note and abort reach it through its inbox)"
         return FileLock(self.path / "lock", by=by, purpose=purpose or f"run {self.id}", advice=advice)
 
     def holder(self) -> Holder | None:
@@ -151,7 +151,11 @@ class StateDir:
             except OSError as error:
                 raise self._unusable(path, error) from error
             return RunFolder(id=id_, uid=secrets.token_hex(16), path=path)
-        raise RefusedError(f"No free id was found in {_TRIES} tries.", where=str(runs), next="drctl runs prune")
+        raise RefusedError(
+            f"No free id was found in {_TRIES} tries.",
+            where=str(runs),
+            next="move old folders of runs elsewhere, or --state-dir FOLDER",
+        )
 
     def list(self) -> list[RunFolder]:
         """Every run, oldest folder first; the uid is read from its journal.

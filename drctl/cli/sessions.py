@@ -22,7 +22,7 @@ from drctl.core import events as ev
 from drctl.core.fold import RunState
 from drctl.engine.context import Identity
 from drctl.engine.scope import RunScope
-from drctl.errors import JournalError, RefusedError
+from drctl.errors import DrctlError, JournalError, LockedError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +40,7 @@ def opened(frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], ope
     documents = thaw_documents(frozen)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locks(states, documents[0], operator))
+        _refuse_second(frozen, documents[0], states)
         folder = states.new_run()
         stack.enter_context(folder.lock(by=operator))
         key = states.new_key(folder.uid)
@@ -53,6 +54,34 @@ def opened(frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], ope
         with _ended(session, states):
             _first_records(session, frozen, key.public)
             yield session
+
+
+def _refuse_second(frozen: Frozen, runbook: Runbook, states: StateDir) -> None:
+    """Refuse a run beside an open one of the same runbook on the same inventory: it would tell and do things twice.
+
+    Raises:
+        LockedError: there is one; says what it waits for.
+    """
+    for folder in states.list():
+        try:
+            state = fold_of(folder)
+        except DrctlError:
+            continue  # a damaged journal is for `drctl runs` to tell, not a reason against an emergency run
+        if state.closed is not None or state.opened is None or state.opened.runbook != runbook.name:
+            continue
+        try:
+            other = frozen_of(state, folder.journal)
+        except DrctlError:
+            continue
+        if other.inventory_file != frozen.inventory_file:
+            continue
+        why = state.paused.because if state.paused is not None else "nobody carries it out now"
+        doing = "is being carried out" if folder.holder() is not None else f"is open: {why}"
+        raise LockedError(
+            f"Run {folder.id} of this runbook on this inventory {doing}.", where=str(folder.path),
+            meaning="A second one beside it would tell people and do things twice. Nothing was changed.",
+            next=f"drctl show {folder.id}   (then drctl resume {folder.id}, or drctl abort {folder.id} --reason TEXT)",
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

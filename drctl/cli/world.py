@@ -5,6 +5,7 @@ Heavy adapters are made when they are first used, so that a command that needs n
 
 from __future__ import annotations
 
+import secrets
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +87,19 @@ class RealWorld:
 
                 self._local = LocalShell(self._state / "local")
             return self._local
+
+    def claims(self, place: str) -> str:
+        """The name of the store of claims that `local` has here; made with the store, and never changed."""
+        if place != LOCAL:
+            return ""
+        path = self._state / "local" / "store"
+        with self._lock:
+            try:
+                return path.read_text(encoding="ascii").strip()
+            except FileNotFoundError:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.write_text(f"{secrets.token_hex(16)}\n", encoding="ascii")
+                return path.read_text(encoding="ascii").strip()
 
     def http(self, place: str) -> Http:
         """HTTP from a place: through a host's SSH link, or from here."""

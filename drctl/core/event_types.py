@@ -171,6 +171,7 @@ class StepStarted(Event):
         undo: how it is taken back: {"auto": {}} by the kind's inverse and `prior`, {"steps": [paths], "values": {...}}
             with the earlier values that their texts use, as they were at the intent, or {"none": why}.
         restore: the same for what runs at the end.
+        claims: the store of claims of `local`; in another one a missing claim proves nothing.
     """
 
     TYPE: ClassVar[str] = "step_started"
@@ -189,6 +190,7 @@ class StepStarted(Event):
     undo: JsonMap | None = None
     restore: JsonMap | None = None
     no_return: bool = False
+    claims: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,7 @@ class Acts:
             kind=kind.NAME, effect=step.effect.value, title=self._looks.title(step), text=resolved.text,
             digest=resolved.digest, key=self._key(unit, kind, generation),
             prior=pack(prior, store, mask, inline=INLINE).tagged, undo=undo, restore=restore,
-            no_return=step.ways.no_return,
+            no_return=step.ways.no_return, claims=self._world.claims(unit.place),
         )  # fmt: skip
 
     def _key(self, unit: ActUnit, kind: ActKind, generation: int) -> str:
@@ -242,6 +242,9 @@ class Acts:
             clock=self._context.clock,
             control=self._control,
         )
+        if attach and started.claims != self._world.claims(unit.place):
+            because = "the claims of `local` lie on another machine or in another state folder"
+            return self._unknown_end(unit, resolved, Doubt(because), attach=attach)
         bound = BoundShell(self._world.shell(unit.place), self._claim(started.key), bond, watch)
         act = Act(
             probe=self._looks.probe(unit.place, resolved.user, limit), shell=bound, http=self._world.http(unit.place),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_NOTE: Final = 4000
 MOST_NAME: Final = 100
+SKEW: Final = 60_000_000
+"""Microseconds by which the clocks of two machines may differ before a time is not believed."""
 MOST_VALUES: Final = 100
 MOST_TOGETHER: Final = 24_000
 NEEDS_REASON: Final = frozenset({"skip", "done", "not_done", "run", "override"})
@@ -123,8 +125,10 @@ class Judge:
             return "the question is already settled"
         if asked.until_at and at > asked.until_at:
             return "too late: the request had expired"
-        if not given.question and at < state.asked_at.micros:
-            return "it was given before the question was asked"
+        if at < state.asked_at.micros - (SKEW if given.question else 0):
+            return "it says that it was given before the question was asked"
+        if at > now + SKEW:
+            return "it says that it was given in the future"
         return ""
 
     def _unfit(self, state: QuestionState, given: Given, who: str) -> str:
@@ -141,13 +145,13 @@ class Judge:
 
     def _role(self, asked: ev.Asked, who: str, person: Person | None) -> tuple[str, str]:
         """The role the answer is given in, and why it does not count."""
+        inventory = self._context.inventory
+        if person is not None and person.simulated and inventory.environment is not Environment.LAB:
+            return "", f"{person.name} is simulated, and this inventory is no lab"
         if not asked.by:
             return "operator", ""
-        inventory = self._context.inventory
         if person is None:
             return "", f"{who or 'nobody'} is not among the people of the inventory"
-        if person.simulated and inventory.environment is not Environment.LAB:
-            return "", f"{person.name} is simulated, and this inventory is no lab"
         roles = [role for role in asked.by if person.name in inventory.roles.get(role, ())]
         if not roles:
             return "", f"{person.name} is not {' or '.join(asked.by)}"

@@ -38,6 +38,14 @@ class World(Looking, Protocol):
         """HTTP with all methods, from a place."""
         ...
 
+    def claims(self, place: str) -> str:
+        """Which store of claims a place has, where that is not plain from the place itself.
+
+        A host's claims lie on the host. Those of `local` lie in one folder of one machine: another machine, or another
+        folder, has none of them, and a claim that is missing there proves nothing.
+        """
+        ...
+
     @property
     def notifier(self) -> Notifier:
         """The inventory's channels."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from drctl.core.values import Time
 from drctl.reporting.facts import changed, question_word, step_facts
-from drctl.reporting.texts import clean, clock, cut, human, last_name, one_line, shown, wrap
+from drctl.reporting.texts import clean, clock, cut, human, last_name, moment, one_line, shown, wrap
 
 if TYPE_CHECKING:
     from drctl.core import events as ev
@@ -36,7 +36,7 @@ def question_text(run_id: str, asked: ev.Asked, state: RunState | None = None) -
     head = f"{SIGNS.get(asked.kind, '⏸')} {question_word(asked.kind)}   run {run_id}   {asked.id}   {asked.path}"
     lines = [clean(head)]
     if asked.until_at:
-        lines.append(f"  {'Answer by':<{LABEL - 2}}{clock(Time(asked.until_at))}" + _window(asked, state))
+        lines.append(f"  {'Answer by':<{LABEL - 2}}{moment(Time(asked.until_at))}" + _window(asked, state))
     lines += label("Question", asked.text, lines=True)
     if state is not None:
         lines += _step_lines(asked, state)

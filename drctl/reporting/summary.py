@@ -60,7 +60,7 @@ def summary_text(id: str, state: RunState, reports: list[str]) -> str:  # noqa: 
     lines += _follow_up(state)
     if reports:
         lines += [f"  {'Report' if not i else '':<10}{clean(path)}" for i, path in enumerate(reports)]
-    lines.append(f"  {'Evidence':<10}{count(state.records, 'record')}; check it: drctl audit verify {id}")
+    lines.append(f"  {'Evidence':<10}{count(state.records, 'event')}, signed; check it: drctl audit verify {id}")
     lines.append(f"  {'Next':<10}drctl report {id}")
     return "\n".join(lines)
 

@@ -181,7 +181,7 @@ def test_a_variable_never_answers_a_prompt(drctl: Drctl, monkeypatch: pytest.Mon
     text = book(step("act", "true", more=", caution: Sure?"))
     said, _ = drctl.ran(text)
     assert said.code == Exit.PAUSED
-    said, _ = drctl.ran(text, "--yes")
+    said, _ = drctl.ran(text.replace("runbook: book", "runbook: another"), "--yes")
     assert said.code == Exit.PAUSED, "without a terminal nobody is asked, and --yes answers prompts, not questions"
 
 

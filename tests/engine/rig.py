@@ -229,6 +229,7 @@ class FakeWorld:
         self.dialer = FakeDialer()
         self.notifier = FakeNotifier()
         self.shells = 0
+        self.store = "store-1"
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         return Probe(
@@ -248,6 +249,9 @@ class FakeWorld:
     def shell(self, place: str) -> ClaimShell:
         self.shells += 1
         return self.hosts[place]
+
+    def claims(self, place: str) -> str:
+        return self.store if place == "local" else ""
 
     def http(self, place: str) -> FakeHttp:  # noqa: ARG002
         return self.http_

@@ -6,6 +6,7 @@ import pytest
 
 from drctl.errors import Exit
 from tests.engine.rig import Crash, Rig
+from tests.fakes.hosts import FakeHost
 
 BASIC = """
 runbook: basic
@@ -220,3 +221,25 @@ def test_a_paused_run_keeps_its_hosts() -> None:
     rig.host("db2").on("promote-now", 1)
     rig.run()
     assert rig.host("db2").owner is not None
+
+
+def test_a_claim_that_is_missing_in_another_store_of_local_proves_nothing() -> None:
+    rig = Rig(BASIC.replace("on: db2", "on: local"))
+    rig.host("db1").on("read-role", "standby").on("tidy-up", 0)
+    rig.host("local").on("is-primary", 1).on("promote-now", 0)
+    rig.crash_at(next(n for n in range(40) if _started_by(n)), after=True)
+    with pytest.raises(Crash):
+        rig.run()
+    rig.world.hosts["local"] = FakeHost("local").on("is-primary", 1).on("promote-now", 0)
+    rig.world.store = "store-2"  # another machine, or another state folder
+    assert rig.resume() is Exit.IN_DOUBT
+    assert rig.host("local").effects == []
+
+
+def _started_by(seq: int) -> bool:
+    """Whether record `seq` of an undisturbed run is the intent of the promotion."""
+    rig = Rig(BASIC.replace("on: db2", "on: local"))
+    rig.host("db1").on("read-role", "standby").on("tidy-up", 0)
+    rig.host("local").on("is-primary", 0).on("promote-now", 0)
+    rig.run()
+    return len(rig.lines) > seq and rig.lines[seq][1] == "step_started" and rig.lines[seq][2]["path"] == "main/promote"

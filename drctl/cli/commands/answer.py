@@ -140,7 +140,8 @@ def leave(
             meaning="Nothing was said to the run.",
             next=f"drctl answer {folder.id} {asked.asked.id} {'|'.join(asked.asked.choices)}",
         )
-    _complete(folder.id, asked.asked, choice, reason=reason, target=target)
+    typed = f"drctl answer {folder.id} {asked.asked.id} {choice}" + (f" --as {person}" if person else "")
+    _complete(typed, asked.asked, choice, reason=reason, target=target)
     folder.inbox.put(
         "answer",
         {
@@ -153,13 +154,12 @@ def leave(
     return 0
 
 
-def _complete(run_id: str, asked: ev.Asked, choice: str, *, reason: str, target: str) -> None:
+def _complete(typed: str, asked: ev.Asked, choice: str, *, reason: str, target: str) -> None:
     """Refuse at once what the run would refuse later: a person who has typed must not wait to learn that.
 
     Raises:
         UsageError: the name of the target, or the reason, is missing.
     """
-    typed = f"drctl answer {run_id} {asked.id} {choice}"
     if asked.target and choice in {"approve", "confirm"} and target != asked.target:
         raise UsageError(
             f"{choice} of {asked.path} needs the name of what is changed: {asked.target}.",
