@@ -183,7 +183,7 @@ class Rows:
         assert isinstance(built, ActKind)  # noqa: S101 - the loader checked it
         return self._act(step, built, base, user if isinstance(user, str) else None)
 
-    def _look(self, step: Step, base: PlannedStep) -> PlannedStep:
+    def _look(self, step: Step, base: PlannedStep) -> PlannedStep:  # noqa: PLR0911 - one for each word of a plan
         options = self._sight.options
         base = replace(base, declared=base.kind == "shell")
         if not options.live:

@@ -1,7 +1,7 @@
-"""Random runbooks with faults, killed at random records, answered by people: nothing twice, nothing unannounced, an end.
+"""Random runbooks with faults, killed at random records: nothing twice, nothing unannounced, and an end.
 
 The engine is the real one; hosts, clock and journal are in memory, so that a case takes milliseconds and the world can
-be asked what really happened. People tell the truth: they look before they answer a doubt.
+be asked what really happened. People answer, and tell the truth: they look before they answer a doubt.
 """
 
 import random
@@ -61,7 +61,7 @@ class Case:
         self.plans: dict[str, Plan] = {}
         self.truth = Truth()
         self.by_hand: set[str] = set()
-        self.power_losses = self.rng.random() < 0.3  # noqa: PLR2004 - some cases lose what was not synced, too
+        self.power_losses = self.rng.random() < 0.3
         self.rig = Rig(self._text(), hosts=HOSTS)
         for plan in self.plans.values():
             self._arrange(plan)
@@ -96,18 +96,21 @@ class Case:
     def _act(self, name: str, host: str, more: str = "") -> str:
         rng = self.rng
         effect = rng.choice(("once", "once", "idempotent", "irreversible"))
-        ends = [rng.choice(("ok", "ok", "ok", "fail", "half", "before", "after", "during", "refuse", "hang")) for _ in range(3)]
-        plan = Plan(name, host, effect, ends, rng.choice((0, 0, 0, 1, 3)), rng.random() < 0.4)  # noqa: PLR2004 - a share
+        ends = [
+            rng.choice(("ok", "ok", "ok", "fail", "half", "before", "after", "during", "refuse", "hang"))
+            for _ in range(3)
+        ]
+        plan = Plan(name, host, effect, ends, rng.choice((0, 0, 0, 1, 3)), rng.random() < 0.4)
         self.plans[name] = plan
         parts = [f"id: {name}, on: {host}, run: do-{name}, effect: {effect}, timeout: 20s, verify: {{run: is-{name}}}"]
-        parts.append(f"undo: {{run: un-{name}}}" if rng.random() < 0.5 else "undo: {none: a test}")  # noqa: PLR2004 - half
+        parts.append(f"undo: {{run: un-{name}}}" if rng.random() < 0.5 else "undo: {none: a test}")
         parts += [f"restore: {{run: re-{name}}}"] if plan.restores else []
-        parts += [f"retry: {{every: 1s, times: {rng.randint(2, 3)}}}"] if rng.random() < 0.3 else []  # noqa: PLR2004 - a share
+        parts += [f"retry: {{every: 1s, times: {rng.randint(2, 3)}}}"] if rng.random() < 0.3 else []
         return f"{{{', '.join(parts)}{more}}}"
 
     # --- the world --------------------------------------------------------------------------------------------------
 
-    def _arrange(self, plan: Plan) -> None:
+    def _arrange(self, plan: Plan) -> None:  # noqa: C901
         host, truth, name = self.rig.host(plan.host), self.truth, plan.name
 
         def act(_: Command) -> int:
@@ -137,10 +140,10 @@ class Case:
             return 0
 
         for script, what in ((f"do-{name}", act), (f"is-{name}", seen), (f"un-{name}", undo), (f"re-{name}", restore)):
-            host.on(lambda command, script=script: command.script.strip() == script, what)
+            host.on(lambda command, script=script: command.script.strip() == script, what)  # type: ignore[misc]
         host.on("see-", 0)
         for how in list(plan.ends):
-            if how in {"before", "after", "during", "refuse", "hang"} and self.rng.random() < 0.5:  # noqa: PLR2004 - half
+            if how in {"before", "after", "during", "refuse", "hang"} and self.rng.random() < 0.5:
                 host._faults.append(how)  # type: ignore[arg-type]
         plan.ends = [how for how in plan.ends if how in {"ok", "fail", "half"}]
 
@@ -160,7 +163,7 @@ class Case:
                 choice = rng.choice(("retry", "skip"))
             else:
                 choice = rng.choice(("retry", "retry", "retry", "skip", "abort"))
-                if choice == "retry" and name in self.plans and rng.random() < 0.1:  # noqa: PLR2004 - a share
+                if choice == "retry" and name in self.plans and rng.random() < 0.1:
                     choice = "done"
                     self.truth.there.add(name)
                     self.by_hand.add(name)
@@ -172,14 +175,14 @@ class Case:
         """One life of the writer; None when it was killed."""
         rig, rng = self.rig, self.rng
         rig._again()
-        rig.journal.die_at = len(rig.lines) + rng.randint(1, 25) if rng.random() < 0.6 else None  # noqa: PLR2004 - a share
-        rig.journal.die_after = rng.random() < 0.5  # noqa: PLR2004 - half
+        rig.journal.die_at = len(rig.lines) + rng.randint(1, 25) if rng.random() < 0.6 else None
+        rig.journal.die_after = rng.random() < 0.5
         try:
             return rig._carry()
         except Crash:
             if self.power_losses:
                 del rig.lines[rig.journal.settled + 1 :]
-            if rng.random() < 0.1:  # noqa: PLR2004 - a share
+            if rng.random() < 0.1:
                 rig.host(rng.choice(HOSTS)).restart()
             return None
 

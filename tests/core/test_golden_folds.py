@@ -22,11 +22,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "journals"
 
 
 def entries(name: str) -> list[Entry]:
-    found = []
-    for record in read(FOLDER / f"{name}.jsonl"):
-        if record.type != CHECKPOINT:
-            found.append(_entry(record))
-    return found
+    return [_entry(record) for record in read(FOLDER / f"{name}.jsonl") if record.type != CHECKPOINT]
 
 
 def _entry(record: Record) -> Entry:
@@ -90,7 +86,7 @@ def test_the_run_that_ended_done_still_did() -> None:
     assert state.closed is not None
     assert (state.closed.state, state.closed.exit, state.closed.exceptions) == ("done", 0, ())
     assert state.fenced == {"db1": "act/fence"}
-    assert state.in_doubt == state.open_questions == ()
+    assert state.in_doubt == state.open_questions == ()  # type: ignore[comparison-overlap]
     assert [(q.asked.kind, q.decided.by if q.decided else "") for q in state.questions.values()] == [
         ("approval", "li"), ("manual", "wang"),
     ]  # fmt: skip

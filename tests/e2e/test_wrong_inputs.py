@@ -86,6 +86,9 @@ def mistakes(papers: Papers) -> Mapping[str, Mistake]:
     away = papers.inventory("away", r"(?m)^    port: \d+$", "    port: 1")
     keys = papers.secret("s3", "WRONGKEY:a-wrong-secret-key")
     strange = papers.inventory("strange", re.escape(str(lab.folder / "keys" / "s3")) + '"', f'{keys}"')
+    public = papers.write("public", keys.read_text())
+    public.chmod(0o644)
+    shared = papers.inventory("shared", re.escape(str(lab.folder / "keys" / "s3")) + '"', f'{public}"')
     other = papers.inventory("other", re.escape(str(lab.folder / "keys" / "login")), str(papers.key))
     word = papers.secret("word", "a wrong password\n")
     said = papers.inventory(
@@ -111,6 +114,7 @@ def mistakes(papers: Papers) -> Mapping[str, Mistake]:
         "wrong keys of the object store": Mistake(
             7, ("the keys are not accepted", "`keys:`", nothing), (*run, strange)
         ),
+        "keys open to others": Mistake(7, ("can be read by others (mode 644)", nothing), (*run, shared)),
         "wrong SSH key": Mistake(4, ("login: ", "refused ops", before), (*run, other)),
         "wrong SSH password": Mistake(4, ("login: ", "takes publickey", before), (*run, said)),
         "nobody there": Mistake(4, ("refused: nothing listens", before), (*run, away)),
@@ -137,8 +141,8 @@ def mistakes(papers: Papers) -> Mapping[str, Mistake]:
 
 NAMES = (
     "runbook", "inventory", "no host key", "wrong host key", "wrong host key in a plan", "dead object store",
-    "dead object store in a plan", "wrong keys of the object store", "wrong SSH key", "wrong SSH password",
-    "nobody there", "nobody there in a plan", "no such run: show", "no such run: resume", "no such run: audit",
+    "dead object store in a plan", "wrong keys of the object store", "keys open to others", "wrong SSH key",
+    "wrong SSH password", "nobody there", "nobody there in a plan", "no such run: show", "no such run: resume", "no such run: audit",
     "no such run: report", "no such run: approve", "no such run: abort", "no place for the state",
     "input missing", "input unknown", "input wrong", "no inventory", "no such file", "wait is no duration",
     "no such scenario", "no such command",

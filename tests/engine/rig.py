@@ -17,6 +17,7 @@ from drctl.core.fold import Entry, RunState
 from drctl.core.inventory import Channel, Environment, Host, Inventory, Login, Person
 from drctl.core.ports import (
     ClaimShell,
+    Command,
     DatabaseFacts,
     HttpReply,
     HttpRequest,
@@ -38,15 +39,26 @@ from drctl.engine.stops import Control
 from drctl.errors import Exit, JournalError
 from drctl.kinds import registry
 from drctl.loading import load_runbook
-from tests.fakes.hosts import FakeHost
+from tests.fakes.hosts import Answer, FakeHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from drctl.core.model import Runbook
+    from drctl.core.ports import Command
     from drctl.engine.questions import Operator
 
 START = 1_790_000_000_000_000
+
+
+def after(what: Callable[[], object], answer: Answer = 0) -> Callable[[Command], Answer]:
+    """A script that does something, and answers."""
+
+    def behave(_: Command) -> Answer:
+        what()
+        return answer
+
+    return behave
 
 
 class Crash(BaseException):

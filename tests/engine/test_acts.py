@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach
+from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, HttpReply, Reach
 from drctl.core.values import Duration
 from drctl.errors import Exit
 from tests.engine.rig import Crash, Rig
@@ -117,7 +117,7 @@ def test_an_irreversible_command_is_never_ended_the_run_pauses_and_shows_it() ->
 def test_only_an_irreversible_command_goes_out_as_not_to_be_ended(effect: str) -> None:
     rig = acting(effect)
     seen: list[bool] = []
-    rig.host("db1").on("do-it", lambda command: seen.append(command.killable) or 0)
+    rig.host("db1").on("do-it", lambda command: seen.append(command.killable) or 0)  # type: ignore[func-returns-value]
     rig.run()
     assert seen == [effect == "once"]
 
@@ -132,7 +132,7 @@ def test_a_refusal_to_answer_about_a_claim_proves_nothing() -> None:
     assert host.effects == []
 
 
-# -- second attempts ----------------------------------------------------------------------------------------------------
+# -- second attempts --------------------------------------------------------------------------------------------------
 
 
 def test_a_retry_looks_first_and_does_not_do_it_again() -> None:
@@ -162,7 +162,7 @@ def test_a_second_attempt_that_cannot_look_is_in_doubt_and_a_person_may_say_it_i
     assert rig.resume() is Exit.IN_DOUBT
     assert host.effects == ["do-it"]
     rig.answer("not_done", step="act", reason="I looked")
-    host.on("do-it", lambda _: host.on("is-done", 0) and 0)
+    host.on("do-it", lambda _: host.on("is-done", 0) and 0)  # type: ignore[arg-type,return-value]
     assert rig.resume() is Exit.DONE
     assert host.effects == ["do-it", "do-it"]
 
@@ -197,11 +197,12 @@ def test_a_host_that_restarts_under_an_idempotent_act_does_not_repeat_it_for_eve
     assert runs == [1]
 
 
-# -- requests without a claim -------------------------------------------------------------------------------------------
+# -- requests without a claim -----------------------------------------------------------------------------------------
 
 URL = "http://power.example/off"
 REQUEST = book(
-    "{id: act, do: http.request, with: {url: 'http://power.example/off', method: POST}, effect: EFFECT, VERIFYundo: {none: a test}}"
+    "{id: act, do: http.request, with: {url: 'http://power.example/off', method: POST}, effect: EFFECT, "
+    "VERIFYundo: {none: a test}}"
 )
 VERIFY = "verify: {do: http.check, with: {url: 'http://power.example/state'}, expect: \"json.state == 'off'\"}, "
 
@@ -234,13 +235,16 @@ def test_a_request_that_surely_was_not_sent_is_unreachable_not_in_doubt() -> Non
     ("once", True, Exit.DONE, 2), ("idempotent", False, Exit.DONE, 2),
 ])  # fmt: skip
 def test_after_a_crash_a_request_is_sent_again_only_when_that_is_safe(
-    effect: str, verified: bool, exit_: Exit, sent: int
+    effect: str,
+    verified: bool,  # noqa: FBT001 - a column of the table
+    exit_: Exit,
+    sent: int,
 ) -> None:
     rig = requesting(effect, verified=verified)
     http = rig.world.http_
     http.answer("http://power.example/state", 200, '{"state": "on"}')
-    _crash_in_request(rig, after=False)
-    http.answers["http://power.example/state"] = lambda: _state(rig)
+    _crash_in_request(rig, sent=False)
+    http.answers["http://power.example/state"] = lambda: _state(rig)  # type: ignore[assignment,return-value]
     assert rig.resume() is exit_
     assert len(http.sent) == sent - 1  # the first one never left
     assert len({request.headers["idempotency-key"] for request in http.sent}) == 1
@@ -248,7 +252,7 @@ def test_after_a_crash_a_request_is_sent_again_only_when_that_is_safe(
 
 def test_after_a_crash_a_once_message_without_a_look_is_in_doubt() -> None:
     rig = Rig(book("{id: act, do: notify, with: {to: [oncall], text: hello}}"))
-    _crash_in_request(rig, after=True)
+    _crash_in_request(rig, sent=True)
     assert rig.resume() is Exit.IN_DOUBT
     assert len(rig.world.notifier.messages) == 1
     rig.answer("not_done", step="act", reason="nobody got it")
@@ -256,31 +260,31 @@ def test_after_a_crash_a_once_message_without_a_look_is_in_doubt() -> None:
     assert len({message.key for message in rig.world.notifier.messages}) == 1, "a receiver can drop the second copy"
 
 
-def _crash_in_request(rig: Rig, *, after: bool) -> None:
-    """Die right after the intent; with `after` when the request has been sent, too."""
+def _crash_in_request(rig: Rig, *, sent: bool) -> None:
+    """Die right after the intent; with `sent` when the request has left, too."""
     probe = Rig(rig.text)
     probe.world.http_.answers = dict(rig.world.http_.answers)
     probe.run()
     at = next(i for i, (_, t, b, _) in enumerate(probe.lines) if (t, b.get("path")) == ("step_started", "main/act"))
-    rig.crash_at(at + after, after=not after)
+    rig.crash_at(at + sent, after=not sent)
     with pytest.raises(Crash):
         rig.run()
 
 
 def _state(rig: Rig) -> object:
-    from drctl.core.ports import HttpReply
 
     state = "off" if rig.world.http_.effects else "on"
     return HttpReply(reach=Reach.COMPLETE, status=200, body=f'{{"state": "{state}"}}'.encode())
 
 
-# -- users, limits, values ----------------------------------------------------------------------------------------------
+# -- users, limits, values --------------------------------------------------------------------------------------------
 
 
 def test_a_step_acts_and_looks_as_its_user() -> None:
     rig = Rig(book(
         "{id: who, on: db1, as: postgres, run: look-there, effect: read}",
-        "{id: act, on: db1, as: \"${{ steps.who.stdout }}\", run: do-it, effect: once, verify: {run: is-done}, undo: {none: a test}}",
+        '{id: act, on: db1, as: "${{ steps.who.stdout }}", run: do-it, effect: once, verify: {run: is-done}, '
+        "undo: {none: a test}}",
     ))  # fmt: skip
     seen: list[tuple[str, str | None]] = []
 
@@ -297,7 +301,7 @@ def test_a_step_acts_and_looks_as_its_user() -> None:
 def test_a_user_that_is_no_name_stops_the_step_before_anything_is_sent() -> None:
     rig = Rig(book(
         "{id: who, on: db1, run: look-there, effect: read}",
-        "{id: act, on: db1, as: \"${{ steps.who.stdout }}\", run: do-it, effect: idempotent}",
+        '{id: act, on: db1, as: "${{ steps.who.stdout }}", run: do-it, effect: idempotent}',
     ))  # fmt: skip
     rig.host("db1").on("look-there", "root; rm -rf /").on("do-it", 0)
     assert rig.run() is Exit.STEP_FAILED
@@ -329,7 +333,8 @@ def test_a_host_of_another_run_is_exit_12() -> None:
 def test_what_began_on_a_host_is_settled_there_whatever_its_name_says_now() -> None:
     rig = Rig(book(
         "{id: where, on: local, run: which-one, effect: read, capture: {target: trim(stdout)}}",
-        "{id: act, on: \"${{ steps.where.target }}\", run: do-it, effect: once, verify: {run: is-done}, undo: {none: a test}}",
+        '{id: act, on: "${{ steps.where.target }}", run: do-it, effect: once, verify: {run: is-done}, '
+        "undo: {none: a test}}",
         "{id: late, on: db2, run: late-one, effect: idempotent, recheck: [where]}",
     ))  # fmt: skip
     rig.host("local").on("which-one", "db1")

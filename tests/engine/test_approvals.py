@@ -11,7 +11,8 @@ from tests.engine.test_acts import book
 
 APPROVED = book(
     "{id: lag, on: db2, run: show-lag, effect: read, capture: {s: int(stdout)}, expect: int(stdout) <= 60}",
-    "{id: act, on: db1, run: do-it, effect: irreversible, MORE approve: {by: [commander, deputy], within: 10m, show: [steps.lag.s]}, "
+    "{id: act, on: db1, run: do-it, effect: irreversible, MORE "
+    "approve: {by: [commander, deputy], within: 10m, show: [steps.lag.s]}, "
     "recheck: [lag], verify: {run: is-done}, undo: {none: a test}}",
 )
 
@@ -19,7 +20,7 @@ APPROVED = book(
 def approving(more: str = "", text: str = APPROVED, **rest: object) -> Rig:
     rig = Rig(text.replace("MORE", more), **rest)  # type: ignore[arg-type]
     host = rig.host("db1").on("is-done", 1)
-    host.on("do-it", lambda _: host.on("is-done", 0) and 0)
+    host.on("do-it", lambda _: host.on("is-done", 0) and 0)  # type: ignore[arg-type,return-value]
     rig.host("db2").on("show-lag", "5")
     return rig
 
@@ -229,7 +230,7 @@ def test_the_terminal_is_waited_for_until_the_request_expires_only() -> None:
 
 def test_without_a_terminal_a_run_waits_as_long_as_it_is_told() -> None:
     rig = approving()
-    rig.clock.then = lambda _: rig.inbox.words or rig.answer("approve", step="act", by="li")
+    rig.clock.then = lambda _: rig.inbox.words or rig.answer("approve", step="act", by="li")  # type: ignore[assignment,func-returns-value]
     assert rig.run(wait=Duration.parse("5m")) is Exit.DONE
 
 

@@ -55,7 +55,7 @@ def test_a_run_ends_done_and_every_step_is_ok() -> None:
 def test_an_intent_is_recorded_before_its_effect_and_an_outcome_after() -> None:
     rig = basic()
     seen: list[int] = []
-    rig.host("db2").on("promote-now", lambda _: seen.append(len(rig.lines)) or 0)
+    rig.host("db2").on("promote-now", lambda _: seen.append(len(rig.lines)) or 0)  # type: ignore[func-returns-value]
     rig.host("db2").on("is-primary", 0)
     rig.run()
     types = [(type_, body.get("path")) for _, type_, body, _ in rig.lines]
@@ -69,7 +69,7 @@ def _records() -> int:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_record_a_resumed_run_ends_the_same_and_nothing_happens_twice(after: bool) -> None:
+def test_killed_at_any_record_a_resumed_run_ends_the_same_and_nothing_happens_twice(after: bool) -> None:  # noqa: FBT001
     for seq in range(1, _records()):
         rig = basic()
         rig.crash_at(seq, after=after)
@@ -147,7 +147,7 @@ def test_a_restarted_host_without_the_effect_is_tried_again_and_with_it_is_found
         rig.host("db2").restart()
         rig.host("db2").on("is-primary", 0 if there else 1)
         if not there:
-            rig.host("db2").on("promote-now", lambda _, rig=rig: rig.host("db2").on("is-primary", 0) and 0)
+            rig.host("db2").on("promote-now", lambda _, rig=rig: rig.host("db2").on("is-primary", 0) and 0)  # type: ignore[misc]
         assert rig.resume() is Exit.DONE
         assert rig.host("db2").effects == ([] if there else ["promote-now"])
 

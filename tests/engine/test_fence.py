@@ -64,7 +64,7 @@ def test_methods_are_tried_in_order_until_the_proof_is_there() -> None:
 
 def test_a_method_in_doubt_does_not_stop_it_and_is_no_doubt_once_the_proof_is_there() -> None:
     rig = fencing(without_promote())
-    rig.host("db1").on("touch-it", lambda _: rig.host("db1").lose_link("after") or 0)
+    rig.host("db1").on("touch-it", lambda _: rig.host("db1").lose_link("after") or 0)  # type: ignore[func-returns-value]
     assert rig.run() is Exit.EXCEPTIONS
     assert rig.said("step_finished", path="main/fence/methods/0")[-1]["outcome"] == "in_doubt"
     assert rig.state.in_doubt == ()
@@ -73,7 +73,7 @@ def test_a_method_in_doubt_does_not_stop_it_and_is_no_doubt_once_the_proof_is_th
 
 def test_unreachable_is_no_proof() -> None:
     rig = fencing(without_promote())
-    rig.host("db1").on("touch-it", lambda _: setattr(rig.host("db1"), "down", True) or 0)
+    rig.host("db1").on("touch-it", lambda _: setattr(rig.host("db1"), "down", True) or 0)  # type: ignore[func-returns-value]
     rig.host("local").on("power-off", 0)
     assert rig.run() is Exit.STEP_FAILED
     assert rig.state.fenced == {}
@@ -145,7 +145,7 @@ def test_attested_by_a_person_it_is_one_and_an_exception_but_no_method_is_said_t
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_record_no_method_is_repeated_and_the_proof_is_looked_at_first(after: bool) -> None:
+def test_killed_at_any_record_no_method_is_repeated_and_the_proof_is_looked_at_first(after: bool) -> None:  # noqa: FBT001
     def made() -> Rig:
         rig = fencing(without_promote())
         rig.host("db1").on("stop-it", 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from drctl.errors import Exit
@@ -26,7 +28,7 @@ def looking(until: str, more: str = "") -> Rig:
 
 
 def pauses(times: list[int]) -> list[int]:
-    return [round((b - a) / 1_000_000) for a, b in zip(times, times[1:], strict=False)]
+    return [round((b - a) / 1_000_000) for a, b in itertools.pairwise(times)]
 
 
 def test_it_looks_until_it_is_ok() -> None:
@@ -89,7 +91,7 @@ def test_times_used_up_is_failed_and_within_over_is_a_timeout() -> None:
 def test_each_attempt_gets_what_is_left_at_most() -> None:
     rig = looking("{every: 1s, within: 10s}", ", timeout: 8s")
     limits: list[int] = []
-    rig.host("db1").on("is-up", lambda command: limits.append(command.timeout.micros // 1_000_000) or 1)
+    rig.host("db1").on("is-up", lambda command: limits.append(command.timeout.micros // 1_000_000) or 1)  # type: ignore[func-returns-value]
     rig.run()
     assert limits[0] == 8
     assert limits[-1] <= 2
@@ -137,7 +139,7 @@ def test_a_tolerated_failure_of_an_act_is_no_exception() -> None:
     assert rig.outcome("x") == "failed"
 
 
-# -- verdicts -----------------------------------------------------------------------------------------------------------
+# -- verdicts ---------------------------------------------------------------------------------------------------------
 
 ACT = "{id: act, on: db1, run: do-it, effect: once, undo: {none: a test}, verify: VERIFY}"
 
@@ -167,7 +169,7 @@ def test_a_list_of_looks_says_done_not_done_or_cannot_tell(verify: str, first: i
 
 def test_a_look_that_nobody_answers_proves_nothing() -> None:
     rig = Rig(book(ACT.replace("VERIFY", "{run: one, on: db2}")))
-    rig.host("db1").on("do-it", lambda _: setattr(rig.host("db2"), "down", True) or 0)
+    rig.host("db1").on("do-it", lambda _: setattr(rig.host("db2"), "down", True) or 0)  # type: ignore[func-returns-value]
     assert rig.run() is Exit.IN_DOUBT
 
 
@@ -181,7 +183,7 @@ def test_unless_spares_what_is_done_and_stops_what_it_cannot_tell(seen: int, exi
         assert rig.said("step_finished", path="main/act")[-1]["found"] is True
 
 
-# -- waiting ------------------------------------------------------------------------------------------------------------
+# -- waiting ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_wait_ends_when_it_was_to_end_though_the_run_died_in_between() -> None:
@@ -200,7 +202,8 @@ def test_a_wait_ends_when_it_was_to_end_though_the_run_died_in_between() -> None
 
 def test_a_wait_for_neither_length_nor_time_fails() -> None:
     rig = Rig(book(
-        "{id: x, on: db1, run: look, effect: read}", "{id: soak, do: wait, with: {for: \"${{ duration(steps.x.stdout) }}\"}}"
+        "{id: x, on: db1, run: look, effect: read}",
+        '{id: soak, do: wait, with: {for: "${{ duration(steps.x.stdout) }}"}}',
     ))  # fmt: skip
     rig.host("db1").on("look", "soon")
     assert rig.run() is Exit.STEP_FAILED

@@ -23,7 +23,8 @@ def step(name: str, host: str) -> str:
 
 BRANCHES = book(
     "{id: both, ON_FAILUREparallel: ["
-    f"{{id: a, steps: [{step('one', 'a1')}, {step('two', 'a1')}]}}, {{id: b, steps: [{step('three', 'b1')}, {step('four', 'b1')}]}}, {step('five', 'c1')}"
+    f"{{id: a, steps: [{step('one', 'a1')}, {step('two', 'a1')}]}}, "
+    f"{{id: b, steps: [{step('three', 'b1')}, {step('four', 'b1')}]}}, {step('five', 'c1')}"
     "]}",
     "{id: after, on: db1, run: do-after, effect: idempotent}",
 )
@@ -41,7 +42,7 @@ def branches(on_failure: str = "") -> Rig:
 
 def works(rig: Rig, name: str, place: str) -> None:
     host = rig.host(place).on(f"is-{name}", 1)
-    host.on(f"do-{name}", lambda _: host.on(f"is-{name}", 0) and 0)
+    host.on(f"do-{name}", lambda _: host.on(f"is-{name}", 0) and 0)  # type: ignore[arg-type,return-value]
 
 
 def effects(rig: Rig) -> list[str]:

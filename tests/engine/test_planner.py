@@ -42,7 +42,7 @@ def statuses(plan: Plan, *ids: str) -> list[str]:
     return [row(plan, id_).status.value for id_ in ids]
 
 
-# -- nothing acts --------------------------------------------------------------------------------------------------------
+# -- nothing acts -----------------------------------------------------------------------------------------------------
 
 
 class OnlyReads:
@@ -83,7 +83,7 @@ class RecordingWorld:
     def probe(self, place: str, timeout: Duration) -> Probe:  # noqa: ARG002 - the port
         port = self._port
         return Probe(
-            shell=port, http=port, dialer=port, objects=lambda _: port, files=lambda _: b"",  # type: ignore[arg-type]
+            shell=port, http=port, dialer=port, objects=lambda _: port, files=lambda _: b"",  # type: ignore[arg-type,return-value]
             clock=self._clock, timeout=timeout, facts=FakeFacts(),
         )  # fmt: skip
 
@@ -120,13 +120,14 @@ def context_of(path: Path, hosts: Path, clock: FakeClock) -> Context:
 
 
 def context_for(runbook: object, inventory: Inventory, clock: FakeClock) -> Context:
-    from drctl.core.model import Runbook
-    from drctl.core.values import to_json
+    from drctl.core.model import Runbook  # noqa: PLC0415
+    from drctl.core.values import to_json  # noqa: PLC0415
 
     assert isinstance(runbook, Runbook)
     frozen = {spec.name: to_json(spec.default) for spec in runbook.inputs if spec.has_default}
     bare = Context(
-        runbook=runbook, inventory=inventory, kinds=registry(), vars={}, clock=clock, state=RunState(), store=MemoryStore(),
+        runbook=runbook, inventory=inventory, kinds=registry(), vars={}, clock=clock, state=RunState(),
+        store=MemoryStore(),
         inputs=thaw_inputs(runbook, frozen, lambda ref: Secret("a secret value", ref)),
         identity=Identity(uid="", id="plan", operator="ops"),
     )  # fmt: skip
@@ -149,7 +150,7 @@ def test_no_plan_of_any_runbook_acts(path: Path, hosts: Path, answer: str) -> No
 def test_a_run_on_the_same_port_would_be_noticed() -> None:
     world = RecordingWorld(FakeClock(), ANSWERS["all is well"])
     with pytest.raises(DefectError):
-        world.shell("db1")
+        world.shell("db1")  # type: ignore[operator]
     with pytest.raises(DefectError):
         world.probe("db1", Rig(book("{id: x, do: check, expect: true}")).clock.monotonic()).shell.run(None)  # type: ignore[attr-defined]
     assert world.acts == ["shell", "run"]
@@ -169,7 +170,7 @@ def test_the_plan_of_the_reference_runbook_shows_the_way_it_would_go() -> None:
     assert {"looked", "steps"} <= set(plan.coverage)
 
 
-# -- what counts ------------------------------------------------------------------------------------------------------------
+# -- what counts ------------------------------------------------------------------------------------------------------
 
 LOOK = "{id: look, on: db1, run: look-there, effect: read, capture: {n: int(stdout)}}"
 ACT = "{id: act, on: db1, run: do-it, effect: idempotent}"
@@ -282,12 +283,14 @@ def test_declared_looks_are_counted_apart_and_can_be_left_out() -> None:
 def test_people_second_looks_and_ways_back_stand_in_the_row() -> None:
     rig = Rig(book(
         LOOK,
-        "{id: act, on: db1, as: postgres, run: do-it, effect: once, verify: {run: is-done}, unless: {run: is-done}, recheck: [look], "
+        "{id: act, on: db1, as: postgres, run: do-it, effect: once, verify: {run: is-done}, unless: {run: is-done}, "
+        "recheck: [look], "
         "approve: {by: [commander], quorum: 2}, caution: Careful., point_of_no_return: true, undo: {none: no way}}",
     ))  # fmt: skip
     act = row(planned(rig), "act")
     assert act.needs == (
-        "runs unless a look finds it done", "approval by 2 of commander", "caution: Careful.", "looks again at look right before",
+        "runs unless a look finds it done", "approval by 2 of commander", "caution: Careful.",
+        "looks again at look right before",
     )  # fmt: skip
     assert "no way back from here" in act.back
     assert act.text.startswith("as postgres: ")

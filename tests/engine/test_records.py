@@ -19,7 +19,7 @@ def records(rig: Rig) -> str:
     return json.dumps([body for _, _, body, _ in rig.lines]) + repr(rig.store._data)
 
 
-# -- values -------------------------------------------------------------------------------------------------------------
+# -- values -----------------------------------------------------------------------------------------------------------
 
 
 def test_captures_survive_a_crash_and_are_the_same_ever_after() -> None:
@@ -68,10 +68,13 @@ def test_a_long_script_and_long_reasons_fit_into_a_record() -> None:
     assert "SHA-256" in rig.said("step_started", path="main/act")[0]["text"]
 
 
-# -- secrets ------------------------------------------------------------------------------------------------------------
+# -- secrets ----------------------------------------------------------------------------------------------------------
 
 SENSITIVE = (
-    "{id: get, on: db1, run: get-token, effect: read, sensitive: true, capture: {token: trim(stdout)}, expect: int(stdout) == 1, observe: true}",
+    (
+        "{id: get, on: db1, run: get-token, effect: read, sensitive: true, capture: {token: trim(stdout)}, "
+        "expect: int(stdout) == 1, observe: true}"
+    ),
     '{id: act, on: db2, run: use-token, effect: idempotent, with: {env: {TOKEN: "${{ steps.get.token }}"}}}',
 )
 
@@ -81,7 +84,8 @@ def test_a_sensitive_step_leaves_nothing_and_its_values_can_be_used_in_this_proc
     rig.host("db1").on("get-token", "hunter2-hunter2\n")
     seen: list[str] = []
     rig.host("db2").on(
-        "use-token", lambda command: seen.append(command.env["TOKEN"].reveal()) or "it is hunter2-hunter2"
+        "use-token",
+        lambda command: seen.append(command.env["TOKEN"].reveal()) or "it is hunter2-hunter2",  # type: ignore[func-returns-value,union-attr]
     )
     assert rig.run() is Exit.DONE
     assert seen == ["hunter2-hunter2"]
@@ -100,7 +104,7 @@ def test_after_a_crash_a_sensitive_value_is_gone_and_says_so() -> None:
 def test_a_sensitive_act_goes_out_as_one_and_keeps_no_output() -> None:
     rig = Rig(book("{id: act, on: db1, run: make-key, effect: idempotent, sensitive: true}"))
     seen: list[bool] = []
-    rig.host("db1").on("make-key", lambda command: seen.append(command.sensitive) or "the key is hunter2-hunter2")
+    rig.host("db1").on("make-key", lambda command: seen.append(command.sensitive) or "the key is hunter2-hunter2")  # type: ignore[func-returns-value]
     assert rig.run() is Exit.DONE
     assert seen == [True]
     assert "hunter2" not in records(rig)
@@ -118,7 +122,7 @@ def test_a_value_with_a_secret_in_it_is_lost_not_kept_with_stars() -> None:
     assert "hunter2" not in records(rig)
 
 
-# -- marks and objectives -------------------------------------------------------------------------------------------------
+# -- marks and objectives ---------------------------------------------------------------------------------------------
 
 MARKS = (
     "{id: one, do: check, expect: true, marks: [fault, promoted]}",
@@ -180,7 +184,7 @@ def test_a_mark_is_set_once_for_one_end_however_often_the_run_is_taken_up() -> N
         assert len(rig.said("mark_set", name="fault")) == 2, seq
 
 
-# -- a disk that refuses ---------------------------------------------------------------------------------------------------
+# -- a disk that refuses ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("made", [acting, branches], ids=["one after the other", "side by side"])
@@ -193,7 +197,7 @@ def test_after_a_record_that_cannot_be_written_nothing_more_happens(made: object
         try:
             rig.run()
         except JournalError as error:
-            assert error.exit is Exit.JOURNAL
+            assert error.exit is Exit.JOURNAL  # noqa: PT017
         else:
             break
         intents = {body["path"] for body in rig.said("step_started") if body.get("effect", "read") != "read"}
@@ -204,7 +208,7 @@ def test_after_a_record_that_cannot_be_written_nothing_more_happens(made: object
     assert seq > 5
 
 
-# -- words ----------------------------------------------------------------------------------------------------------------
+# -- words ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_word_is_taken_exactly_once_over_any_crash() -> None:
@@ -233,7 +237,7 @@ def test_every_word_is_taken_exactly_once_over_any_crash() -> None:
             assert rig.state.closed is not None
 
 
-# -- clocks ---------------------------------------------------------------------------------------------------------------
+# -- clocks -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_machine_that_slept_says_so_and_so_does_one_whose_clock_was_moved() -> None:
@@ -258,7 +262,7 @@ def test_a_machine_that_slept_says_so_and_so_does_one_whose_clock_was_moved() ->
     assert not rig.said("suspended")
 
 
-# -- the fold ---------------------------------------------------------------------------------------------------------------
+# -- the fold ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_state_is_the_fold_of_the_records() -> None:

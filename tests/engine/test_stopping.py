@@ -169,7 +169,8 @@ def test_the_first_word_does_not_cut_short_the_look_that_decides_about_an_act() 
 def test_a_first_word_waits_for_the_end_of_an_uninterruptible_block() -> None:
     text = book(
         "{id: block, uninterruptible: true, steps: ["
-        "{id: first, on: db1, run: first-one, effect: idempotent}, {id: second, on: db1, run: second-one, effect: idempotent}]}",
+        "{id: first, on: db1, run: first-one, effect: idempotent}, "
+        "{id: second, on: db1, run: second-one, effect: idempotent}]}",
         "{id: third, on: db1, run: third-one, effect: idempotent}",
     )
     rig = Rig(text)
@@ -179,7 +180,7 @@ def test_a_first_word_waits_for_the_end_of_an_uninterruptible_block() -> None:
     assert [rig.outcome(s) for s in ("first", "second", "third")] == ["ok", "ok", "none"]
 
 
-# -- abort --------------------------------------------------------------------------------------------------------------
+# -- abort ------------------------------------------------------------------------------------------------------------
 
 
 def test_abort_in_the_middle_restores_and_closes() -> None:
@@ -240,7 +241,7 @@ def test_abort_while_a_question_waits_closes_the_run() -> None:
 
 def test_abort_while_waiting_for_time_closes_the_run() -> None:
     rig = Rig(book("{id: soak, do: wait, with: {for: 10h}}"))
-    rig.clock.then = lambda _: rig.inbox.words or rig.inbox.put("abort", by="li", reason="enough")
+    rig.clock.then = lambda _: rig.inbox.words or rig.inbox.put("abort", by="li", reason="enough")  # type: ignore[assignment,func-returns-value]
     began = rig.clock.micros
     assert rig.run() is Exit.ABORTED
     assert rig.clock.micros - began < 60_000_000

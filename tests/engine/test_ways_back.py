@@ -10,7 +10,10 @@ from tests.engine.test_acts import book
 
 
 def step(name: str, host: str, more: str = "") -> str:
-    return f"{{id: {name}, on: {host}, run: do-{name}, effect: idempotent, undo: {{run: un-{name}}}, restore: {{run: re-{name}}}{more}}}"
+    return (
+        f"{{id: {name}, on: {host}, run: do-{name}, effect: idempotent, undo: {{run: un-{name}}}, "
+        f"restore: {{run: re-{name}}}{more}}}"
+    )
 
 
 FAIL = "{id: fails, on: db2, run: do-fails, effect: idempotent, undo: {none: it does nothing}, on_failure: rollback}"
@@ -69,7 +72,8 @@ def test_an_undo_looks_first_and_leaves_alone_what_is_not_there() -> None:
     for seen, wanted in ((0, ["un-a"]), (1, []), (9, ["un-a"])):
         rig = going_back(text)
         rig.host("db1").on(
-            "is-a", lambda _, rig=rig, seen=seen: seen if rig.said("step_finished", path="main/a") else 0
+            "is-a",
+            lambda _, rig=rig, seen=seen: seen if rig.said("step_finished", path="main/a") else 0,  # type: ignore[misc]
         )
         assert rig.run() is Exit.ROLLED_BACK
         assert order(rig) == wanted, seen
@@ -81,7 +85,7 @@ def test_an_act_that_failed_half_way_is_undone_too_and_one_that_never_began_is_n
     assert rig.run() is Exit.ROLLED_BACK
     assert order(rig) == ["un-b", "un-a", "re-b", "re-a"]
     rig = going_back(step("a", "db1"), step("b", "db2", ", on_failure: rollback"))
-    rig.host("db1").on("do-a", lambda _: setattr(rig.host("db2"), "down", True) or 0)
+    rig.host("db1").on("do-a", lambda _: setattr(rig.host("db2"), "down", True) or 0)  # type: ignore[func-returns-value]
     assert rig.run() is Exit.ROLLED_BACK
     assert order(rig) == ["un-a", "re-a"]
 
@@ -102,7 +106,7 @@ def test_a_retry_that_could_not_begin_does_not_hide_what_the_first_attempt_left(
 
 def test_an_unreachable_host_holds_up_nobody_and_the_rollback_is_half_done() -> None:
     rig = going_back(step("a", "db1"), step("b", "db2"), fails=FAIL.replace("on: db2", "on: local"))
-    rig.host("local").on("do-fails", lambda _: setattr(rig.host("db2"), "down", True) or 1)
+    rig.host("local").on("do-fails", lambda _: setattr(rig.host("db2"), "down", True) or 1)  # type: ignore[func-returns-value]
     assert rig.run() is Exit.ROLLBACK_FAILED
     assert rig.host("db1").effects == ["do-a", "un-a", "re-a"]
     assert ("main/b", "not undone") in {(d.path, d.what) for _, d in rig.state.deviations}
@@ -139,7 +143,7 @@ def test_a_restore_that_fails_does_not_stop_the_others_and_is_an_exception() -> 
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_record_every_way_back_runs_once_and_the_end_is_the_same(after: bool) -> None:
+def test_killed_at_any_record_every_way_back_runs_once_and_the_end_is_the_same(after: bool) -> None:  # noqa: FBT001
     def made() -> Rig:
         return going_back(step("a", "db1"), step("b", "db2"))
 
@@ -158,19 +162,21 @@ def test_killed_at_any_record_every_way_back_runs_once_and_the_end_is_the_same(a
 
 def test_a_pause_in_the_middle_of_the_ways_back_loses_none() -> None:
     rig = going_back(step("a", "db1"), step("b", "db2"), step("c", "db1"))
-    rig.host("db1").on("un-c", lambda _: rig.control.raise_to(1, "stopped") or 0)
+    rig.host("db1").on("un-c", lambda _: rig.control.raise_to(1, "stopped") or 0)  # type: ignore[func-returns-value]
     assert rig.run() is Exit.INTERRUPTED
     assert order(rig) == ["un-c"]
     assert rig.resume() is Exit.ROLLED_BACK
     assert order(rig) == ["un-c", "un-b", "un-a", "re-c", "re-b", "re-a"]
 
 
-# -- as it was ----------------------------------------------------------------------------------------------------------
+# -- as it was --------------------------------------------------------------------------------------------------------
 
 CRON = (
     "{id: cron, on: db1, run: show-cron, effect: read}",
-    "{id: quiet, on: db1, run: clear-cron, effect: idempotent, recheck: [cron], undo: {none: restore does it}, "
-    'restore: {run: set-cron, with: {stdin: "${{ steps.cron.stdout }}"}}}',
+    (
+        "{id: quiet, on: db1, run: clear-cron, effect: idempotent, recheck: [cron], undo: {none: restore does it}, "
+        'restore: {run: set-cron, with: {stdin: "${{ steps.cron.stdout }}"}}}'
+    ),
 )
 
 
@@ -184,7 +190,7 @@ def cron_rig(*more: str) -> tuple[Rig, list[bytes]]:
         return 0 if len(host.effects) > 1 else 1  # the first attempt does it, and says it failed
 
     host.on("show-cron", lambda _: table[0]).on("clear-cron", clear)
-    host.on("set-cron", lambda command: put_back.append(bytes(command.stdin)) or 0)
+    host.on("set-cron", lambda command: put_back.append(bytes(command.stdin)) or 0)  # type: ignore[arg-type,func-returns-value]
     return rig, put_back
 
 
@@ -226,7 +232,7 @@ def test_an_inverse_puts_back_what_stood_there_before_the_first_attempt() -> Non
     assert "prior" in intent
 
 
-# -- restore at a place ---------------------------------------------------------------------------------------------------
+# -- restore at a place -----------------------------------------------------------------------------------------------
 
 
 def test_restore_at_its_place_is_not_done_again_at_the_end() -> None:
