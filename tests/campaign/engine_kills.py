@@ -6,10 +6,10 @@ be asked what really happened. People answer, and tell the truth: they look befo
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from drctl.core.fold import RunState
-from drctl.core.ports import Command
 from drctl.errors import Exit
 from tests.campaign.registry import Figures, box_closed
 from tests.engine.rig import Crash, Rig
@@ -20,6 +20,7 @@ COUNT = 20_000
 CI_COUNT = 300
 HOSTS = ("h1", "h2", "h3")
 _LIVES = 80
+_FAULTS = ("before", "after", "during", "refuse", "hang")
 _PROMISES = (
     "effects without a durable intent",
     "once effects done twice",
@@ -110,42 +111,46 @@ class Case:
 
     # --- the world --------------------------------------------------------------------------------------------------
 
-    def _arrange(self, plan: Plan) -> None:  # noqa: C901
-        host, truth, name = self.rig.host(plan.host), self.truth, plan.name
+    def _arrange(self, plan: Plan) -> None:
+        """Teach a host what an act's scripts do."""
+        host, name = self.rig.host(plan.host), plan.name
 
-        def act(_: Command) -> int:
-            path = next((s.path for s in self.rig.runbook.steps() if s.id == name), name)
-            known = self.rig.lines[: self.rig.journal.settled + 1]
-            if not any(t == "step_started" and b.get("path") == path for _, t, b, _ in known):
-                truth.unannounced.append(name)
-            how = plan.ends.pop(0) if plan.ends else "ok"
-            if how == "fail":
-                return 1
-            truth.effects[name] += 1
-            truth.there.add(name)
-            return 1 if how == "half" else 0
+        def behaves(script: str, what: Callable[[Plan], int]) -> None:
+            host.on(lambda command: command.script.strip() == script, lambda _: what(plan))
 
-        def seen(_: Command) -> int:
-            if plan.flaky:
-                plan.flaky -= 1
-                return 9
-            return 0 if name in truth.there else 1
-
-        def undo(_: Command) -> int:
-            truth.there.discard(name)
-            return 0
-
-        def restore(_: Command) -> int:
-            truth.restored[name] += 1
-            return 0
-
-        for script, what in ((f"do-{name}", act), (f"is-{name}", seen), (f"un-{name}", undo), (f"re-{name}", restore)):
-            host.on(lambda command, script=script: command.script.strip() == script, what)  # type: ignore[misc]
+        behaves(f"do-{name}", self._acts)
+        behaves(f"is-{name}", self._is_there)
+        behaves(f"un-{name}", self._undoes)
+        behaves(f"re-{name}", self._restores)
         host.on("see-", 0)
-        for how in list(plan.ends):
-            if how in {"before", "after", "during", "refuse", "hang"} and self.rng.random() < 0.5:
-                host._faults.append(how)  # type: ignore[arg-type]
-        plan.ends = [how for how in plan.ends if how in {"ok", "fail", "half"}]
+        host._faults += [how for how in plan.ends if how in _FAULTS and self.rng.random() < 0.5]  # type: ignore[misc] # words of a fault
+        plan.ends = [how for how in plan.ends if how not in _FAULTS]
+
+    def _acts(self, plan: Plan) -> int:
+        path = next(step.path for step in self.rig.runbook.steps() if step.id == plan.name)
+        known = self.rig.lines[: self.rig.journal.settled + 1]
+        if not any(type_ == "step_started" and body.get("path") == path for _, type_, body, _ in known):
+            self.truth.unannounced.append(plan.name)
+        how = plan.ends.pop(0) if plan.ends else "ok"
+        if how == "fail":
+            return 1
+        self.truth.effects[plan.name] += 1
+        self.truth.there.add(plan.name)
+        return 1 if how == "half" else 0
+
+    def _is_there(self, plan: Plan) -> int:
+        if plan.flaky:
+            plan.flaky -= 1
+            return 9
+        return 0 if plan.name in self.truth.there else 1
+
+    def _undoes(self, plan: Plan) -> int:
+        self.truth.there.discard(plan.name)
+        return 0
+
+    def _restores(self, plan: Plan) -> int:
+        self.truth.restored[plan.name] += 1
+        return 0
 
     # --- people -----------------------------------------------------------------------------------------------------
 

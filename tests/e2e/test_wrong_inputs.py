@@ -143,7 +143,8 @@ NAMES = (
     "runbook", "inventory", "no host key", "wrong host key", "wrong host key in a plan", "dead object store",
     "dead object store in a plan", "wrong keys of the object store", "keys open to others", "wrong SSH key",
     "wrong SSH password", "nobody there", "nobody there in a plan", "no such run: show",
-    "no such run: resume", "no such run: audit", "no such run: report", "no such run: approve", "no such run: abort", "no place for the state",
+    "no such run: resume", "no such run: audit", "no such run: report", "no such run: approve",
+    "no such run: abort", "no place for the state",
     "input missing", "input unknown", "input wrong", "no inventory", "no such file", "wait is no duration",
     "no such scenario", "no such command",
 )  # fmt: skip
