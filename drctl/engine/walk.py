@@ -25,6 +25,7 @@ from drctl.core.model import (
     SetNames,
     Step,
     Wait,
+    walk,
 )
 from drctl.core.values import Unknown
 from drctl.engine.blocks import Branches, Fences, HaltedError, side_by_side
@@ -99,13 +100,14 @@ class Walk:
         state = self._state.blocks.get(phase.id)
         if state is not None and state.outcome is not None:
             return
-        if state is None:
-            language, scope = self._context.identity.language, RunScope(context=self._context)
-            title = phase.title.pick(language).show(scope) if phase.title else ""
+        if state is None or not any(self._began(step) for step in phase.steps):
             unwanted = self._unwanted(phase.when, phase.id)
             for step in phase.steps if unwanted else ():
                 self._skip_all(step, f"phase {phase.id} was skipped")
-            self._recorder.write(ev.BlockStarted(path=phase.id, form="phase", title=title))
+            if state is None:
+                language, scope = self._context.identity.language, RunScope(context=self._context)
+                title = phase.title.pick(language).show(scope) if phase.title else ""
+                self._recorder.write(ev.BlockStarted(path=phase.id, form="phase", title=title))
             if unwanted:
                 self._recorder.write(ev.BlockFinished(path=phase.id, outcome="skipped", because=unwanted))
                 return
@@ -127,6 +129,10 @@ class Walk:
             for inner in step.body.steps:
                 self._skip_blocks(inner, because)
             self._skip_block(step, because)
+
+    def _began(self, step: Step) -> bool:
+        """Whether anything inside began; if not, its condition is asked again: a crash may have cut its skipping short."""
+        return any(self._state.step(inner.path).began for inner in walk(step))
 
     def _skip_block(self, step: Step, because: str) -> None:
         self._recorder.write(ev.BlockStarted(path=step.path, form=_form(step), title=self._crew.looks.title(step)))
@@ -232,11 +238,12 @@ class Walk:
         place = self._crew.looks.place_of(step) if isinstance(body, Fence) else ""
         host = "" if isinstance(place, Unknown) else place
         refused = f"no place: {place}" if isinstance(place, Unknown) else ""
-        if state is None:
+        if state is None or not self._began(step):
             unwanted = self._unwanted(step.when, step.path)
             if unwanted:
                 self._skip_all(step, unwanted)
                 return Outcome.SKIPPED
+        if state is None:
             started = ev.BlockStarted(path=step.path, form=_form(step), title=self._crew.looks.title(step), host=host)
             self._recorder.write(started)
         if isinstance(body, Fence) and not refused:
