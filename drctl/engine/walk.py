@@ -131,7 +131,7 @@ class Walk:
             self._skip_block(step, because)
 
     def _began(self, step: Step) -> bool:
-        """Whether anything inside began; if not, its condition is asked again: a crash may have cut its skipping short."""
+        """Whether anything inside began; if not, its condition is asked again: a crash may have cut a skip short."""
         return any(self._state.step(inner.path).began for inner in walk(step))
 
     def _skip_block(self, step: Step, because: str) -> None:
