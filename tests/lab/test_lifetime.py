@@ -172,7 +172,7 @@ def _inner(root: Path, prefix: list[str], namespaces: str, chosen: str) -> tuple
     env = {**os.environ, "DRCTL_TEST_LAB_NAMESPACES": namespaces, "DRCTL_TEST_LAB_INNER": "1"}
     files = ["tests/lab/test_hosts.py", "tests/lab/test_lifetime.py"]
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "pytest", *files, "-k", chosen, "-q", "-x", "-p", "no:xdist"],
+        [*prefix, sys.executable, "-m", "pytest", *files, "-k", chosen, "-q", "-x", "-n", "0"],
         cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     collected: list[Any] = [None, ""]
