@@ -157,3 +157,17 @@ def test_each_program_runs_from_its_config_on_a_unix_socket_until_it_is_told_to_
 
 def test_a_refusal_carries_its_status() -> None:
     assert (Refusal(503, "later").status, str(Refusal(503, "later"))) == (503, "later")
+
+
+@pytest.mark.parametrize(("asked", "announced"), [("close", True), ("keep-alive", False)])
+def test_a_connection_that_will_be_closed_is_announced_so_that_no_proxy_keeps_it(
+    services: Services,
+    asked: str,
+    announced: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    echo = services.start(Echo)
+    with socket.create_connection(("127.0.0.1", echo.port), timeout=20) as client:
+        client.sendall(f"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: {asked}\r\n\r\n".encode())
+        head = client.recv(65536).partition(b"\r\n\r\n")[0].lower()
+    assert head.startswith(b"http/1.1 404")
+    assert (b"\r\nconnection: close" in head) is announced
