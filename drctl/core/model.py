@@ -132,12 +132,52 @@ class InputSpec:
 
 
 class PlaceKind(enum.Enum):
-    """The single-host forms of `on`."""
+    """The forms of `on`."""
 
     LOCAL = "local"
     HOST = "host"
     ROLE = "role"
     COMPUTED = "computed"
+    SELECTION = "selection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """A number of hosts: plain, or a share of all (`20%`), which is rounded up and is at least one."""
+
+    number: int
+    percent: bool = False
+
+    def of(self, total: int) -> int:
+        """The number among `total`."""
+        return max(1, -(-total * self.number // 100)) if self.percent else self.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which hosts: those of the inventory that satisfy everything given (language specification, section 4).
+
+    Attributes:
+        group: members of this group; `on: GROUP` is short for it.
+        hosts: a list of hosts or of their names.
+        condition: the key `where`: a condition about the candidate host.
+        leave_out: the key `except`: a list of hosts, or one.
+        take: only the first so many, in inventory order; 1 gives a single result.
+        canaries: how many go first, or the group of those that do.
+    """
+
+    group: str = ""
+    site: str = ""
+    role: str = ""
+    hosts: Formula | None = None
+    condition: Formula | None = None
+    leave_out: Formula | None = None
+    take: int | None = None
+    batch: Count | None = None
+    canaries: Count | str | None = None
+    soak: Duration | None = None
+    max_failures: Count | None = None
+    all_or_none: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +187,13 @@ class On:
     kind: PlaceKind
     name: str = ""
     computed: Template | None = None
+    selection: Selection | None = None
     where: Where
+
+    @property
+    def many(self) -> bool:
+        """Whether it gives a table, even of one host; known from the document alone."""
+        return self.selection is not None and self.selection.take != 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,13 +304,70 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """Form `fence.host`: methods in order until every proof is ok; only the proof decides."""
+    """Form `fence.host`: methods in order until every proof is ok; only the proof decides.
+
+    With `lift` it is the form `fence.lift`: the same, and what is proven is that the host may be touched again.
+    """
 
     methods: tuple[Step, ...]
     proof: tuple[Step | AnyOf, ...]
+    lift: bool = False
 
 
-Body = Action | Decide | Manual | Check | SetNames | Wait | RestoreNow | Block | Fence
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Include:
+    """Another runbook at this place. Its addresses begin with that of the including step; it sees its inputs only."""
+
+    file: str
+    runbook: Runbook
+    inputs: Mapping[str, FieldValue] = field(default_factory=dict)
+    input_where: Mapping[str, Where] = field(default_factory=dict)
+
+
+Body = Action | Decide | Manual | Check | SetNames | Wait | RestoreNow | Block | Fence | Include
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """`foreach`: every combination of its lists, the last name fastest. A list is an expression, or written out.
+
+    Attributes:
+        at_once: how many iterations together.
+        first_ok: stop at the first iteration of which all steps are ok; the others are rejected, and tolerated.
+        max_failures: so many may fail.
+    """
+
+    lists: Mapping[str, Formula | tuple[FieldValue, ...]]
+    at_once: int = 1
+    first_ok: bool = False
+    max_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One turn of something that repeats: an iteration of a loop, a batch, a host of a table.
+
+    Attributes:
+        origin: the address in the document of the step that repeats.
+        path: the address of this turn; it replaces `origin` at the front of addresses inside.
+        names: the loop's names with the values of this turn.
+        host: the host of a table's turn.
+        hosts: the hosts that a batch carries through its inner steps; None when this is no batch.
+    """
+
+    origin: str
+    path: str
+    names: Mapping[str, Value] = field(default_factory=dict)
+    host: str = ""
+    hosts: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A step of the ladder of a wait: steps taken once, between attempts, when `after` has passed."""
+
+    after: Duration
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +379,7 @@ class Repeat:
     times: int | None = None
     in_a_row: int = 1
     backoff: Value = 1
+    escalate: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,19 +450,29 @@ class Step:
     """One step, or a block of steps.
 
     `path` is its address in the runbook: phase, enclosing blocks and id joined by '/', with `methods/0` and the like
-    for steps without an id. It is part of every claim key, so it never depends on anything but the document.
+    for steps without an id. It is part of every claim key, so it never depends on anything but the document and, inside
+    of what repeats, the turn: `copy/3` is the fourth iteration of `copy`, `restart/@web1` the unit of a table on web1.
+
+    Attributes:
+        origin: the address in the document, where `path` is that of one turn; else empty.
+        home: the address in the document of the `include` whose file this step stands in; empty in the main file.
+        frames: the turns around it, outermost first.
     """
 
     id: str
     path: str
     where: Where
     body: Body
+    origin: str = ""
+    home: str = ""
+    frames: tuple[Frame, ...] = ()
     title: Text | None = None
     hint: Text | None = None
     takes: Duration | None = None
     on: On | None = None
     as_user: Template | None = None
     when: Formula | None = None
+    loop: Loop | None = None
     unless: tuple[Step, ...] = ()
     effect: Effect = Effect.READ
     verify: tuple[Step, ...] = ()
@@ -377,9 +491,9 @@ class Step:
     @property
     def acts(self) -> bool:
         """Whether this step itself, or any step inside it, is an act."""
-        if isinstance(self.body, Block):
-            return any(step.acts for step in self.body.steps)
-        return isinstance(self.body, Fence) or self.effect is not Effect.READ
+        if isinstance(self.body, Fence) or self.effect is not Effect.READ:
+            return True
+        return any(step.acts for step in inside(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,6 +504,7 @@ class Phase:
     where: Where
     title: Text | None = None
     when: Formula | None = None
+    guards: Guards = field(default_factory=Guards)
     steps: tuple[Step, ...]
 
 
@@ -405,6 +520,8 @@ class Runbook:
     inputs: tuple[InputSpec, ...] = ()
     vars: Mapping[str, FieldValue] = field(default_factory=dict)
     locks: tuple[str, ...] = ()
+    scenario: tuple[str, ...] = ()
+    outputs: Mapping[str, Formula] = field(default_factory=dict)
     phases: tuple[Phase, ...]
     source: Mapping[str, str] = field(default_factory=dict)
 
@@ -416,14 +533,31 @@ class Runbook:
 
 
 def walk(step: Step) -> Iterator[Step]:
-    """Walk a step and the steps inside it, without verify, unless, undo and restore."""
+    """Walk a step and the steps inside it, as written; without verify, unless, undo and restore."""
     yield step
-    if isinstance(step.body, Block):
-        for inner in step.body.steps:
-            yield from walk(inner)
-    elif isinstance(step.body, Fence):
-        for method in step.body.methods:
-            yield from walk(method)
-        for proof in step.body.proof:
-            for look in proof.looks if isinstance(proof, AnyOf) else (proof,):
-                yield from walk(look)
+    for inner in inside(step):
+        yield from walk(inner)
+
+
+def rungs(step: Step) -> Iterator[Step]:
+    """The steps of its ladders."""
+    for repeat in (step.until, step.retry):
+        for rung in repeat.escalate if repeat is not None else ():
+            yield from rung.steps
+
+
+def inside(step: Step) -> Iterator[Step]:
+    """The steps right inside a step, as written: rungs first, then what a block, fence or include holds."""
+    yield from rungs(step)
+    match step.body:
+        case Block(steps=steps):
+            yield from steps
+        case Include(runbook=runbook):
+            for phase in runbook.phases:
+                yield from phase.steps
+        case Fence(methods=methods, proof=proof):
+            yield from methods
+            for look in proof:
+                yield from look.looks if isinstance(look, AnyOf) else (look,)
+        case _:
+            pass
