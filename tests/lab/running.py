@@ -167,6 +167,9 @@ class RunningLab:
             with error, suppress(ValueError):
                 return error.code, json.loads(error.read() or b"null")
             return error.code, None  # nginx's own words
+        except urllib.error.URLError as error:
+            # A reset is wrapped or bare, by whether it came while the request was being sent or after it.
+            raise error.reason if isinstance(error.reason, OSError) else error from None
 
     def traffic(self, path: str, method: str = "POST") -> dict[str, Any]:
         answer: dict[str, Any] = self.http(f"{self.info.data['urls']['traffic']}{path}", method)[1]
