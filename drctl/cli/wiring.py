@@ -93,7 +93,8 @@ def build_parts(
     person = next((p.name for p in inventory.people.values() if identity.operator in {p.name, *p.logins}), "")
     bare = Context(
         runbook=runbook, inventory=inventory, kinds=registry(), vars={}, clock=world.clock, state=state, store=store,
-        inputs=thaw_inputs(runbook, frozen.inputs, secret), identity=replace(identity, operator_person=person),
+        inputs=thaw_inputs(runbook, frozen.inputs, secret), secret=secret,
+        identity=replace(identity, operator_person=person),
     )  # fmt: skip
     return Parts(context=complete(bare), world=world, masker=masker)
 

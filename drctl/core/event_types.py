@@ -135,24 +135,33 @@ class PreflightFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockStarted(Event):
-    """A phase or block begins; `form`: phase, steps, parallel, fence."""
+    """A phase or block begins.
+
+    Attributes:
+        form: phase, steps, parallel, fence, lift, loop, table, rolling, batch, include, undo, restore.
+        frozen: what was evaluated once and holds to the end: `items` of a loop (maps of names to values), `batches` of
+            a table or a rolling block (lists of hosts), `hosts` of a batch; packed as outputs are.
+    """
 
     TYPE: ClassVar[str] = "block_started"
     path: str
     form: str
     title: str = ""
     host: str = ""
+    frozen: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockFinished(Event):
-    """A phase or block is over."""
+    """A phase or block is over; `outputs` are what an included runbook gives to its caller."""
 
     TYPE: ClassVar[str] = "block_finished"
     path: str
     outcome: str
     because: str = ""
     host: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    tolerated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

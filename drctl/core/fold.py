@@ -188,17 +188,21 @@ class RunState:
     def _apply_block(self, entry: Entry) -> None:
         event = entry.event
         if isinstance(event, ev.BlockStarted):
+            entered = self.blocks[event.path].entered + 1 if event.path in self.blocks else 1
             self.blocks[event.path] = BlockState(
                 path=event.path, form=event.form, title=event.title, started_at=entry.at, started_seq=entry.seq,
-                host=event.host,
+                host=event.host, frozen=event.frozen, entered=entered,
             )  # fmt: skip
         elif isinstance(event, ev.BlockFinished) and event.path in self.blocks:
             block = self.blocks[event.path]
             block.finished_at, block.finished_seq = entry.at, entry.seq
             block.outcome, block.because = Outcome(event.outcome), event.because
+            block.outputs, block.tolerated = event.outputs, event.tolerated
             self._settle_questions(event.path)
             if block.form == "fence" and block.outcome is Outcome.OK and event.host:
                 self.fenced[event.host] = event.path
+            if block.form == "lift" and block.outcome is Outcome.OK:
+                self.fenced.pop(event.host, None)
 
     def _apply_question(self, entry: Entry) -> None:
         event = entry.event

@@ -288,11 +288,15 @@ class RestoreNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Steps in order, or branches side by side."""
+    """Steps in order, or branches side by side.
+
+    With a selection of hosts of its own (`rolling`) it is carried out whole for one batch of them before the next.
+    """
 
     steps: tuple[Step, ...]
     parallel: bool = False
     at_once: int | None = None
+    rolling: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,14 +349,15 @@ class Loop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One turn of something that repeats: an iteration of a loop, a batch, a host of a table.
+    """One round of something that repeats: an iteration of a loop, a batch, a host of a table.
 
     Attributes:
         origin: the address in the document of the step that repeats.
-        path: the address of this turn; it replaces `origin` at the front of addresses inside.
-        names: the loop's names with the values of this turn.
-        host: the host of a table's turn.
+        path: the address of this round; it replaces `origin` at the front of addresses inside.
+        names: the loop's names with the values of this round.
+        host: the host, in a table.
         hosts: the hosts that a batch carries through its inner steps; None when this is no batch.
+        on: the selection that they were taken from; an inner step with the same one runs on them.
     """
 
     origin: str
@@ -360,6 +365,12 @@ class Frame:
     names: Mapping[str, Value] = field(default_factory=dict)
     host: str = ""
     hosts: tuple[str, ...] | None = None
+    on: On | None = None
+
+    @property
+    def around(self) -> str:
+        """The address of what repeats, in the rounds around it."""
+        return self.path.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,12 +462,12 @@ class Step:
 
     `path` is its address in the runbook: phase, enclosing blocks and id joined by '/', with `methods/0` and the like
     for steps without an id. It is part of every claim key, so it never depends on anything but the document and, inside
-    of what repeats, the turn: `copy/3` is the fourth iteration of `copy`, `restart/@web1` the unit of a table on web1.
+    of what repeats, the round: `copy/3` is the fourth iteration of `copy`, `restart/@web1` the unit of a table on web1.
 
     Attributes:
-        origin: the address in the document, where `path` is that of one turn; else empty.
+        origin: the address in the document, where `path` is that of one round; else empty.
         home: the address in the document of the `include` whose file this step stands in; empty in the main file.
-        frames: the turns around it, outermost first.
+        frames: the rounds around it, outermost first.
     """
 
     id: str

@@ -6,12 +6,14 @@ How records become these is `core.fold`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.model import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from drctl.core.values import Time
 
 
@@ -157,7 +159,7 @@ class StepState:
 
 @dataclass(slots=True, kw_only=True)
 class BlockState:
-    """A phase or block."""
+    """A phase or block. `entered` counts how often it began."""
 
     path: str
     form: str
@@ -165,10 +167,14 @@ class BlockState:
     started_at: Time
     started_seq: int = -1
     host: str = ""
+    frozen: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    entered: int = 1
     finished_at: Time | None = None
     finished_seq: int = -1
     outcome: Outcome | None = None
     because: str = ""
+    tolerated: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
-from drctl.engine.pace import Pace
+from drctl.engine.pace import Ladder, Pace
 from drctl.engine.scope import RunScope
 from drctl.engine.shells import Bond, BoundShell, Doubt, Running, Watch, as_digest, user_of
 from drctl.engine.units import HARD, ActUnit, End, Resolved, executed, is_marker
@@ -44,11 +44,14 @@ if TYPE_CHECKING:
 class Acts:
     """Acts of one run."""
 
-    def __init__(self, looks: Looks, recorder: Recorder, world: World, control: Control) -> None:
+    def __init__(
+        self, looks: Looks, recorder: Recorder, world: World, control: Control, ladder: Ladder | None = None
+    ) -> None:
         self._looks = looks
         self._recorder = recorder
         self._world = world
         self._control = control
+        self._ladder = ladder or Ladder()
         self._running: dict[str, Running] = {}
 
     @property
@@ -76,6 +79,8 @@ class Acts:
             again, settling = settling and end.again, False
             elapsed = Duration(clock.monotonic().micros - began.micros)
             pause = self._pause(unit, end, pace)
+            if pause is not None and pace is not None and not pace.climb(self._ladder, clock.monotonic()):
+                pause, end = None, replace(end, because=f"{pace.refused}; {end.because}")
             stops = self._control.stopping and (again or pause is not None)
             final = not (again or end.ended or pause is not None)
             finished = self._finish(unit, end, final=final, elapsed=elapsed)
@@ -135,7 +140,7 @@ class Acts:
     # -- one attempt ------------------------------------------------------------------------------------------------
 
     def _names(self, unit: ActUnit) -> RunScope:
-        return RunScope(context=self._context, place=unit.place, pinned=unit.pinned)
+        return RunScope(context=self._context, place=unit.place, pinned=unit.pinned).at(unit.step)
 
     def _built(self, unit: ActUnit, names: RunScope) -> ActKind | Unknown:
         body = unit.step.body

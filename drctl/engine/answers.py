@@ -16,6 +16,7 @@ from drctl.core.inputs import read_input
 from drctl.core.inventory import Environment, Person
 from drctl.core.model import InputSpec, InputType, Manual
 from drctl.core.values import to_json
+from drctl.engine.parts import everything
 
 if TYPE_CHECKING:
     from drctl.core import events as ev
@@ -184,5 +185,5 @@ class Judge:
         return values
 
     def _specs(self, path: str) -> tuple[InputSpec, ...]:
-        step = next((s for s in self._context.steps.values() if s.path == path), None)
+        step = next((step for step in everything(self._context) if step.path == path), None)
         return wanted_values(step.body) if step is not None and isinstance(step.body, Manual) else ()

@@ -1,35 +1,51 @@
-"""Blocks that are more than one step after the other: branches side by side, and fences."""
+"""Steps side by side: branches of a parallel block, rounds of a loop, hosts of a table; and the limits around them."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from drctl.core import events as ev
-from drctl.core.expressions import evaluate
-from drctl.core.kind import Seen
-from drctl.core.model import Block, Fence, Outcome, Step
-from drctl.core.values import Unknown
+from drctl.core.model import Outcome, Step
 from drctl.engine.failures import good
 from drctl.engine.fanout import fan_out
-from drctl.engine.scope import RunScope
-from drctl.engine.units import ActUnit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
-    from drctl.engine.looks import Looks
-    from drctl.engine.recorder import Recorder
-    from drctl.engine.stops import Control
-    from drctl.engine.turns import Turns
+    from drctl.core.ports import Clock
+    from drctl.core.values import Duration
+
+
+class Waiting(Protocol):
+    """Whoever waits for people, and counts it in microseconds."""
+
+    waited: int
 
 
 class HaltedError(Exception):
-    """Another branch failed; this one starts no further step."""
+    """Too many others failed; this one starts no further step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limit:
+    """The time limit of a block: an end on the monotonic clock, moved by what people took since it began."""
+
+    end: Duration
+    waited: int
+
+
+class LimitError(Exception):
+    """The time of a block is over."""
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__("its time is over")
+        self.limit = limit
 
 
 class Halt:
-    """Set by the branch that failed first; a block inside a branch heeds the one around it too."""
+    """Set when too many failed; a block inside a branch heeds the one around it too."""
 
     def __init__(self, around: Halt | None) -> None:
         self._around = around
@@ -41,106 +57,105 @@ class Halt:
 
     @property
     def is_set(self) -> bool:
-        """Whether a branch failed."""
+        """Whether it was set here or around."""
         return self._event.is_set() or (self._around is not None and self._around.is_set)
 
 
 class Branches(threading.local):
-    """Which branch a thread carries; `halt` is None outside of branches."""
+    """What a thread stands in.
+
+    Attributes:
+        halt: set when it must start no further step; None outside of branches.
+        quiet: whether a failure is for somebody around to judge: nobody is asked at the step itself.
+        limits: time limits of the blocks around.
+    """
 
     halt: Halt | None = None
+    quiet: bool = False
+    limits: tuple[Limit, ...] = ()
+
+    @contextlib.contextmanager
+    def quietly(self, *, really: bool = True) -> Iterator[None]:
+        """Around steps whose failure is judged by what is around them."""
+        before, self.quiet = self.quiet, self.quiet or really
+        try:
+            yield
+        finally:
+            self.quiet = before
+
+    @contextlib.contextmanager
+    def limited(self, limit: Limit | None) -> Iterator[None]:
+        """Around steps that share a time limit."""
+        before = self.limits
+        self.limits = before if limit is None else (*before, limit)
+        try:
+            yield
+        finally:
+            self.limits = before
 
 
-def side_by_side(body: Block, branches: Branches, carry: Callable[[Step], Outcome]) -> Outcome:
-    """Carry the branches; when one fails, the others finish the step they are in and start no new one.
+def over(branches: Branches, clock: Clock, people: Waiting) -> bool:
+    """Whether the time of a block around is over."""
+    now = clock.monotonic().micros
+    return any(now > limit.end.micros + people.waited - limit.waited for limit in branches.limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """How steps are carried side by side: how many at a time, and how many may fail before no new one starts."""
+
+    at_once: int
+    allowed: int = 0
+
+
+def side_by_side(
+    steps: Sequence[Step], how: Together, branches: Branches, carry: Callable[[Step], Outcome]
+) -> list[Outcome]:
+    """Carry steps; when too many failed, the others finish the step they are in and start no new one.
 
     Raises:
-        Stop: a branch stopped the run; the others have finished their step.
+        Stop: a step stopped the run; the others have finished theirs.
     """
-    halt = Halt(branches.halt)
+    halt, limits = Halt(branches.halt), branches.limits
+    failed, counting = [0], threading.Lock()
 
     def branch(step: Step) -> Outcome:
-        branches.halt = halt
+        before = branches.halt, branches.quiet, branches.limits
+        branches.halt, branches.quiet, branches.limits = halt, True, limits
         try:
-            return carry(step)
+            if halt.is_set:
+                return Outcome.NOT_RUN
+            outcome = carry(step)
         except HaltedError:
             return Outcome.NOT_RUN
         except BaseException:
             halt.set()
             raise
         finally:
-            branches.halt = None
+            branches.halt, branches.quiet, branches.limits = before
+        if not good(step, outcome):
+            with counting:
+                failed[0] += 1
+                if failed[0] > how.allowed or outcome is Outcome.IN_DOUBT:
+                    halt.set()
+        return outcome
 
-    outcomes = fan_out(body.steps, branch, body.at_once or len(body.steps))
-    bad = [outcome for step, outcome in zip(body.steps, outcomes, strict=True) if not good(step, outcome)]
-    if not bad:
-        return Outcome.OK
-    return Outcome.IN_DOUBT if Outcome.IN_DOUBT in bad else Outcome.FAILED
+    return fan_out(steps, branch, how.at_once)
 
 
-class Fences:
-    """Fences of one run: methods in order until every proof is ok. No end of a method stops it; the proof decides."""
+def together(steps: Sequence[Step], outcomes: Sequence[Outcome], allowed: int = 0) -> Outcome:
+    """The outcome of steps as one: in doubt if one is; failed beyond the limit; partial up to it.
 
-    def __init__(self, looks: Looks, turns: Turns, recorder: Recorder, control: Control) -> None:
-        self._looks = looks
-        self._control = control
-        self._turns = turns
-        self._recorder = recorder
-
-    def begun(self, body: Fence) -> bool:
-        """Whether a method of it began: then people have agreed already."""
-        return any(self._recorder.state.step(method.path).began for method in body.methods)
-
-    def ask(self, step: Step, body: Fence, place: str) -> str:
-        """Ask the people of its guards; empty when it may go on, else why not."""
-        guards = step.guards
-        if self.begun(body) or not (guards.approve or guards.caution or guards.recheck):
-            return ""
-        return self._turns.fence(step, body, place)
-
-    def carry_out(self, body: Fence, between: Callable[[Step], None]) -> tuple[Outcome, str]:
-        """Carry the methods out; `between` stands before each and may stop the run."""
-        because, looked = "no method was tried", True
-        for method in body.methods:
-            state = self._recorder.state.step(method.path)
-            if state.own_final is not None and not state.unsettled:
-                looked = False  # it ended before, and what it did to the proof is not known
-                continue
-            if not looked and (seen := self._proof(body)) is None:
-                return Outcome.OK, "proven"
-            between(method)
-            because, seen, looked = self._method(method), self._proof(body), True
-            if seen is None:
-                return Outcome.OK, "proven"
-            because = f"{because}; {seen}" if because else seen
-        if not looked:
-            seen = self._proof(body)
-            if seen is None:
-                return Outcome.OK, "proven"
-            because = seen
-        if self._control.stopping:  # it may have been cut short
-            raise self._control.stop(body.methods[-1].path)
-        return Outcome.FAILED, f"not proven: {because}"
-
-    def _proof(self, body: Fence) -> str | None:
-        """Why the host is not proven to be fenced; None when it is."""
-        verdict = self._looks.verdict(body.proof)
-        return None if verdict.seen is Seen.DONE else verdict.because
-
-    def _method(self, method: Step) -> str:
-        """Carry one method out; what went wrong with it, in one line."""
-        seen = evaluate(method.when.expression, RunScope(context=self._looks.context)) if method.when else True
-        if seen is not True:
-            because = f"cannot tell whether it is wanted: {seen}" if isinstance(seen, Unknown) else "not wanted"
-            self._looks.end_early(method, Outcome.SKIPPED, because, role=ev.Role.METHOD)
-            return ""
-        place = self._looks.place_of(method)
-        if isinstance(place, Unknown):
-            end = self._looks.end_early(method, Outcome.FAILED, f"no place: {place}", role=ev.Role.METHOD)
-        else:
-            begun = self._recorder.state.step(method.path).intent
-            host = begun.host if begun is not None and self._recorder.state.step(method.path).unsettled else place
-            end = self._turns.act(ActUnit(step=method, place=host, role=ev.Role.METHOD))
-        if not end.final:
-            raise self._control.stop(method.path)
-        return "" if end.outcome == Outcome.OK.value else f"{method.path.rsplit('/', 1)[-1]}: {end.because}"
+    If every end that is not ok was foreseen and none was ok, the whole ends so too.
+    """
+    ends = list(zip(steps, outcomes, strict=True))
+    bad = [outcome for step, outcome in ends if not good(step, outcome)]
+    if Outcome.IN_DOUBT in bad:
+        return Outcome.IN_DOUBT
+    if len(bad) > allowed:
+        return Outcome.FAILED
+    if bad or Outcome.PARTIAL in outcomes:
+        return Outcome.PARTIAL
+    if outcomes and all(outcome.bad for outcome in outcomes):
+        return outcomes[0]
+    return Outcome.OK

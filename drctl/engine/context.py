@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drctl.core.model import On, PlaceKind, Runbook, Step, walk
+from drctl.core.model import On, PlaceKind
+from drctl.core.outline import Outline
 from drctl.core.values import Duration, HostRef, Secret, Unknown, Value
 from drctl.engine.world import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from drctl.core.fold import RunState
     from drctl.core.inventory import Inventory
     from drctl.core.kind import Kind
+    from drctl.core.model import Frame, Runbook, Step
     from drctl.core.ports import Clock
     from drctl.engine.outputs import Store
 
@@ -40,6 +42,11 @@ class Identity:
     language: str = ""
 
 
+def no_secret(reference: str) -> Secret:
+    """A secret where none can be had: it is known by its name only."""
+    return Secret("", reference)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The documents, the frozen inputs, the kinds, the clock, and the state as known so far."""
@@ -54,23 +61,14 @@ class Context:
     identity: Identity
     store: Store
     planning: bool = False
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    outline: Outline = field(default_factory=Outline)
+    secret: Callable[[str], Secret] = no_secret
+    rounds: dict[tuple[str, int, int], tuple[Frame, ...]] = field(default_factory=dict)
+    """Rounds that were read from the journal, so that they are read once."""
+    made: dict[str, Step] = field(default_factory=dict)
+    """Steps of rounds, by address, so that they are made once."""
     held: dict[str, dict[str, Secret]] = field(default_factory=dict)
     """Values of sensitive steps by path and name: in this process only, gone with it."""
-
-    def step_by_id(self, id_: str) -> Step | None:
-        """Find a step by its id, which is unique in the file."""
-        return self.steps.get(id_)
-
-
-def named_steps(runbook: Runbook) -> Mapping[str, Step]:
-    """Index every step by its address."""
-    return {step.path: step for step in runbook.steps()}
-
-
-def index(runbook: Runbook) -> Mapping[str, Step]:
-    """Index every step that has an id of its own."""
-    return {step.id: step for phase in runbook.phases for top in phase.steps for step in walk(top)}
 
 
 def fixed_place(on: On | None, inventory: Inventory) -> str | None:

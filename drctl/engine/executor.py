@@ -12,13 +12,15 @@ from drctl.core.model import Outcome
 from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing
 from drctl.engine.acts import Acts
-from drctl.engine.blocks import Fences
-from drctl.engine.context import named_steps
+from drctl.engine.blocks import Branches, over
 from drctl.engine.failures import Failures
+from drctl.engine.fences import Fences
 from drctl.engine.guards import Guards
 from drctl.engine.ledger import Hands, Ledger
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
+from drctl.engine.pace import Ladder
+from drctl.engine.parts import everything
 from drctl.engine.people import People
 from drctl.engine.preflight import Preflight
 from drctl.engine.questions import Inbox, Operator, Questions
@@ -71,12 +73,17 @@ class Executor:
         self._control = control
         questions = Questions(context, recorder, desk.inbox, control, operator=desk.operator, wait=desk.wait)
 
-        def halted(role: ev.Role) -> bool:
-            return questions.halted() if role is ev.Role.LOOK else control.ending
+        branches = Branches()
 
-        looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted)
+        def halted(role: ev.Role) -> bool:
+            if role is ev.Role.LOOK and (questions.halted() or over(branches, context.clock, questions)):
+                return True
+            return control.ending
+
+        ladder = Ladder()
+        looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted, ladder)
         self._questions = questions
-        self._acts = Acts(looks, recorder, world, control)
+        self._acts = Acts(looks, recorder, world, control, ladder)
         turns = Turns(looks, self._acts, Guards(looks, recorder, questions), recorder)
         people = People(looks, recorder, questions, control)
         hands = Hands(looks=looks, acts=self._acts, turns=turns, people=people, questions=questions, control=control)
@@ -92,8 +99,11 @@ class Executor:
             failures=self._failures,
             marks=Marks(looks, recorder),
             sleeps=Sleeps(context.clock, recorder),
+            questions=questions,
+            branches=branches,
         )
-        self._walk = Walk(crew, questions, recorder, control)
+        self._walk = Walk(crew, recorder, control)
+        ladder.take = self._walk.climb
 
     def run(self) -> Exit:
         """Go on until the run is over or must pause; the journal then says which, and why.
@@ -162,7 +172,7 @@ class Executor:
         Raises:
             Stop: nobody has said it.
         """
-        steps = named_steps(self._context.runbook)
+        steps = {step.path: step for step in everything(self._context)}
         while doubtful := [steps[one.path] for one in self._recorder.state.in_doubt if one.path in steps]:
             self._failures.take(doubtful[0], Outcome.IN_DOUBT)
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
-from drctl.core.model import Block, Fence, OnFailure, Outcome, Step, walk
+from drctl.core.model import Fence, Manual, OnFailure, Outcome, Step
 from drctl.core.ports import HELD
 from drctl.core.values import Unknown
+from drctl.engine.parts import containers, ending, form_of, is_container, is_group
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
+from drctl.engine.units import HARD
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from drctl.core.fold import BlockState
+    from drctl.core.values import Time
+    from drctl.engine.context import Context
     from drctl.engine.looks import Looks
     from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
 
 CHOICES: Final = ("retry", "skip", "done", "abort")
 ATTESTED: Final = "attested done"
+AGAIN: Final = "drctl"
+"""Who says that a step is to be done again when no person does: the block around it."""
 DOUBT_CHOICES: Final = ("done", "not_done", "look", "abort")
 
 
@@ -30,15 +35,6 @@ def good(step: Step, outcome: Outcome) -> bool:
         return True
     foreseen = outcome in step.judgement.tolerate or step.judgement.observe
     return outcome not in {Outcome.IN_DOUBT, Outcome.NOT_RUN} and foreseen
-
-
-def ending_steps(step: Step) -> Iterator[Step]:
-    """The steps inside a block that have an end of their own; a fence is one of them, its methods and looks are not."""
-    if isinstance(step.body, Block):
-        for inner in step.body.steps:
-            yield from ending_steps(inner)
-    else:
-        yield step
 
 
 class Failures:
@@ -56,11 +52,11 @@ class Failures:
             Stop: the run pauses for a person, or is to be closed.
         """
         if outcome is Outcome.IN_DOUBT:
-            if not isinstance(step.body, Block):
+            if not is_group(step):
                 return self._doubt(step)
             for inner in self._doubtful(step):
                 self._doubt(inner)
-            if not self._failed(step):
+            if form_of(step) != "parallel" or not self._failed(step):
                 self.reopen(step)
                 return None
         because = self._because(step)
@@ -76,22 +72,67 @@ class Failures:
 
     def reopen(self, step: Step) -> None:
         """Let a block that ended be entered again; its steps that are over stay over."""
-        for inner in reversed([inner for inner in walk(step) if isinstance(inner.body, Block | Fence)]):
+        for inner in reversed(list(containers(self._context, step))):
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None and not good(inner, state.outcome):
-                again = ev.BlockStarted(path=inner.path, form=state.form, title=state.title, host=state.host)
-                self._recorder.write(again, durable=True)
+                self._enter(state)
+
+    def start_over(self, step: Step, because: str) -> None:
+        """Before a block is done again: looks and idempotent acts anew, what must not happen twice stays done."""
+        for inner in ending(self._context, step):
+            end = self._final(inner)
+            stays = end is not None and good(inner, end) and (inner.effect in HARD or isinstance(inner.body, Manual))
+            if end is None or stays or end is Outcome.IN_DOUBT:
+                continue
+            for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
+                if self._final(one) is not None:
+                    self._mark_again(one, AGAIN, because)
+        for inner in reversed(list(containers(self._context, step))[1:]):
+            state = self._recorder.state.blocks.get(inner.path)
+            if state is not None and state.outcome is not None:
+                self._enter(state, frozen=False)
+
+    def mark_taken_back(self, step: Step) -> None:
+        """After an act was taken back because not all were ok: it is to be done again, if anything is."""
+        if self._final(step) is Outcome.OK:
+            self._mark_again(step, AGAIN, "taken back: all or none")
+
+    def ended(self, step: Step) -> bool:
+        """Whether its own end is recorded."""
+        return self._final(step) is not None
+
+    def ended_at(self, step: Step) -> Time | None:
+        """When it ended."""
+        block = self._recorder.state.blocks.get(step.path)
+        return block.finished_at if block is not None else self._recorder.state.step(step.path).own_final_at
+
+    def because(self, step: Step) -> str:
+        """Why it ended as it did, in one line."""
+        return self._because(step)
+
+    def _enter(self, state: BlockState, *, frozen: bool = True) -> None:
+        kept = state.frozen if frozen else {}
+        again = ev.BlockStarted(path=state.path, form=state.form, title=state.title, host=state.host, frozen=kept)
+        self._recorder.write(again, durable=True)
+
+    def _mark_again(self, step: Step, by: str, because: str) -> None:
+        marker = ev.StepFinished(path=step.path, attempt=0, outcome="not_run", final=False, by=by, because=because)
+        self._recorder.write(marker, durable=True)
+
+    @property
+    def _context(self) -> Context:
+        return self._looks.context
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
     def _failure(self, step: Step, because: str) -> ev.Asked:
-        context = self._looks.context
-        state = self._recorder.state
-        outcome = state.step(step.path).outcome or state.blocks[step.path].outcome or Outcome.FAILED
+        context = self._context
+        state, block = self._recorder.state, self._recorder.state.blocks.get(step.path)
+        outcome = state.step(step.path).outcome or (block.outcome if block is not None else None) or Outcome.FAILED
         lines = [f"{step.id} {outcome.value}: {because}"]
         if step.hint is not None:
-            lines.append(f"Hint: {step.hint.pick(context.identity.language).show(RunScope(context=context))}")
-        if isinstance(step.body, Block):
+            lines.append(f"Hint: {step.hint.pick(context.identity.language).show(RunScope(context=context).at(step))}")
+        if is_group(step):
             lines.append("skip and done are for every step of it that is not ok, the ones not begun among them.")
         return ev.Asked(id="", kind="failure", path=step.path, text="\n".join(lines), choices=CHOICES)
 
@@ -107,15 +148,15 @@ class Failures:
 
     def _doubtful(self, block: Step) -> list[Step]:
         """Steps of a block that are in doubt and that no person has spoken about."""
-        return [step for step in ending_steps(block) if self._final(step) is Outcome.IN_DOUBT]
+        return [step for step in ending(self._context, block) if self._final(step) is Outcome.IN_DOUBT]
 
     def _failed(self, block: Step) -> bool:
         """Whether a step of a block ended badly, doubts apart: then somebody decides about the whole."""
-        ends = [(step, self._final(step)) for step in ending_steps(block)]
+        ends = [(step, self._final(step)) for step in ending(self._context, block)]
         return any(end is not None and end.bad and not good(step, end) for step, end in ends)
 
     def _final(self, step: Step) -> Outcome | None:
-        if isinstance(step.body, Fence):
+        if is_container(step):
             block = self._recorder.state.blocks.get(step.path)
             return block.outcome if block is not None else None
         final = self._recorder.state.step(step.path).own_final
@@ -128,7 +169,7 @@ class Failures:
             return final.because
         if block is not None and block.because:
             return block.because
-        ends = [(inner, self._final(inner)) for inner in ending_steps(step)]
+        ends = [(inner, self._final(inner)) for inner in ending(self._context, step)]
         bad = [(inner, end) for inner, end in ends if end is not None and not good(inner, end)]
         return "; ".join(f"{inner.id}: {self._because(inner) or end.value}" for inner, end in bad)
 
@@ -152,7 +193,7 @@ class Failures:
     def _again(self, step: Step, answer: ev.Answered) -> None:
         """Record that what failed is to be tried again; what was ok stays, what is in doubt is settled first."""
         because = f"to be tried again: {answer.reason}" if answer.reason else "to be tried again"
-        for inner in ending_steps(step):
+        for inner in ending(self._context, step):
             end = self._final(inner)
             if end is None or good(inner, end):
                 continue
@@ -160,10 +201,7 @@ class Failures:
             for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
                 own = self._final(one)
                 if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
-                    marker = ev.StepFinished(
-                        path=one.path, attempt=0, outcome="not_run", final=False, by=answer.by, because=because
-                    )
-                    self._recorder.write(marker, durable=True)
+                    self._mark_again(one, answer.by, because)
         self.reopen(step)
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
@@ -172,9 +210,9 @@ class Failures:
         note = ev.DeviationNoted(path=step.path, what=what, by=answer.by, because=answer.reason)
         self._recorder.deviation(note)
         because = f"{what} by {answer.by}: {answer.reason}"
-        blocks = [inner for inner in walk(step) if isinstance(inner.body, Block)]
-        for inner in [*ending_steps(step), *reversed(blocks)]:
-            if isinstance(inner.body, Block | Fence):
+        groups = [inner for inner in containers(self._context, step) if is_group(inner)]
+        for inner in [*ending(self._context, step), *reversed(groups)]:
+            if is_container(inner):
                 self._block_by_hand(inner, outcome, because)
             elif (end := self._final(inner)) is None or not good(inner, end):
                 event = ev.StepFinished(
@@ -190,8 +228,7 @@ class Failures:
         place = self._looks.place_of(step) if isinstance(step.body, Fence) else ""
         host = "" if isinstance(place, Unknown) else place
         if known is None:
-            form = "fence" if isinstance(step.body, Fence) else "steps"
-            self._recorder.write(ev.BlockStarted(path=step.path, form=form, host=host))
+            self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step), host=host))
         self._recorder.write(
             ev.BlockFinished(path=step.path, outcome=outcome.value, because=because, host=host), durable=True
         )

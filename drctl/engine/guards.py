@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Approve, Effect, Fence, Outcome, Step
+from drctl.core.rounds import seen_in
 from drctl.core.values import Unknown, text_of
 from drctl.engine.recorder import fitting
 from drctl.engine.scope import RunScope
@@ -68,7 +69,8 @@ class Guards:
     def recheck(self, step: Step) -> str:
         """Take the named looks again; a look that is not ok stops the step before its intent."""
         for name in step.guards.recheck:
-            look = self._looks.context.step_by_id(name)
+            found = self._looks.context.outline.find(name, step.home)
+            look = None if found is None else seen_in(found, step.frames)
             if look is None:
                 return f"recheck names {name}, which is not there"
             again = self._looks.carry_out(look, ev.Role.VERIFY)
@@ -81,7 +83,7 @@ class Guards:
         within = approve.within.micros if approve.within is not None else 0
         question = ev.Asked(
             id="", kind="approval", path=step.path, text=self._text(step, wanted), choices=("approve", "reject"),
-            by=approve.by, until_at=now + within if within else 0, show=self._figures(approve, wanted.place),
+            by=approve.by, until_at=now + within if within else 0, show=self._figures(step, approve, wanted.place),
             target=wanted.place if step.guards.caution is not None else "", digest=_bound(wanted),
             quorum=approve.quorum,
         )  # fmt: skip
@@ -89,8 +91,8 @@ class Guards:
         answer = self._questions.ask(question, Stop("question", path=step.path, because=because, exit=Exit.PAUSED))
         return "" if answer.choice == "approve" else f"{answer.by} rejected it: {answer.reason or 'no reason given'}"
 
-    def _figures(self, approve: Approve, place: str) -> tuple[tuple[str, str], ...]:
-        scope = RunScope(context=self._looks.context, place=place)
+    def _figures(self, step: Step, approve: Approve, place: str) -> tuple[tuple[str, str], ...]:
+        scope = RunScope(context=self._looks.context, place=place).at(step)
         figures = []
         for formula in approve.show:
             value = evaluate(formula.expression, scope)
@@ -99,7 +101,7 @@ class Guards:
         return tuple(figures)
 
     def _text(self, step: Step, wanted: Wanted) -> str:
-        scope = RunScope(context=self._looks.context, place=wanted.place)
+        scope = RunScope(context=self._looks.context, place=wanted.place).at(step)
         language = self._looks.context.identity.language
         title = self._looks.title(step) or step.id
         lines = [f"{title} on {wanted.place}?" if wanted.place else f"{title}?"]

@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, Final
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import ActKind, Seen
-from drctl.core.model import Action, Check, Effect, Outcome, RestoreNow, Step, Wait, Way, WayKind, Ways, walk
+from drctl.core.model import Action, Check, Effect, Fence, Outcome, RestoreNow, Step, Wait, Way, WayKind, Ways
+from drctl.core.rounds import seen_in
 from drctl.core.values import Unknown
-from drctl.engine.context import named_steps
 from drctl.engine.failures import CHOICES, good
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.outputs import unpack
+from drctl.engine.parts import is_container, parts, within
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
 from drctl.engine.ways import pinned, way_of
+from drctl.engine.world import LOCAL
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from drctl.core.fold import BlockState
+    from drctl.core.fold import BlockState, Unit
     from drctl.core.values import Value
     from drctl.engine.acts import Acts
     from drctl.engine.looks import Looks
@@ -95,7 +97,6 @@ class Ledger:
         self._hands = hands
         self._looks = hands.looks
         self._recorder = recorder
-        self._steps = named_steps(hands.looks.context.runbook)
 
     # -- what is due ------------------------------------------------------------------------------------------------
 
@@ -103,8 +104,9 @@ class Ledger:
         """What is registered and not yet carried out, newest first; undo stops at a point of no return."""
         found = []
         cut = self._cut()[0]
-        for path, step in self._steps.items():
-            effects = self._recorder.state.step(path).effects
+        for step, owner in self._owned(restore=restore):
+            path = step.path
+            effects = self._effects(step, owner=owner)
             over = self._recorder.state.blocks.get(f"{path}/{'restore' if restore else 'undo'}")
             ends = _RESTORE_OVER if restore else _UNDO_OVER
             if over is not None and over.outcome in ends:
@@ -112,10 +114,51 @@ class Ledger:
             if not effects or effects[0].started is None or (restore and self._undone_so(step)):
                 continue
             since = effects[-1].started_seq
-            one = Due(step=step, started=effects[0].started, since=since, restore=restore)
+            started = self._of_block(step, effects[0].started, restore=restore) if owner else effects[0].started
+            one = Due(step=step, started=started, since=since, restore=restore)
             if one.recorded and (restore or since > cut):
                 found.append(one)
         return sorted(found, key=lambda one: -one.since)
+
+    def _owned(self, *, restore: bool) -> list[tuple[Step, bool]]:
+        """Every step with effects of its own, or the outermost block around it whose own way back stands for all."""
+        context = self._looks.context
+        found: list[tuple[Step, bool]] = []
+
+        def add(step: Step) -> None:
+            way = step.ways.restore if restore else step.ways.undo
+            if is_container(step) and step.loop is None and not isinstance(step.body, Action) and way is not None:
+                found.append((step, True))
+                return
+            found.append((step, False))
+            for inner in parts(context, step):
+                add(inner)
+            methods = step.body.methods if isinstance(step.body, Fence) and step.loop is None else ()
+            found.extend((method, False) for method in methods)
+
+        for phase in context.runbook.phases:
+            for top in phase.steps:
+                add(top)
+        return found
+
+    def _effects(self, step: Step, *, owner: bool) -> list[Unit]:
+        state = self._recorder.state
+        inner = within(self._looks.context, step) if owner else (step,)
+        units = [unit for one in inner for unit in state.step(one.path).effects]
+        return sorted(units, key=lambda unit: unit.started_seq)
+
+    def _of_block(self, step: Step, first: ev.StepStarted, *, restore: bool) -> ev.StepStarted:
+        """The way back of a block: its own, since the first act inside it."""
+        way = way_of(step, restore=restore)
+        if way is None or way.kind is WayKind.AUTO:
+            recorded: dict[str, object] = {"none": "a block has no inverse of its own"}
+        elif way.kind is WayKind.NONE:
+            recorded = {"none": way.why}
+        else:
+            recorded = {"steps": [inner.path for inner in way.steps]}
+        place = self._looks.place_of(step)
+        host = place if isinstance(place, str) and place != LOCAL else ""
+        return replace(first, host=host, undo=None if restore else recorded, restore=recorded if restore else None)
 
     def cut_by(self) -> str:
         """The step that is the point of no return passed last; empty when none was."""
@@ -124,7 +167,7 @@ class Ledger:
     def _cut(self) -> tuple[int, str]:
         passed = [
             (unit.started_seq, path)
-            for path in self._steps
+            for path in self._recorder.state.steps
             for unit in self._recorder.state.step(path).effects
             if unit.started is not None and unit.started.no_return
         ]
@@ -149,11 +192,20 @@ class Ledger:
             self._take_back(due)
         self._note("restore", "not restored")
 
+    def take_back(self, steps: Sequence[Step]) -> None:
+        """Take back what began of these steps, by `undo` or else by `restore`: not every host was ok."""
+        paths = {step.path for step in steps}
+        for restore in (False, True):
+            for due in self.due(restore=restore):
+                if due.step.path in paths and (restore or "none" not in due.recorded):
+                    self._take_back(due)
+
     def restore_now(self, step: Step, body: RestoreNow) -> ev.StepFinished:
         """The `restore` kind: the restores of the named steps at this place."""
         context = self._looks.context
-        named = [context.step_by_id(name) for name in body.steps]
-        paths = {inner.path for one in named if one is not None for inner in walk(one)}
+        named = [context.outline.find(name, step.home) for name in body.steps]
+        seen = [seen_in(one, step.frames) for one in named if one is not None]
+        paths = {inner.path for one in seen for inner in within(context, one)}
         bad = []
         for due in self.due(restore=True):
             if due.step.path in paths:
@@ -239,7 +291,7 @@ class Ledger:
             why = str(due.recorded["none"])
             return (Outcome.OK, f"nothing to put back: {why}") if due.restore else (Outcome.SKIPPED, why)
         values = pinned(due.recorded, self._looks.context.store)
-        if not due.restore and not self._begun(due):
+        if not due.restore and isinstance(due.step.body, Action) and not self._begun(due):
             verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values))
             if verdict is not None and verdict.seen is Seen.NOT_DONE:
                 return Outcome.OK, f"nothing to undo: {verdict.because}"
@@ -273,7 +325,7 @@ class Ledger:
 
     def _inner(self, due: Due, inner: Step, values: Mapping[str, Value | Unknown]) -> ev.StepFinished:
         """One step of a way back."""
-        scope = RunScope(context=self._looks.context, place=due.host, pinned=values)
+        scope = RunScope(context=self._looks.context, place=due.host, pinned=values).at(inner)
         seen = evaluate(inner.when.expression, scope) if inner.when is not None else True
         if isinstance(seen, Unknown):
             because = f"cannot tell whether {inner.when.text if inner.when else ''}: {seen}"
@@ -299,7 +351,7 @@ class Ledger:
             return Outcome.NOT_RUN, f"what stood there before was not kept ({'; '.join(lost)})"
         inverse = None
         with telling() as told:
-            scope = RunScope(context=context, place=due.host, pinned=values)
+            scope = RunScope(context=context, place=due.host, pinned=values).at(step)
             kind = build(context.kinds[step.body.kind], step.body, scope)
             known = {name: value for name, value in prior.items() if not isinstance(value, Unknown)}
             inverse = kind.inverse(known) if isinstance(kind, ActKind) else None

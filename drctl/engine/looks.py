@@ -14,9 +14,10 @@ from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
-from drctl.engine.pace import Pace
+from drctl.engine.pace import Ladder, Pace
 from drctl.engine.recorder import fitting
 from drctl.engine.scope import RunScope
+from drctl.engine.selection import chosen
 from drctl.engine.shells import user_of, viewed
 from drctl.engine.world import LOCAL, Looking
 
@@ -59,26 +60,43 @@ class Looks:
     """
 
     def __init__(
-        self, context: Context, recorder: Recorder, looking: Looking, pen: Pen, halted: Callable[[ev.Role], bool]
+        self,
+        context: Context,
+        recorder: Recorder,
+        looking: Looking,
+        pen: Pen,
+        halted: Callable[[ev.Role], bool],
+        ladder: Ladder | None = None,
     ) -> None:
         self.context = context
         self.pen = pen
         self._recorder = recorder
         self._looking = looking
         self._halted = halted
+        self._ladder = ladder or Ladder()
 
     # -- where ------------------------------------------------------------------------------------------------------
 
     def place_of(self, step: Step, scope: RunScope | None = None) -> str | Unknown:
         """The one place of a step, computed when it has to be; Unknown with its reason when it cannot be told."""
         fixed = fixed_place(step.on, self.context.inventory)
-        if fixed is not None or step.on is None or step.on.computed is None:
+        if fixed is not None or step.on is None:
             return fixed or LOCAL
-        value = step.on.computed.resolve(scope or RunScope(context=self.context))
+        begun = self._recorder.state.step(step.path).intent
+        if begun is not None:  # evaluated once, and frozen with the first unit
+            return begun.host
+        names = (scope or RunScope(context=self.context)).at(step)
+        value: object = LOCAL
+        if step.on.selection is not None:
+            hosts = chosen(step.on.selection, names)
+            none = Unknown("the selection gives no host", not_yet=False)
+            value = hosts if isinstance(hosts, Unknown) else hosts[0] if hosts else none
+        elif step.on.computed is not None:
+            value = step.on.computed.resolve(names)
         if isinstance(value, Unknown):
             return value
         name = str(value)
-        if name not in self.context.inventory.hosts:
+        if name != LOCAL and name not in self.context.inventory.hosts:
             return Unknown(f"{name!r} is not a host of the inventory", not_yet=False)
         return name
 
@@ -105,7 +123,7 @@ class Looks:
             because = f"no place: {place}"
             end = self.end_early(step, Outcome.FAILED, because, role=role)
             return end, Judged(outcome=Outcome.FAILED, because=because, told=False)
-        names = RunScope(context=self.context, place=place, pinned=scope.pinned if scope is not None else {})
+        names = RunScope(context=self.context, place=place, pinned=scope.pinned if scope is not None else {}).at(step)
         if step.until is None:
             judged = self._once(self._next(step, place, role, None), names, final=lambda _: True)
         else:
@@ -125,6 +143,8 @@ class Looks:
             nonlocal row, pause
             row = row + 1 if judged.outcome is Outcome.OK else 0
             pause = None if row >= until.in_a_row else pace.next_pause(clock.monotonic(), until.in_a_row - row)
+            if pause is not None and not pace.climb(self._ladder, clock.monotonic()):
+                pause = None
             return pause is None
 
         while True:
@@ -156,8 +176,9 @@ class Looks:
         over = final(judged)
         if over and pace is not None and judged.outcome is not Outcome.OK:
             outcome = Outcome.TIMEOUT if pace.time_over else Outcome.FAILED
+            why = f"{pace.refused}; " if pace.refused else ""
             judged = Judged(
-                outcome=outcome, because=f"until gave up: {judged.because}", values=judged.values,
+                outcome=outcome, because=f"until gave up: {why}{judged.because}", values=judged.values,
                 captures=judged.captures, unknown=judged.unknown, told=False,
             )  # fmt: skip
         if step.sensitive:
@@ -236,7 +257,7 @@ class Looks:
         """The step's title in the run's language, empty when it has none."""
         if step.title is None:
             return ""
-        return step.title.pick(self.context.identity.language).show(RunScope(context=self.context))
+        return step.title.pick(self.context.identity.language).show(RunScope(context=self.context).at(step))
 
     def keep(self, streams: Mapping[str, bytes]) -> dict[str, str]:
         """Keep what was printed, masked, and give the digests."""

@@ -43,7 +43,7 @@ class Marks:
     def _value(self, step: Step, formula: Formula | None, at: Time) -> Any:  # noqa: ANN401 - a value in tagged form
         if formula is None:
             return to_json(good_since(self._recorder.state.step(step.path), step) or at)
-        scope = RunScope(context=self._looks.context, own=self._own(step))
+        scope = RunScope(context=self._looks.context, own=self._own(step)).at(step)
         value = evaluate(formula.expression, scope)
         return {"$unknown": str(value)} if isinstance(value, Unknown) else to_json(value)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from drctl.core.outline import outline_of
 from drctl.core.values import Secret, Unknown, Value, from_json, to_json
-from drctl.engine.context import Context, index
 from drctl.engine.fields import resolve
 from drctl.engine.scope import RunScope
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from drctl.core.model import Runbook
+    from drctl.engine.context import Context
 
 DEEPEST = 32
 """Constants that use constants that use constants: more than this is refused as not resolvable."""
@@ -70,5 +71,5 @@ def _with(context: Context, values: Mapping[str, Value | Unknown]) -> Context:
 
 def complete(context: Context) -> Context:
     """Add the index of steps and the resolved constants."""
-    indexed = replace(context, steps=index(context.runbook))
+    indexed = replace(context, outline=outline_of(context.runbook))
     return replace(indexed, vars=resolve_vars(indexed))

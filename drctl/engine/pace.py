@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Final
 from drctl.core.values import Duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drctl.core.model import Repeat
 
 LONGEST_PAUSE: Final = Duration(300_000_000)
 LEAST: Final = Duration(1_000_000)
 """An attempt that is made at all is given this long."""
+
+
+class Ladder:
+    """Takes the rungs of a wait that are due; the walk is put in once it is there.
+
+    `take` gives why a rung failed, else an empty text.
+    """
+
+    def __init__(self) -> None:
+        self.take: Callable[[Repeat, Duration], str] = lambda _repeat, _since: ""
 
 
 class Pace:
@@ -23,8 +35,15 @@ class Pace:
         self._began = now
         self._pause = repeat.every
         self.tries = 0
+        self.refused = ""
+        """Why a rung of the ladder failed: then the whole has."""
         self.time_over = False
         """Whether `within` ended it, not `times`."""
+
+    def climb(self, ladder: Ladder, now: Duration) -> bool:
+        """Take the rungs that are due; whether the wait may go on."""
+        self.refused = ladder.take(self._repeat, Duration(now.micros - self._began.micros))
+        return not self.refused
 
     def left(self, now: Duration) -> Duration | None:
         """What remains of `within`; None when there is no such limit."""

@@ -47,7 +47,7 @@ class People:
             case Manual():
                 return self._end(step, *self._manual(step, body))
             case SetNames():
-                return self._end(step, *self._set(body))
+                return self._end(step, *self._set(step, body))
             case Wait():
                 return self._end(step, *self._wait(step, body, began))
         raise AssertionError(kind)
@@ -69,7 +69,7 @@ class People:
         if outcome is Outcome.OK:
             own: dict[str, Value | Unknown] = {**values, **{n: Unknown(r, not_yet=False) for n, r in unknown.items()}}
             lines = criteria(None, step.judgement.expect)
-            names = RunScope(context=context)
+            names = RunScope(context=context).at(step)
             judged = judge(lines, step.judgement.capture, Outputs(values=own, because=because), names)
         judged = replace(judged, unknown={**unknown, **judged.unknown})
         event = ev.StepFinished(
@@ -81,7 +81,7 @@ class People:
         return event
 
     def _decide(self, step: Step, body: Decide) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
-        scope = RunScope(context=self._looks.context)
+        scope = RunScope(context=self._looks.context).at(step)
         found, why, unclear = finding(body, scope)
         if body.ask is Ask.NEVER and unclear:
             return Outcome.FAILED, why, {}, {"value": why}
@@ -101,7 +101,7 @@ class People:
 
     def _manual(self, step: Step, body: Manual) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
         context = self._looks.context
-        scope = RunScope(context=context)
+        scope = RunScope(context=context).at(step)
         now = context.clock.now().micros
         fields = tuple(
             {
@@ -125,8 +125,8 @@ class People:
         raw = from_record.values if from_record else answer.values
         return Outcome.OK, f"done by {answer.by}", {name: from_json(value) for name, value in raw.items()}, {}
 
-    def _set(self, body: SetNames) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
-        scope = RunScope(context=self._looks.context)
+    def _set(self, step: Step, body: SetNames) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
+        scope = RunScope(context=self._looks.context).at(step)
         resolved = {name: _open(template.resolve(scope)) for name, template in body.values.items()}
         unknown = {n: str(v) for n, v in resolved.items() if isinstance(v, Unknown)}
         known = {n: v for n, v in resolved.items() if not isinstance(v, Unknown)}
@@ -135,7 +135,7 @@ class People:
         return Outcome.OK, "", known, {}
 
     def _wait(self, step: Step, body: Wait, began: Time) -> tuple[Outcome, str, Mapping[str, Value], Mapping[str, str]]:
-        scope, clock = RunScope(context=self._looks.context), self._looks.context.clock
+        scope, clock = RunScope(context=self._looks.context).at(step), self._looks.context.clock
         written = body.length or body.until
         value = written.resolve(scope) if written is not None else Unknown("nothing to wait for", not_yet=False)
         end = end_of_wait(value, began)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Fence, Outcome, Phase, Step
+from drctl.core.model import Block, Fence, Include, Outcome, Phase, Selection, Step, inside
 from drctl.core.values import Unknown
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
 from drctl.engine.scope import RunScope
+from drctl.engine.selection import candidates, chosen
 from drctl.engine.stops import Stop
 from drctl.engine.world import LOCAL, Looking
 from drctl.errors import Exit
@@ -79,22 +80,45 @@ class Preflight:
 
 def named(step: Step, context: Context) -> set[str]:
     """Every host a step names."""
-    if isinstance(step.body, Block):
-        return {host for inner in step.body.steps for host in named(inner, context)}
+    if isinstance(step.body, Block | Include):
+        return {host for inner in inside(step) for host in named(inner, context)}
+    if step.on is not None and step.on.selection is not None:
+        return set(candidates(step.on.selection, RunScope(context=context)))
     place = fixed_place(step.on, context.inventory)
     return {place} if place is not None and place != LOCAL else set()
 
 
 def needed(step: Step, context: Context, sure: set[str], perhaps: set[str]) -> None:
     """Add the hosts a step cannot do without: to `sure`, or to `perhaps` where its `when` is not decided yet."""
-    seen = evaluate(step.when.expression, RunScope(context=context)) if step.when is not None else True
+    names = RunScope(context=context).at(step)
+    seen = evaluate(step.when.expression, names) if step.when is not None else True
     if seen is False:
         return
     into = perhaps if isinstance(seen, Unknown) else sure
+    if isinstance(step.body, Include):
+        for phase in step.body.runbook.phases:
+            home = RunScope(context=context, frames=step.frames, home=step.origin or step.path)
+            open_ = phase.when is not None and evaluate(phase.when.expression, home) is not True
+            for inner in phase.steps:
+                needed(inner, context, perhaps if open_ else into, perhaps)
+        return
     if isinstance(step.body, Block):
         for inner in step.body.steps:
             needed(inner, context, into, perhaps)
         return
+    if step.on is not None and step.on.selection is not None:
+        _needed_of(step, step.on.selection, into, perhaps, names)
+        return
     foreseen = step.judgement.observe or Outcome.UNREACHABLE in step.judgement.tolerate
     if not foreseen and not isinstance(step.body, Fence):
         into.update(named(step, context))
+
+
+def _needed_of(step: Step, selection: Selection, sure: set[str], perhaps: set[str], names: RunScope) -> None:
+    """Hosts of a selection: needed when every one of them must be ok, and when they are known."""
+    hosts = chosen(selection, names)
+    tolerant = selection.max_failures is not None or step.judgement.observe
+    if isinstance(hosts, Unknown) or tolerant or Outcome.UNREACHABLE in step.judgement.tolerate:
+        perhaps.update(candidates(selection, names) if isinstance(hosts, Unknown) else hosts)
+    else:
+        sure.update(hosts)

@@ -74,6 +74,8 @@ class Questions:
         self._lock = threading.RLock()
         self._terminal = threading.Lock()
         self._glanced = 0
+        self.waited = 0
+        """Microseconds that were spent waiting for people; the time of a block does not count them."""
 
     def ask(self, question: ev.Asked, stop: Stop) -> ev.Answered:
         """Get the deciding answer to a question, now or from the record.
@@ -93,11 +95,15 @@ class Questions:
                 assert isinstance(written, ev.Asked)  # noqa: S101 - for the type checker
                 standing = self._recorder.state.questions[written.id]
         self.drain()
-        while standing.decided is None:
-            if self._control.abort:
-                raise self._control.stop(question.path)
-            if not self._await(standing):
-                raise self._control.stop(question.path) if self._control.abort else stop
+        began = self._context.clock.monotonic().micros
+        try:
+            while standing.decided is None:
+                if self._control.abort:
+                    raise self._control.stop(question.path)
+                if not self._await(standing):
+                    raise self._control.stop(question.path) if self._control.abort else stop
+        finally:
+            self.waited += self._context.clock.monotonic().micros - began
         return standing.decided
 
     def answered(self, kind: str, path: str, digest: str = "") -> ev.Answered | None:

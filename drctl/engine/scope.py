@@ -6,32 +6,24 @@ crash, on any machine. A name without a value says why: *not yet* (in a plan, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from drctl.core.model import Action, Outcome, Step
-from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, parse_json, text_of
+from drctl.core.model import Include, Step
+from drctl.core.rounds import seen_in
+from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json
 from drctl.engine.context import Context, host_value
-from drctl.engine.outputs import Store, unpack
+from drctl.engine.fields import resolve
+from drctl.engine.results import Lookup, Names, outputs_of, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from drctl.core.events import StepFinished
     from drctl.core.expressions import Found
-    from drctl.core.fold import BlockState, RunState, StepState
+    from drctl.core.fold import RunState
+    from drctl.core.model import Frame
 
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """A node whose members come from a function; `what` names it in reasons."""
-
-    what: str
-    get: Callable[[str], Found]
-
-    def member(self, name: str) -> Found:
-        """Look a member up."""
-        return self.get(name)
+__all__ = ["Names", "RunScope", "outputs_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +35,32 @@ class RunScope:
         place: the step's host.
         own: the step's own outputs and captures, in `expect`, `capture` and `marks`.
         pinned: values as they were at an intent, for its ways back: `steps.look.stdout` to value.
+        frames: the rounds around the step, for the names of loops and for which round of another step is meant.
+        home: the file the step stands in, by the address of its `include`.
     """
 
     context: Context
     place: str = ""
     own: Mapping[str, Value | Unknown] = field(default_factory=dict)
     pinned: Mapping[str, Value | Unknown] = field(default_factory=dict)
+    frames: tuple[Frame, ...] = ()
+    home: str = ""
+
+    def at(self, step: Step) -> RunScope:
+        """The same for a step: its file, and the rounds around it."""
+        return replace(self, frames=step.frames, home=step.home)
 
     def lookup(self, name: str) -> Found:
         """Give the value or node of a name."""
         if name in self.own:
             return self.own[name]
+        for frame in reversed(self.frames):
+            if name in frame.names and self._is_here(frame):
+                return frame.names[name]
         context = self.context
         roots: dict[str, Callable[[], Found]] = {
-            "inputs": lambda: Names("inputs", lambda n: _frozen(context.inputs, "inputs", n)),
-            "vars": lambda: Names("vars", lambda n: _frozen(context.vars, "vars", n)),
+            "inputs": lambda: Names("inputs", self._input),
+            "vars": lambda: Names("vars", self._var),
             "steps": lambda: Names("steps", self._step),
             "marks": lambda: Names("marks", self._mark),
             "run": lambda: Names("run", self._run),
@@ -68,6 +71,10 @@ class RunScope:
         if name in roots:
             return roots[name]()
         return Unknown(f"nothing is named {name!r} here", not_yet=False)
+
+    def _is_here(self, frame: Frame) -> bool:
+        """Whether a round belongs to this file; an included file does not see the loops of its caller."""
+        return not self.home or frame.origin.startswith(f"{self.home}/")
 
     def now(self) -> Time:
         """UTC now."""
@@ -82,42 +89,45 @@ class RunScope:
         return Unknown("" if self.context.planning else reason, not_yet=self.context.planning)
 
     def _step(self, id_: str) -> Found:
-        step = self.context.step_by_id(id_)
+        step = self.context.outline.find(id_, self.home)
         if step is None:
             return Unknown(f"no step is named {id_!r}", not_yet=False)
-        return Names(f"steps.{id_}", lambda name: self._field(step, name))
+        return result_of(Lookup(context=self.context, place=self.place, pinned=self.pinned), step, self.frames)
 
-    def _field(self, step: Step, name: str) -> Value | Unknown | Secret:
-        pinned = f"steps.{step.id}.{name}"
-        if pinned in self.pinned:
-            return self.pinned[pinned]
-        state = self.context.state
-        block = state.blocks.get(step.path)
-        ended = state.step(step.path)
-        if ended.final is None and block is not None and block.outcome is not None:
-            return _block_field(block, name)
-        if name == "started":
-            return ended.began or block is not None
-        if ended.final is None:
-            return self._missing(f"{step.id} has not run")
-        common = _common_fields(ended).get(name)
-        return common() if common is not None else self._output(step, ended, name)
+    # -- files --------------------------------------------------------------------------------------------------------
 
-    def _output(self, step: Step, ended: StepState, name: str) -> Value | Unknown | Secret:
-        final = ended.final
-        assert final is not None  # noqa: S101 - the caller has looked
-        held = self.context.held.get(step.path, {})
-        if name in held:
-            return held[name]
-        for found in (final.captures, final.outputs):
-            if name in found:
-                return unpack(found[name], self.context.store)
-        if name == "json" and name not in final.unknown:
-            for text in ("stdout", "body", "text"):
-                if text in final.outputs:
-                    value = unpack(final.outputs[text], self.context.store)
-                    return value if isinstance(value, Unknown) else parse_json(text_of(value))
-        return Unknown(_why_none(step, final, name), not_yet=False)
+    def _include(self) -> tuple[Include, RunScope]:
+        """What includes this file, and the scope of the including step."""
+        caller = self.context.outline.steps[self.home]
+        step = seen_in(caller, self.frames)
+        assert isinstance(step.body, Include)  # noqa: S101 - a home is the address of an include
+        frames = tuple(frame for frame in self.frames if not self._is_here(frame))
+        return step.body, RunScope(context=self.context, frames=frames, home=caller.home)
+
+    def _input(self, name: str) -> Found:
+        if not self.home:
+            return _frozen(self.context.inputs, "inputs", name)
+        include, outside = self._include()
+        if name in include.inputs:
+            found: Value | Unknown | Secret = resolve(include.inputs[name], outside)
+            return found
+        spec = next((spec for spec in include.runbook.inputs if spec.name == name), None)
+        if spec is not None and spec.has_default:
+            return spec.default
+        if spec is not None and spec.source is not None:
+            return self.context.secret(spec.source)
+        return Unknown(f"{name} was not given", not_yet=False)
+
+    def _var(self, name: str) -> Found:
+        if not self.home:
+            return _frozen(self.context.vars, "vars", name)
+        written = self._include()[0].runbook.vars
+        if name not in written:
+            return Unknown(f"vars has no {name!r}", not_yet=False)
+        found: Value | Unknown | Secret = resolve(written[name], replace(self, frames=self.frames, own={}))
+        return found
+
+    # -- the run ------------------------------------------------------------------------------------------------------
 
     def _mark(self, name: str) -> Value | Unknown:
         if f"marks.{name}" in self.pinned:
@@ -150,19 +160,6 @@ class RunScope:
         return value if value is not None else Unknown(f"the runbook states no {name}", not_yet=False)
 
 
-def _why_none(step: Step, final: StepFinished, name: str) -> str:
-    """Why a step that is over gave no value of that name."""
-    if name in final.unknown:
-        return final.unknown[name]
-    if final.outcome == Outcome.SKIPPED.value:
-        return f"{step.id} was skipped"
-    if final.outcome == Outcome.NOT_RUN.value:
-        return f"{step.id} was not run"
-    if final.found and isinstance(step.body, Action):
-        return f"{step.id} was found done, so it has no reply of its own"
-    return f"{step.id} gave no {name}"
-
-
 def _frozen(values: Mapping[str, Value | Unknown | Secret], root: str, name: str) -> Value | Unknown | Secret:
     if name in values:
         return values[name]
@@ -174,53 +171,7 @@ def _host(context: Context, name: str) -> Value | Unknown:
     return Unknown(f"no host of the inventory is {name!r}", not_yet=False) if found is None else found
 
 
-def _common_fields(ended: StepState) -> dict[str, Callable[[], Value | Unknown]]:
-    """The fields every step has once it is over."""
-    final = ended.final
-    assert final is not None  # noqa: S101 - the caller has looked
-    outcome = Outcome(final.outcome)
-    never = Unknown("it never began", not_yet=False)
-    return {
-        "ok": lambda: outcome is Outcome.OK,
-        "failed": lambda: outcome.bad,
-        "outcome": lambda: outcome.value,
-        "found": lambda: final.found,
-        "tolerated": lambda: final.tolerated,
-        "started_at": lambda: never if ended.first_started_at is None else ended.first_started_at,
-        "finished_at": lambda: ended.final_at,
-        "elapsed": lambda: Duration(final.elapsed_us),
-        "because": lambda: final.because,
-    }
-
-
-def _block_field(block: BlockState, name: str) -> Value | Unknown:
-    outcome = block.outcome
-    assert outcome is not None  # noqa: S101 - the caller has looked
-    end = block.finished_at or block.started_at
-    values: dict[str, Value] = {
-        "ok": outcome is Outcome.OK,
-        "failed": outcome.bad,
-        "outcome": outcome.value,
-        "found": False,
-        "tolerated": False,
-        "started": True,
-        "started_at": block.started_at,
-        "finished_at": end,
-        "elapsed": Duration(end.micros - block.started_at.micros),
-        "because": block.because,
-    }
-    return values[name] if name in values else Unknown(f"a block has no {name}", not_yet=False)
-
-
 def _run_state(state: RunState) -> str:
     if state.closed is not None:
         return state.closed.state
     return "paused" if state.paused is not None else "running"
-
-
-def outputs_of(final: StepFinished, store: Store) -> dict[str, Value | Unknown]:
-    """All outputs and captures of an ended step by their bare names."""
-    values: dict[str, Value | Unknown] = {name: Unknown(why, not_yet=False) for name, why in final.unknown.items()}
-    for packed in (final.outputs, final.captures):
-        values |= {name: unpack(value, store) for name, value in packed.items()}
-    return values

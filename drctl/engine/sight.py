@@ -92,9 +92,10 @@ class Sight:
         """Whether what is seen now decides conditions."""
         return not (self.acted or self._unsure)
 
-    def scope(self, place: str = "") -> RunScope:
-        """The names of expressions, as far as they are known."""
-        return RunScope(context=self.context, place=place)
+    def scope(self, place: str = "", step: Step | None = None) -> RunScope:
+        """The names of expressions at a step, as far as they are known."""
+        scope = RunScope(context=self.context, place=place)
+        return scope if step is None else scope.at(step)
 
     @property
     def looks(self) -> Looks:
@@ -129,7 +130,7 @@ class Sight:
         lines = (*step.judgement.expect, *step.judgement.capture.values())
         for use in (use for line in lines for use in line.expression.paths()):
             if use.path[0] in {"steps", "marks"}:
-                value = evaluate(parse(".".join(use.path)), self.scope())
+                value = evaluate(parse(".".join(use.path)), self.scope(step=step))
                 if isinstance(value, Unknown) and value.not_yet:
                     return value
         return None

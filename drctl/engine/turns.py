@@ -5,20 +5,28 @@ Steps, methods of a fence and ways back all act through here; only steps have gu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen
 from drctl.core.model import Action, Fence, Outcome, Step
+from drctl.core.values import Unknown
 from drctl.engine.failures import ATTESTED
 from drctl.engine.guards import Guards, Wanted
+from drctl.engine.parts import everything
+from drctl.engine.recorder import fitting
 from drctl.engine.scope import RunScope
 from drctl.engine.units import ActUnit, Resolved
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.engine.acts import Acts
     from drctl.engine.looks import Looks
     from drctl.engine.recorder import Recorder
+
+LONGEST_GROUP: Final = 4000
+"""Characters of what a whole group will send, in the text people see."""
 
 
 class Turns:
@@ -29,6 +37,8 @@ class Turns:
         self._acts = acts
         self._guards = guards
         self._recorder = recorder
+        self._agreed_in_group: dict[str, str] = {}
+        """What people agreed to for a container as a whole: address of an act to its digest."""
 
     def act(self, unit: ActUnit) -> ev.StepFinished:
         """Carry one act out, from wherever the journal says it stands.
@@ -54,7 +64,7 @@ class Turns:
         """The digest that people agreed to, empty when nobody is asked; or the end of a step that they refused."""
         step, guards = unit.step, unit.step.guards
         if guards.approve is None and guards.caution is None and not guards.recheck:
-            return ""
+            return self._agreed_in_group.get(unit.path, "")
         because = ""
         for _ in range(2):  # a recheck that changes what would be sent makes the answer void: asked again, once
             resolved = self._acts.resolve(unit)
@@ -77,7 +87,7 @@ class Turns:
         """Why the fences of this run do not hold any more, by their own proofs; a person's word is not looked at."""
         state = self._recorder.state
         attested = {d.path for _, d in state.deviations if d.what == ATTESTED}
-        fences = [step for step in self._looks.context.runbook.steps() if step.path in state.fenced.values()]
+        fences = [one for one in everything(self._looks.context) if one.path in state.fenced.values()]
         for fence in fences:
             if isinstance(fence.body, Fence) and fence.path not in attested:
                 verdict = self._looks.verdict(fence.body.proof)
@@ -93,6 +103,29 @@ class Turns:
         wanted = Wanted(place=place, text="\n".join(f"{n}. {text}" for n, text in enumerate(texts, 1)), digest=digest)
         return self._guards.ask(step, wanted) or self._guards.recheck(step)
 
+    def group(self, step: Step, units: Sequence[Step]) -> str:
+        """Ask about a table, loop or block as a whole; empty when it may go on, else why not.
+
+        What can be resolved now is bound to the answer. What needs values that are still to come is shown as written.
+        """
+        lines, digests = [], []
+        for unit in units:
+            place = self._looks.place_of(unit)
+            if not unit.acts or isinstance(unit.body, Fence):
+                continue
+            one = f"no place yet: {place}" if isinstance(place, Unknown) else self._resolved(unit, place)
+            where = "" if isinstance(place, Unknown) else f"on {place}: "
+            lines.append(f"{where}{one if isinstance(one, str) else one.text}")
+            if not isinstance(one, str) and not isinstance(place, Unknown):
+                self._agreed_in_group[unit.path] = one.digest
+                digests.append(f"{unit.path} {place} {one.digest}")
+        text = fitting("\n".join(lines), LONGEST_GROUP)
+        wanted = Wanted(place="", text=f"{len(lines)} act(s)\n{text}", digest="\n".join(digests))
+        return self._guards.ask(step, wanted) or self._guards.recheck(step)
+
+    def _resolved(self, unit: Step, place: str) -> Resolved | str:
+        return self._acts.resolve(ActUnit(step=unit, place=place))
+
     def _place(self, method: Step, place: str) -> str:
         found = self._looks.place_of(method)
         return found if isinstance(found, str) else place
@@ -105,7 +138,7 @@ class Turns:
         step = unit.step
         if not step.unless:
             return None
-        scope = RunScope(context=self._looks.context, place=unit.place, pinned=unit.pinned)
+        scope = RunScope(context=self._looks.context, place=unit.place, pinned=unit.pinned).at(step)
         verdict = self._looks.verdict(step.unless, scope=scope)
         if verdict.seen is Seen.NOT_DONE:
             return None

@@ -1,7 +1,8 @@
-"""Walks a runbook: phases, blocks, branches, steps, in the order written, from wherever the journal says it stands.
+"""Walks a runbook: phases and steps, in the order written, from wherever the journal says it stands.
 
 The walk has no memory of its own: a step whose end is recorded is passed by, one that began is settled, one that never
-began is carried out. So starting, resuming and going on after a crash are one path.
+began is carried out. So starting, resuming and going on after a crash are one path. What has no unit of its own, such
+as a block or a loop, is carried out in `engine.containers`, which comes back here for each step inside.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from drctl.core.model import (
     Check,
     Decide,
     Effect,
-    Fence,
     Formula,
     Manual,
     Outcome,
     Phase,
+    Repeat,
     RestoreNow,
     SetNames,
     Step,
     Wait,
-    walk,
 )
-from drctl.core.values import Unknown
-from drctl.engine.blocks import Branches, Fences, HaltedError, side_by_side
-from drctl.engine.failures import Failures, ending_steps, good
+from drctl.core.values import Duration, Unknown
+from drctl.engine.blocks import HaltedError, LimitError
+from drctl.engine.containers import Containers
+from drctl.engine.failures import AGAIN, Failures, good
+from drctl.engine.parts import ending, form_of, is_container, is_group, parts, within
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drctl.core.fold import RunState
+    from drctl.engine.blocks import Branches
     from drctl.engine.context import Context
+    from drctl.engine.fences import Fences
     from drctl.engine.ledger import Ledger
     from drctl.engine.looks import Looks
     from drctl.engine.marks import Marks
@@ -64,17 +68,20 @@ class Crew:
     failures: Failures
     marks: Marks
     sleeps: Sleeps
+    questions: Questions
+    branches: Branches
 
 
 class Walk:
     """One writer's walk through its runbook."""
 
-    def __init__(self, crew: Crew, questions: Questions, recorder: Recorder, control: Control) -> None:
+    def __init__(self, crew: Crew, recorder: Recorder, control: Control) -> None:
         self._crew = crew
-        self._questions = questions
+        self._questions = crew.questions
         self._recorder = recorder
         self._control = control
-        self._branches = Branches()
+        self._branches = crew.branches
+        self._containers = Containers(self, crew, recorder, control)
 
     @property
     def _context(self) -> Context:
@@ -92,96 +99,135 @@ class Walk:
         """
         self._crew.preflight.whole()
         for phase in self._context.runbook.phases:
-            self._phase(phase)
+            self.phase(phase, phase.id, RunScope(context=self._context))
 
     # -- phases and steps -------------------------------------------------------------------------------------------
 
-    def _phase(self, phase: Phase) -> None:
-        state = self._state.blocks.get(phase.id)
+    def phase(self, phase: Phase, path: str, scope: RunScope) -> Outcome:
+        """Carry one phase out; `scope` is that of the file it stands in."""
+        state = self._state.blocks.get(path)
         if state is not None and state.outcome is not None:
-            return
-        if state is None or not any(self._began(step) for step in phase.steps):
-            unwanted = self._unwanted(phase.when, phase.id)
+            return state.outcome
+        if state is None or not any(self.began(step) for step in phase.steps):
+            unwanted = self.unwanted(phase.when, path, scope)
             for step in phase.steps if unwanted else ():
-                self._skip_all(step, f"phase {phase.id} was skipped")
+                self.skip_all(step, f"phase {phase.id} was skipped")
             if state is None:
-                language, scope = self._context.identity.language, RunScope(context=self._context)
-                title = phase.title.pick(language).show(scope) if phase.title else ""
-                self._recorder.write(ev.BlockStarted(path=phase.id, form="phase", title=title))
+                title = phase.title.pick(self._context.identity.language).show(scope) if phase.title else ""
+                self._recorder.write(ev.BlockStarted(path=path, form="phase", title=title))
             if unwanted:
-                self._recorder.write(ev.BlockFinished(path=phase.id, outcome="skipped", because=unwanted))
-                return
-        self._crew.preflight.phase(phase)
-        outcome = self._serial(phase.steps)
-        self._recorder.write(ev.BlockFinished(path=phase.id, outcome=outcome.value), durable=True)
+                self._recorder.write(ev.BlockFinished(path=path, outcome="skipped", because=unwanted))
+                return Outcome.SKIPPED
+        if path == phase.id:
+            self._crew.preflight.phase(phase)
+        because = self._guarded(phase, path, scope)
+        outcome = Outcome.FAILED if because else self.serial(phase.steps)
+        self._recorder.write(ev.BlockFinished(path=path, outcome=outcome.value, because=because), durable=True)
+        return outcome
 
-    def _skip_all(self, step: Step, because: str) -> None:
+    def _guarded(self, phase: Phase, path: str, scope: RunScope) -> str:
+        """Ask the people of a phase's guards before its first step; a refusal is a failure of the phase."""
+        if phase.guards.approve is None and phase.guards.caution is None:
+            return ""
+        whole = Step(
+            id=phase.id, path=path, where=phase.where, body=Block(steps=phase.steps), title=phase.title,
+            guards=phase.guards, frames=scope.frames, home=scope.home,
+        )  # fmt: skip
+        while True:
+            because = self._containers.agree(whole)
+            if not because:
+                return ""
+            if self._branches.quiet:
+                return because
+            stop = Stop("failure", path=path, because=because, exit=Exit.STEP_FAILED)
+            text = f"phase {phase.id} may not begin: {because}"
+            asked = ev.Asked(id="", kind="failure", path=path, text=text, choices=("retry", "abort"))
+            answer = self._questions.ask(asked, stop)
+            if answer.choice == "abort":
+                because = f"{answer.by} said abort: {answer.reason}"
+                raise Stop("abort", path=path, because=because, exit=Exit.ABORTED)
+            self._recorder.write(ev.BlockStarted(path=path, form="phase"), durable=True)
+
+    def climb(self, repeat: Repeat, since: Duration) -> str:
+        """Take the rungs of a ladder that are due; why one failed, else empty."""
+        return self._containers.climb(repeat, since)
+
+    def skip_all(self, step: Step, because: str) -> None:
         """Record everything inside as skipped, before the block itself: a crash in between skips the rest."""
-        for inner in ending_steps(step):
-            if isinstance(inner.body, Fence):
+        for inner in ending(self._context, step):
+            if is_container(inner):
                 self._skip_block(inner, because)
             elif self._state.step(inner.path).own_final is None:
                 self._crew.looks.end_early(inner, Outcome.SKIPPED, because)
         self._skip_blocks(step, because)
 
     def _skip_blocks(self, step: Step, because: str) -> None:
-        if isinstance(step.body, Block):
-            for inner in step.body.steps:
+        if is_group(step):
+            for inner in parts(self._context, step):
                 self._skip_blocks(inner, because)
             self._skip_block(step, because)
 
-    def _began(self, step: Step) -> bool:
+    def began(self, step: Step) -> bool:
         """Whether anything inside began; if not, its condition is asked again: a crash may have cut a skip short."""
-        return any(self._state.step(inner.path).began for inner in walk(step))
+        return any(self._state.step(inner.path).began for inner in within(self._context, step))
 
     def _skip_block(self, step: Step, because: str) -> None:
-        self._recorder.write(ev.BlockStarted(path=step.path, form=_form(step), title=self._crew.looks.title(step)))
+        self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step), title=self._crew.looks.title(step)))
         self._recorder.write(ev.BlockFinished(path=step.path, outcome="skipped", because=because))
 
-    def _serial(self, steps: Sequence[Step]) -> Outcome:
+    def serial(self, steps: Sequence[Step]) -> Outcome:
+        """Carry steps out one after the other; the first bad end is the end of all."""
+        partial = False
         for step in steps:
-            outcome = self._step(step)
+            outcome = self.step(step)
             if not good(step, outcome):
                 return outcome
-        return Outcome.OK
+            partial = partial or outcome is Outcome.PARTIAL
+        return Outcome.PARTIAL if partial else Outcome.OK
 
-    def _step(self, step: Step) -> Outcome:
+    def step(self, step: Step) -> Outcome:
+        """Carry one step out; a bad end is asked about here, unless what is around judges it."""
         while True:
-            self._between(step)
+            self.between(step)
             outcome = self._one(step)
-            if good(step, outcome):
-                return outcome
-            if self._branches.halt is not None:
-                # Inside a branch nothing is asked: the others finish the step they are in, then the block asks once.
-                self._branches.halt.set()
-                return outcome
-            if isinstance(step.body, Block) and not step.body.parallel:
+            if good(step, outcome) or self._branches.quiet:
                 return outcome
             answered = self._crew.failures.take(step, outcome)
             if answered is not None:
                 self._crew.marks.set(step)
                 return answered
 
-    def _between(self, step: Step) -> None:
-        """Between steps: take up words from outside, and stop if one says so."""
+    def between(self, step: Step) -> None:
+        """Between steps: take up words from outside, and stop if one says so.
+
+        Raises:
+            Stop: a word from outside.
+            HaltedError: too many failed beside this one.
+            LimitError: the time of a block around is over.
+        """
         if self._branches.halt is not None and self._branches.halt.is_set:
             raise HaltedError
         self._questions.drain()
         if self._control.stopping:
             raise self._control.stop(step.path)
         self._crew.sleeps.check()
+        now = self._context.clock.monotonic().micros
+        for limit in self._branches.limits:
+            if now > limit.end.micros + self._questions.waited - limit.waited:
+                raise LimitError(limit)
 
     def _one(self, step: Step) -> Outcome:
         """Carry one step or block out, or pass it by when its end is recorded."""
-        body, state = step.body, self._state.step(step.path)
-        if isinstance(body, Block | Fence):
-            return self._block(step, body)
+        if is_container(step):
+            return self._containers.carry_out(step)
+        state = self._state.step(step.path)
         final = state.own_final
         doubtful = final is not None and Outcome(final.outcome) is Outcome.IN_DOUBT
         if final is not None and (not doubtful or self._crew.failures.answered(step)):
             self._crew.marks.set(step)
             return Outcome(final.outcome)
-        unwanted = self._unwanted(step.when, step.path) if final is None and not state.units else ""
+        is_fresh = final is None and (state.last is None or _again_by_drctl(state.last.finished))
+        unwanted = self.unwanted(step.when, step.path, RunScope(context=self._context).at(step)) if is_fresh else ""
         if unwanted:
             self._crew.looks.end_early(step, Outcome.SKIPPED, unwanted)
             return Outcome.SKIPPED
@@ -211,12 +257,12 @@ class Walk:
             return self._crew.looks.end_early(step, Outcome.FAILED, f"no place: {place}", role=ev.Role.ACT)
         return self._crew.turns.act(ActUnit(step=step, place=place))
 
-    def _unwanted(self, when: Formula | None, path: str) -> str:
+    def unwanted(self, when: Formula | None, path: str, scope: RunScope) -> str:
         """Why a condition keeps a step or block from running; empty when it runs.
 
         A person decides about a condition without a value. It never defaults to either.
         """
-        seen = evaluate(when.expression, RunScope(context=self._context)) if when is not None else True
+        seen = evaluate(when.expression, scope) if when is not None else True
         if when is None or not isinstance(seen, Unknown):
             return "" if when is None or seen is True else f"{when.text} is false"
         why = f"cannot tell whether {when.text}: {seen}"
@@ -228,43 +274,7 @@ class Walk:
         self._recorder.deviation(note)
         return "" if answer.choice == "run" else f"skipped by {answer.by}: {answer.reason}"
 
-    # -- blocks -----------------------------------------------------------------------------------------------------
 
-    def _block(self, step: Step, body: Block | Fence) -> Outcome:
-        state = self._state.blocks.get(step.path)
-        if state is not None and state.outcome is not None:
-            self._crew.marks.set(step)
-            return state.outcome  # what ended badly is entered again only when a person says so
-        place = self._crew.looks.place_of(step) if isinstance(body, Fence) else ""
-        host = "" if isinstance(place, Unknown) else place
-        refused = f"no place: {place}" if isinstance(place, Unknown) else ""
-        if state is None or not self._began(step):
-            unwanted = self._unwanted(step.when, step.path)
-            if unwanted:
-                self._skip_all(step, unwanted)
-                return Outcome.SKIPPED
-        if state is None:
-            started = ev.BlockStarted(path=step.path, form=_form(step), title=self._crew.looks.title(step), host=host)
-            self._recorder.write(started)
-        if isinstance(body, Fence) and not refused:
-            refused = self._crew.fences.ask(step, body, host)
-        outcome, because = (Outcome.FAILED, refused) if refused else self._inside(step, body)
-        self._recorder.write(
-            ev.BlockFinished(path=step.path, outcome=outcome.value, because=because, host=host), durable=True
-        )
-        self._crew.marks.set(step)
-        return outcome
-
-    def _inside(self, step: Step, body: Block | Fence) -> tuple[Outcome, str]:
-        with self._control.shielded(really=step.uninterruptible):
-            if isinstance(body, Fence):
-                return self._crew.fences.carry_out(body, self._between)
-            if body.parallel:
-                return side_by_side(body, self._branches, self._step), ""
-            return self._serial(body.steps), ""
-
-
-def _form(step: Step) -> str:
-    if isinstance(step.body, Fence):
-        return "fence"
-    return "parallel" if isinstance(step.body, Block) and step.body.parallel else "steps"
+def _again_by_drctl(finished: ev.StepFinished | None) -> bool:
+    """Whether a step is to be done again because the block around it is: its condition is asked again too."""
+    return finished is not None and not finished.final and finished.by == AGAIN

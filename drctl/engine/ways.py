@@ -66,6 +66,7 @@ def _pins(step: Step, steps: Iterable[Step], place: RunScope) -> dict[str, Value
         for expression in _expressions(inner):
             for use in expression.paths():
                 length = _PINNED_ROOTS.get(use.path[0], 0)
+                length += length > 0 and len(use.path) > length and use.path[2:3] == ("here",)
                 name = ".".join(use.path[:length])
                 is_whole = length and len(use.path) >= length and ANY_MEMBER not in use.path[:length]
                 if not is_whole or use.path[1] == step.id or name in found:
