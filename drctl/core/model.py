@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from drctl.core.expressions import Expression
     from drctl.core.scripts import Script
     from drctl.core.templates import Template
-    from drctl.core.values import Duration, Value
+    from drctl.core.values import Duration, Unknown, Value
 
 
 class Effect(enum.Enum):
@@ -362,7 +362,7 @@ class Frame:
 
     origin: str
     path: str
-    names: Mapping[str, Value] = field(default_factory=dict)
+    names: Mapping[str, Value | Unknown] = field(default_factory=dict)
     host: str = ""
     hosts: tuple[str, ...] | None = None
     on: On | None = None

@@ -1,7 +1,7 @@
 """Rounds of what repeats: a step as it is carried out in one iteration, in one batch, or on one host.
 
-A round is an ordinary step with an address of its own, `copy/3` or `restart/@web1`. So records, claims, questions, retry
-and resume know nothing of loops: whatever holds for a step holds for each round of it.
+A round is an ordinary step with an address of its own, `copy/3` or `restart/@web1`. So records, claims, questions,
+retry and resume know nothing of loops: whatever holds for a step holds for each round of it.
 """
 
 from __future__ import annotations

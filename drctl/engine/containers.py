@@ -6,21 +6,20 @@ is then a step like any other.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Fence, Include, Loop, Outcome, Phase, Repeat, Rung, Step
-from drctl.core.values import Duration, HostRef, Map, Unknown, Value
+from drctl.core.values import Duration, Unknown, Value
 from drctl.engine.blocks import Limit, LimitError, Together, side_by_side, together
 from drctl.engine.failures import good
-from drctl.engine.fields import resolve
 from drctl.engine.outputs import pack
 from drctl.engine.pace import Pace
 from drctl.engine.parts import everything, form_of, frozen_of, is_rolling, is_table, parts, within
+from drctl.engine.repeats import carried, frozen_now
 from drctl.engine.scope import RunScope
-from drctl.engine.selection import allowed, batches, chosen
+from drctl.engine.selection import allowed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 FAN_OUT = 32
 """Hosts at a time where a selection names no batch."""
-MOST_ROUNDS = 100_000
 MOST_TOLD = 10
 """Rounds or hosts named in one line."""
 
@@ -138,20 +136,10 @@ class Containers:
     # -- freezing ---------------------------------------------------------------------------------------------------
 
     def _frozen(self, step: Step) -> dict[str, Value] | Unknown:
-        """What holds to the end: the items of a loop, the batches of hosts; Unknown when it cannot be told."""
-        if step.loop is not None:
-            items = self._items(step, step.loop)
-            return items if isinstance(items, Unknown) else {"items": items}
-        if not (is_table(step) or is_rolling(step)) or step.on is None or step.on.selection is None:
-            return {}
-        carried = next((f for f in reversed(step.frames) if f.hosts is not None and f.on == step.on), None)
-        if carried is not None:
-            left = tuple(host for host in carried.hosts or () if host not in self._left(carried.path, step.path))
-            return {"batches": (left,) if left else ()}
-        hosts = chosen(step.on.selection, self._scope(step))
-        if isinstance(hosts, Unknown):
-            return Unknown(f"cannot tell which hosts: {hosts}", not_yet=hosts.not_yet)
-        return {"batches": batches(step.on.selection, hosts, self._scope(step)) if hosts else ()}
+        """What holds to the end; Unknown when it cannot be told."""
+        batch = carried(step)
+        left = tuple(self._left(batch.path, step.path)) if batch is not None else ()
+        return frozen_now(step, self._scope(step), left)
 
     def _left(self, batch: str, path: str) -> set[str]:
         """Hosts that failed in a step of this batch before, and so left the block."""
@@ -163,26 +151,6 @@ class Containers:
                 if outcome is not None and not good(step, outcome):
                     gone.add(step.frames[-1].host)
         return gone
-
-    def _items(self, step: Step, loop: Loop) -> tuple[Map, ...] | Unknown:
-        lists: list[tuple[Value, ...]] = []
-        for name, written in loop.lists.items():
-            if isinstance(written, tuple):
-                found = [resolve(member, self._scope(step)) for member in written]
-                value: object = next((one for one in found if isinstance(one, Unknown)), tuple(found))
-            else:
-                value = evaluate(written.expression, self._scope(step))
-            if isinstance(value, Unknown):
-                return Unknown(f"cannot tell the list of {name}: {value}", not_yet=value.not_yet)
-            if not isinstance(value, tuple):
-                return Unknown(f"{name} needs a list, and is given something else", not_yet=False)
-            lists.append(tuple(member.name if isinstance(member, HostRef) else member for member in value))
-        total = 1
-        for one in lists:
-            total *= len(one)
-        if total > MOST_ROUNDS:
-            return Unknown(f"{total:,} rounds are too many: at most {MOST_ROUNDS:,}", not_yet=False)
-        return tuple(Map(dict(zip(loop.lists, combination, strict=True))) for combination in product(*lists))
 
     # -- people -----------------------------------------------------------------------------------------------------
 
@@ -348,12 +316,12 @@ class Containers:
 
     def _allowed(self, step: Step, selection: Selection, total: int) -> int:
         """How many hosts may fail; in a rolling block what earlier failures in it have left of its limit."""
-        carried = next((f for f in reversed(step.frames) if f.hosts is not None and f.on == step.on), None)
-        if carried is None:
+        batch = carried(step)
+        if batch is None:
             return allowed(selection, total)
-        whole = frozen_of(self._context, carried.around, "batches")
+        whole = frozen_of(self._context, batch.around, "batches")
         everyone = sum(len(batch) for batch in whole if isinstance(batch, tuple)) if isinstance(whole, tuple) else total
-        return max(0, allowed(selection, everyone) - len(self._left(carried.around, step.path)))
+        return max(0, allowed(selection, everyone) - len(self._left(batch.around, step.path)))
 
     def _rolling(self, step: Step) -> tuple[Outcome, str]:
         assert step.on is not None and step.on.selection is not None  # noqa: S101, PT018 - it rolls over hosts

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from drctl.core.model import Action, AnyOf, Block, Fence, Frame, Include, Step, inside
 from drctl.core.rounds import HOST, round_of
-from drctl.core.values import Map, Unknown
+from drctl.core.values import Map, Unknown, Value
 from drctl.engine.outputs import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from drctl.core.fold import BlockState
     from drctl.engine.context import Context
@@ -85,19 +85,24 @@ def rounds(context: Context, step: Step, path: str) -> tuple[Frame, ...]:
 
 def _frames(context: Context, step: Step, path: str, block: BlockState) -> Iterator[Frame]:
     frozen = {name: unpack(value, context.store) for name, value in block.frozen.items()}
+    return frames_of(step, path, {name: value for name, value in frozen.items() if not isinstance(value, Unknown)})
+
+
+def frames_of(step: Step, path: str, frozen: Mapping[str, Value]) -> Iterator[Frame]:
+    """The rounds that frozen lists stand for."""
     origin = step.origin or step.path
-    items, batches = frozen.get("items"), frozen.get("batches")
+    items, groups = frozen.get("items"), frozen.get("batches")
     if isinstance(items, tuple) and step.loop is not None:
         for number, names in enumerate(items):
             if isinstance(names, Map):
                 yield Frame(origin=origin, path=f"{path}/{number}", names=names)
-    elif isinstance(batches, tuple):
-        for number, batch in enumerate(batches):
-            hosts = tuple(str(host) for host in batch) if isinstance(batch, tuple) else ()
-            if is_rolling(step):
-                yield Frame(origin=origin, path=f"{path}/{number}", hosts=hosts, on=step.on)
-            else:
-                yield from (Frame(origin=origin, path=f"{path}/{HOST}{host}", host=host) for host in hosts)
+        return
+    for number, group in enumerate(groups if isinstance(groups, tuple) else ()):
+        hosts = tuple(str(host) for host in group) if isinstance(group, tuple) else ()
+        if is_rolling(step):
+            yield Frame(origin=origin, path=f"{path}/{number}", hosts=hosts, on=step.on)
+        else:
+            yield from (Frame(origin=origin, path=f"{path}/{HOST}{host}", host=host) for host in hosts)
 
 
 def _round(context: Context, step: Step, frame: Frame) -> Step:

@@ -61,7 +61,7 @@ class Rows:
         """The step's title, or its id."""
         text = step.title
         language = self._sight.context.identity.language
-        return (text.pick(language).show(self._sight.scope()) if text is not None else "") or step.id
+        return (text.pick(language).show(self._sight.scope(step=step)) if text is not None else "") or step.id
 
     def row(self, step: Step, depth: int) -> PlannedStep:
         """The row of one step."""
@@ -91,7 +91,7 @@ class Rows:
                 return replace(base, kind="manual", status=Status.WOULD_WAIT, because=f"work of {who}", needs=needs)
             case Wait() as wait:
                 written = wait.length or wait.until
-                length = written.show(self._sight.scope()) if written is not None else ""
+                length = written.show(self._sight.scope(step=step)) if written is not None else ""
                 return replace(base, kind="wait", status=Status.WOULD_WAIT, because=f"waits for {length}")
             case RestoreNow() as back:
                 because = f"puts back {', '.join(back.steps)}"
@@ -102,7 +102,7 @@ class Rows:
         foreseen = step.judgement.observe or Outcome.FAILED in step.judgement.tolerate
         stops = Status.KNOWN if foreseen else Status.WOULD_STOP
         for line in step.judgement.expect:
-            seen = evaluate(line.expression, self._sight.scope())
+            seen = evaluate(line.expression, self._sight.scope(step=step))
             if isinstance(seen, Unknown) and seen.not_yet:
                 because = f"cannot tell yet whether {line.text}"
                 return replace(base, status=Status.DEPENDS, because=because, unknown=(str(seen),))
@@ -116,7 +116,7 @@ class Rows:
         return replace(base, because="; ".join(line.text for line in step.judgement.expect))
 
     def _set(self, step: Step, names: SetNames, base: PlannedStep) -> PlannedStep:
-        resolved = {name: template.resolve(self._sight.scope()) for name, template in names.values.items()}
+        resolved = {name: template.resolve(self._sight.scope(step=step)) for name, template in names.values.items()}
         unknown = {name: value for name, value in resolved.items() if isinstance(value, Unknown)}
         known = {name: v for name, v in resolved.items() if not isinstance(v, Unknown | Secret)}
         if unknown:
@@ -130,7 +130,7 @@ class Rows:
         return replace(base, because=", ".join(f"{name} = {shown(value)}" for name, value in resolved.items()))
 
     def _decide(self, step: Step, decide: Decide, base: PlannedStep) -> PlannedStep:
-        scope = self._sight.scope()
+        scope = self._sight.scope(step=step)
         found, why, unclear = finding(decide, scope)
         values = [*(rule.then for rule in decide.rules), *([decide.otherwise] if decide.has_otherwise else [])]
         choices = ", ".join(dict.fromkeys(shown(value) for value in values))
@@ -158,22 +158,22 @@ class Rows:
         base = self._notes(step, replace(base, kind=action.kind), None)
         if isinstance(place, Unknown):
             status = Status.DEPENDS if place.not_yet else Status.WOULD_STOP
-            text = self._fields(action, "")
+            text = self._fields(step, action, "")
             return replace(base, status=status, because="hosts not known yet", unknown=(str(place),), text=text)
         timeout = step.timeout or kind.TIMEOUT or (ACT_LIMIT if step.acts else LOOK_LIMIT)
         base = replace(base, place=place, timeout=timeout)
         with telling() as told:
             return self._built(step, action, base)
-        return replace(base, status=Status.WOULD_STOP, because=told.because, text=self._fields(action, place))
+        return replace(base, status=Status.WOULD_STOP, because=told.because, text=self._fields(step, action, place))
 
     def _built(self, step: Step, action: Action, base: PlannedStep) -> PlannedStep:
-        scope = self._sight.scope(base.place)
+        scope = self._sight.scope(base.place, step)
         user = user_of(step, scope)
         built = build(self._sight.context.kinds[action.kind], action, scope)
         for missing in (user, built):
             if isinstance(missing, Unknown):
                 status = Status.DEPENDS if missing.not_yet else Status.WOULD_STOP
-                text = self._fields(action, base.place)
+                text = self._fields(step, action, base.place)
                 return replace(base, status=status, because=f"needs {missing}", unknown=(str(missing),), text=text)
         assert not isinstance(built, Unknown)  # noqa: S101 - asked above
         who = "" if user is None else f"as {user}: "
@@ -231,7 +231,7 @@ class Rows:
             found.append(f"approval by {number}{' or '.join(guards.approve.by)}")
         if guards.caution is not None:
             language = self._sight.context.identity.language
-            found.append(f"caution: {guards.caution.pick(language).show(self._sight.scope(place))}")
+            found.append(f"caution: {guards.caution.pick(language).show(self._sight.scope(place, step))}")
         return tuple(found + [f"looks again at {name} right before" for name in guards.recheck])
 
     def _notes(self, step: Step, base: PlannedStep, kind: ActKind | None) -> PlannedStep:
@@ -239,8 +239,8 @@ class Rows:
             return base
         return replace(base, needs=self.needs(step, base.place), back=_back(step, kind))
 
-    def _fields(self, action: Action, place: str) -> str:
-        scope = self._sight.scope(place)
+    def _fields(self, step: Step, action: Action, place: str) -> str:
+        scope = self._sight.scope(place, step)
         return "\n".join(f"{name}: {_show(value, scope)}" for name, value in action.fields.items())
 
 

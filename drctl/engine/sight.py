@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate, parse
 from drctl.core.fold import RunState
+from drctl.core.model import Outcome
 from drctl.core.values import Unknown, Value, to_json
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
+from drctl.engine.parts import form_of
 from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
 
@@ -134,6 +136,24 @@ class Sight:
                 if isinstance(value, Unknown) and value.not_yet:
                     return value
         return None
+
+    def froze(self, step: Step, frozen: Mapping[str, Value]) -> None:
+        """Let rounds be known, as a run freezes them."""
+        values = {name: to_json(value) for name, value in frozen.items()}
+        self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step), frozen=values))
+
+    def ended(self, step: Step, outcome: Outcome) -> None:
+        """Let later steps see how a container of looks ends; unless that may still change."""
+        if self.counts and not step.acts:
+            self._recorder.write(ev.BlockFinished(path=step.path, outcome=outcome.value))
+            self._marks.set(step)
+
+    def outcome(self, step: Step) -> Outcome | None:
+        """How a step has ended in what counts, None when it has not."""
+        state = self.context.state
+        block = state.blocks.get(step.path)
+        final = state.step(step.path).own_final
+        return block.outcome if block is not None else Outcome(final.outcome) if final is not None else None
 
     def skipped(self, step: Step, because: str, *, is_block: bool) -> None:
         """Let later steps see that a step is left out; that is sure, whatever is around it."""

@@ -1,0 +1,139 @@
+"""What repeats: which rounds there will be, for a run that freezes them and for a plan that shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING
+
+from drctl.core.expressions import evaluate
+from drctl.core.model import Frame, Outcome
+from drctl.core.plan import Status
+from drctl.core.rounds import round_of
+from drctl.core.values import HostRef, Map, Unknown, Value
+from drctl.engine.fields import resolve
+from drctl.engine.parts import frames_of, is_rolling, is_table
+from drctl.engine.selection import batches, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drctl.core.model import Loop, Step
+    from drctl.engine.scope import RunScope
+    from drctl.engine.sight import Sight
+
+MOST_ROUNDS = 100_000
+
+
+def frozen_now(step: Step, scope: RunScope, left: tuple[str, ...] = ()) -> dict[str, Value] | Unknown:
+    """What holds from now to the end: the items of a loop, or hosts in batches; Unknown when it cannot be told.
+
+    `left` are hosts that have left the block around, which a step of it does not touch any more.
+    """
+    if step.loop is not None:
+        items = _items(step.loop, scope)
+        return items if isinstance(items, Unknown) else {"items": items}
+    if not (is_table(step) or is_rolling(step)) or step.on is None or step.on.selection is None:
+        return {}
+    batch = carried(step)
+    if batch is not None:
+        hosts: tuple[str, ...] | Unknown = tuple(host for host in batch.hosts or () if host not in left)
+        return {"batches": (hosts,) if hosts else ()}
+    hosts = chosen(step.on.selection, scope)
+    if isinstance(hosts, Unknown):
+        return Unknown(f"cannot tell which hosts: {hosts}", not_yet=hosts.not_yet)
+    return {"batches": batches(step.on.selection, hosts, scope) if hosts else ()}
+
+
+def carried(step: Step) -> Frame | None:
+    """The batch whose hosts the step runs on, when the block around it carries them."""
+    return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)
+
+
+def _items(loop: Loop, scope: RunScope) -> tuple[Value, ...] | Unknown:
+    lists: list[tuple[Value, ...]] = []
+    for name, written in loop.lists.items():
+        if isinstance(written, tuple):
+            found = [resolve(member, scope) for member in written]
+            value: object = next((one for one in found if isinstance(one, Unknown)), tuple(found))
+        else:
+            value = evaluate(written.expression, scope)
+        if isinstance(value, Unknown):
+            return Unknown(f"cannot tell the list of {name}: {value}", not_yet=value.not_yet)
+        if not isinstance(value, tuple):
+            return Unknown(f"{name} needs a list, and is given something else", not_yet=False)
+        lists.append(tuple(member.name if isinstance(member, HostRef) else member for member in value))
+    if (total := prod(len(one) for one in lists)) > MOST_ROUNDS:
+        return Unknown(f"{total:,} rounds are too many: at most {MOST_ROUNDS:,}", not_yet=False)
+    return tuple(Map(dict(zip(loop.lists, combination, strict=True))) for combination in product(*lists))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a plan shows of a container.
+
+    Attributes:
+        known: whether the rounds are known; else its body is shown once.
+        rounds: None where it does not repeat.
+        frozen: what a run would freeze.
+        status, outcome: where it is over already, such as an empty list.
+    """
+
+    known: bool = True
+    rounds: tuple[Step, ...] | None = None
+    frozen: Mapping[str, Value] | None = None
+    status: Status | None = None
+    outcome: Outcome | None = None
+    because: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+class Repeats:
+    """Rounds as a plan sees them."""
+
+    def __init__(self, sight: Sight) -> None:
+        self._sight = sight
+
+    def of(self, step: Step) -> Shown:
+        """The rounds of one container."""
+        if step.loop is None and not is_table(step) and not is_rolling(step):
+            return Shown()
+        frozen = frozen_now(step, self._sight.scope(step=step))
+        if isinstance(frozen, Unknown):
+            what = "list not known yet" if step.loop is not None else "hosts not known yet"
+            status = Status.DEPENDS if frozen.not_yet else Status.WOULD_STOP
+            because = what if frozen.not_yet else str(frozen)
+            once = (self._unknown_round(step, frozen),)
+            return Shown(known=False, rounds=once, status=status, because=because, unknown=(str(frozen),))
+        if frozen.get("items") == ():
+            return Shown(
+                rounds=(), frozen=frozen, status=Status.WOULD_SKIP, outcome=Outcome.SKIPPED, because="the list is empty"
+            )
+        if frozen.get("batches") == ():
+            fine = Outcome.EMPTY in step.judgement.tolerate
+            status = Status.WOULD_SKIP if fine else Status.WOULD_STOP
+            because = "the selection gives no host"
+            return Shown(rounds=(), frozen=frozen, status=status, outcome=Outcome.EMPTY, because=because)
+        rounds = tuple(round_of(step, frame) for frame in frames_of(step, step.path, frozen))
+        return Shown(rounds=rounds, frozen=frozen, because=_counted(frozen))
+
+    def _unknown_round(self, step: Step, why: Unknown) -> Step:
+        """A round of which nothing is known: its names have no value yet, its host is none yet."""
+        origin, path = step.origin or step.path, f"{step.path}/?"
+        if step.loop is not None:
+            return round_of(step, Frame(origin=origin, path=path, names=dict.fromkeys(step.loop.lists, why)))
+        once = round_of(step, Frame(origin=origin, path=path, hosts=()))
+        if is_rolling(step) or step.on is None or step.on.selection is None:
+            return once
+        return replace(once, on=replace(step.on, selection=replace(step.on.selection, take=1)))
+
+
+def _counted(frozen: Mapping[str, Value]) -> str:
+    items, groups = frozen.get("items"), frozen.get("batches")
+    if isinstance(items, tuple):
+        return f"{len(items)} round(s)"
+    members = [group for group in groups if isinstance(group, tuple)] if isinstance(groups, tuple) else []
+    total = sum(len(group) for group in members)
+    in_batches = f" in {len(members)} batches" if len(members) > 1 else ""
+    return f"{total} host(s){in_batches}"
