@@ -41,6 +41,26 @@ def read_input(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
     return value
 
 
+def check_value(spec: InputSpec, value: Value, hosts: Mapping[str, Host] | None = None) -> None:
+    """Check a value of the right type that was written in a document; without hosts, any name is taken for one.
+
+    Raises:
+        ValueError: with a sentence about what is wrong.
+    """
+    match spec.type:
+        case InputType.CHOICE:
+            _typed(spec, str(value), {})
+        case InputType.HOST if hosts is not None:
+            _host(spec, str(value), hosts)
+        case InputType.TEXT:
+            _text(spec, str(value))
+        case _:
+            pass
+    for bound, bad in ((spec.minimum, "at least"), (spec.maximum, "at most")):
+        if bound is not None and _beyond(value, bound, low=bad == "at least"):
+            raise ValueError(f"{spec.name} must be {bad} {text_of(bound)}, and is {text_of(value)}")
+
+
 def _typed(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
     match spec.type:
         case InputType.CHOICE:

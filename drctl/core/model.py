@@ -91,6 +91,14 @@ class Objectives:
     rpo: Duration | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """How often the runbook is to be drilled, and on which days never: `month-end`, weekdays, or dates."""
+
+    every: Duration | None = None
+    never_on: tuple[str, ...] = ()
+
+
 class InputType(enum.Enum):
     """Types an input may have."""
 
@@ -532,6 +540,7 @@ class Runbook:
     vars: Mapping[str, FieldValue] = field(default_factory=dict)
     locks: tuple[str, ...] = ()
     scenario: tuple[str, ...] = ()
+    drill: Drill = field(default_factory=Drill)
     outputs: Mapping[str, Formula] = field(default_factory=dict)
     phases: tuple[Phase, ...]
     source: Mapping[str, str] = field(default_factory=dict)
@@ -560,6 +569,11 @@ def rungs(step: Step) -> Iterator[Step]:
 def inside(step: Step) -> Iterator[Step]:
     """The steps right inside a step, as written: rungs first, then what a block, fence or include holds."""
     yield from rungs(step)
+    yield from within(step)
+
+
+def within(step: Step) -> Iterator[Step]:
+    """What a block, fence or include holds, without the ladders."""
     match step.body:
         case Block(steps=steps):
             yield from steps

@@ -33,7 +33,7 @@ CODES: Final[dict[str, str]] = {
     "E205": "Part of the language, but not in this version. Never ignored, always refused.",
     "E206": "A name that breaks the naming rule, or a reserved word.",
     "E207": "A name that stands twice.",
-    "E208": "A step must be exactly one of `do`, `run`, `steps`, `parallel`.",
+    "E208": "A step must be exactly one of `do`, `run`, `steps`, `parallel`, `include`.",
     "E209": "A key that does not go with this kind of step, or with this place.",
     "E210": "Two keys that exclude each other, or a key that needs another.",
     "E211": "The effect of a step is missing, or contradicts its kind.",
@@ -42,6 +42,7 @@ CODES: Final[dict[str, str]] = {
     "E214": "A step that runs at the wrong place, or at none.",
     "E215": "A look that nothing judges: it needs `expect` or `observe`.",
     "E216": "Two branches of a parallel block act on one host.",
+    "E217": "A step inside `first_ok` that must not be tried again: only `read` and `idempotent` steps can.",
     "E301": "An expression, template or script that cannot be parsed.",
     "E302": "A name or a field that does not exist.",
     "E303": "A reference to a step that has not ended there: later, around it, or in another branch.",
@@ -51,6 +52,8 @@ CODES: Final[dict[str, str]] = {
     "E307": "A variable that depends on itself.",
     "E308": "A host, role, group or person's role that the inventory does not have.",
     "E309": "A step named in `recheck` or `restore` that is not such a step.",
+    "E310": "A table used as a single result, or a loop used without `each`; or the other way round.",
+    "E311": "An included file that includes itself, or lies too deep.",
     "E401": "An inventory entry that contradicts another.",
     "E402": "A host without a host key, or with one that cannot be read.",
     "E403": "A secret that is not a reference. Its line is never printed.",
@@ -59,6 +62,7 @@ CODES: Final[dict[str, str]] = {
     "W003": "A pipe in an act: only the exit code of its last command counts.",
     "W004": "An approval shows a figure whose look has no `expect`: it has no limit.",
     "W005": "A value of a step that may be skipped, read where the reader is not skipped with it.",
+    "W006": "An act on a group of which hosts may have failed before: say `where: steps.x.here.ok`.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +11,8 @@ from drctl.core.model import InputSpec, InputType, Text
 from drctl.core.values import Duration, Time, Value
 from drctl.loading.literals import typed_constant
 from drctl.loading.nodes import Mapping, Scalar, Sequence
-from drctl.loading.places import HOST_NAME
-from drctl.loading.records import Fields, Key, Named, Record
+from drctl.loading.tables import HOST_NAME
+from drctl.loading.records import Fields, Key, ListOf, Named, Record
 from drctl.loading.shapes import Bad, Word, written
 from drctl.loading.suggest import did_you_mean
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
 
 _GROUP: Final = Record({"group": Key(Word("a group", HOST_NAME), "The host must be in this group.", required=True)})
-SECRET_SOURCE: Final = r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+"  # noqa: S105 - the form of a reference
+SECRET_SOURCE: Final = r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|ssm:[\w./-]+|secretsmanager:[\w./+=@:-]+"  # noqa: S105 - the form of a reference
+
+
+COMMAND: Final = Record(
+    {"cmd": Key(ListOf(Word("a word")), "Program and arguments that print it; never a shell string.", required=True)}
+)
 
 
 def read_inputs(
@@ -149,9 +155,10 @@ class _InputReader:
         if not self.only_for("from", InputType.SECRET):
             return None
         node, reading = self.fields.nodes["from"], self.fields.reading
-        if isinstance(node, Mapping | Sequence) or (isinstance(node, Scalar) and node.text.startswith(_LATER_SOURCES)):
-            reading.problems.error("E205", node.where, f"this source{reading.of} is not in this version", _SOURCES)
-            return None
+        if isinstance(node, Mapping):
+            found = COMMAND.read(node, reading)
+            words = () if isinstance(found, Bad) else found.many("cmd", str)
+            return f"cmd:{json.dumps(words)}" if words else None
         scalar = written(node, reading, "a reference such as env:NAME")
         if isinstance(scalar, Bad):
             return None
@@ -162,5 +169,4 @@ class _InputReader:
 
 
 _ORDERED_TYPES: Final = (InputType.INT, InputType.DURATION, InputType.TIME)
-_LATER_SOURCES: Final = ("cmd:", "ssm:", "secretsmanager:")
-_SOURCES: Final = "write env:NAME or file:PATH"
+_SOURCES: Final = "write env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME or {cmd: [program, argument]}"

@@ -10,7 +10,7 @@ from drctl.core.inventory import Environment, SecretRef
 from drctl.loading.inputs import SECRET_SOURCE
 from drctl.loading.literals import Constants
 from drctl.loading.nodes import Mapping, Node, Scalar
-from drctl.loading.places import HOST_NAME
+from drctl.loading.tables import HOST_NAME
 from drctl.loading.records import Key, ListOf, MapOf, Raw, Record
 from drctl.loading.shapes import BAD, Bad, Bool, Choice, Int, Reading, Schema, Word, refuse, words_of
 from drctl.loading.texts import PeopleText
@@ -20,7 +20,7 @@ HOST: Final = Word("a host name", HOST_NAME)
 ENTRY: Final = Word("a name", HOST_NAME)
 PERSON: Final = Word("a person", r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 PORT: Final = Int(1, 65535)
-_SECRET_HINT: Final = "write env:NAME, file:PATH or {cmd: [program, argument]}"  # noqa: S105 - a hint, no secret
+_SECRET_HINT: Final = "write env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME or {cmd: [program, argument]}"  # noqa: S105 - a hint, no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,16 @@ class SecretReference:
             found = _SECRET_MAP.read(node, reading)
             if isinstance(found, Bad):
                 return BAD
-            given = [(name, found.many(name, str)) for name in ("env", "file", "cmd") if found.many(name, str)]
+            given = [(name, found.many(name, str)) for name in _SECRET_MAP.keys if found.many(name, str)]
             if len(given) != 1:
-                return refuse(node, reading, "one of env, file and cmd", _SECRET_HINT) if not given else BAD
+                return (
+                    refuse(node, reading, "one of env, file, cmd, ssm and secretsmanager", _SECRET_HINT)
+                    if not given
+                    else BAD
+                )
             return SecretRef(source=given[0][0], target=given[0][1])
         if not isinstance(node, Scalar):
             return refuse(node, reading, "a reference to a secret", _SECRET_HINT)
-        if re.match("cmd:|ssm:|secretsmanager:", node.text):
-            reading.problems.error("E205", node.where, f"this source{reading.of} is not in this version", _SECRET_HINT)
-            return BAD
         if not re.fullmatch(SECRET_SOURCE, node.text):
             reading.problems.error(
                 "E403", node.where, f"a secret is never written in a document{reading.of}", _SECRET_HINT
@@ -60,8 +61,9 @@ _SECRET_MAP: Final = Record(
         "env": Key(Word("a variable's name", r"[A-Za-z_][A-Za-z0-9_]*"), "Environment variable of drctl."),
         "file": Key(TEXT, "File on the control node."),
         "cmd": Key(ListOf(TEXT), "Program and arguments that print it; never a shell string."),
-    },
-    later={"ssm": _SECRET_HINT, "secretsmanager": _SECRET_HINT},
+        "ssm": Key(Word("a parameter's name", r"[\w./-]+"), "Parameter of the AWS parameter store."),
+        "secretsmanager": Key(Word("a secret's name", r"[\w./+=@:-]+"), "Secret of AWS Secrets Manager."),
+    }
 )
 SECRET: Final = SecretReference()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, cast, get_args
 
 from drctl.core.expressions import ANY_MEMBER, Problem, Type
 from drctl.core.model import InputType, On, PlaceKind
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from drctl.core.inventory import Inventory
     from drctl.core.model import Step
+
+Shown: TypeAlias = "Mapping[str, Type]"
+"""Names that others may read, with their types."""
 
 COMMON: Final[Mapping[str, Type]] = {
     "ok": "bool",

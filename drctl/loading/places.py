@@ -1,23 +1,24 @@
 """Where a step runs and as whom: `on` and `as`, inherited from block and phase.
 
-A host, a role and a group share one namespace. Groups are refused in this version, never narrowed to one host.
+A host, a role and a group share one namespace; the name of a group is a selection of all its hosts.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
-from drctl.core.model import On, OnFailure, PlaceKind
+from drctl.core.model import On, OnFailure, PlaceKind, Selection
 from drctl.core.templates import Template
 from drctl.loading.literals import is_template
-from drctl.loading.nodes import Mapping, Node, Sequence
+from drctl.loading.nodes import Mapping, Node
+from drctl.loading.selections import read_selection
 from drctl.loading.shapes import BAD, Bad, Reading, written
 from drctl.loading.suggest import did_you_mean
-from drctl.loading.tables import GROUPS
+from drctl.loading.tables import HOST_NAME
 from drctl.loading.texts import TemplateText
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from drctl.loading.records import Fields
 
 LOCAL: Final = "local"
-HOST_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 
 
 class Role(enum.Enum):
@@ -39,9 +39,18 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """What a step takes from the block, phase or step around it. `on` is None where nothing was said: local."""
+    """What a step takes from the block, phase or step around it. `on` is None where nothing was said: local.
+
+    Attributes:
+        home: the address of the `include` whose file this is; empty in the main file.
+        carried: `on` is the selection of a block around, which carries its hosts through the steps inside.
+        bound: loop names around.
+    """
 
     path: str
+    home: str = ""
+    carried: bool = False
+    bound: frozenset[str] = frozenset()
     role: Role = Role.STEP
     on: On | None = None
     as_user: Template | None = None
@@ -50,10 +59,9 @@ class Around:
 
 def read_on(node: Node, reading: Reading, inventory: Inventory | None) -> On | Bad:
     """Read `on`; names are looked up in the inventory when there is one."""
-    if isinstance(node, Mapping | Sequence):
-        reading.problems.error("E205", node.where, f"a selection of hosts{reading.of} is not in this version", GROUPS)
-        return BAD
-    scalar = written(node, reading, "a host, a role, or local")
+    if isinstance(node, Mapping):
+        return read_selection(node, reading, inventory)
+    scalar = written(node, reading, "a host, a role, a group, local, or a selection")
     if isinstance(scalar, Bad):
         return BAD
     if is_template(scalar):
@@ -72,15 +80,11 @@ def _named(name: str, node: Node, reading: Reading, inventory: Inventory | None)
         return On(kind=PlaceKind.HOST, name=name, where=node.where)
     if inventory.host_of_role(name) is not None:
         return On(kind=PlaceKind.ROLE, name=name, where=node.where)
-    members = [host.name for host in inventory.hosts.values() if name in host.groups]
-    if members:
-        hint = f"{GROUPS}: {', '.join(members)}"
-        reading.problems.error(
-            "E205", node.where, f"'{name}' is a group; a group{reading.of} is not in this version", hint
-        )
-        return BAD
-    known = {LOCAL, *inventory.hosts, *(host.role for host in inventory.hosts.values() if host.role)}
-    summary = f"the inventory '{inventory.name}' has no host or role '{name}'"
+    groups = {group for host in inventory.hosts.values() for group in host.groups}
+    if name in groups:
+        return On(kind=PlaceKind.SELECTION, selection=Selection(group=name), where=node.where)
+    known = {LOCAL, *inventory.hosts, *groups, *(host.role for host in inventory.hosts.values() if host.role)}
+    summary = f"the inventory '{inventory.name}' has no host, role or group '{name}'"
     reading.problems.error("E308", node.where, summary, did_you_mean(name, known))
     return BAD
 
@@ -88,12 +92,12 @@ def _named(name: str, node: Node, reading: Reading, inventory: Inventory | None)
 def inherited(fields: Fields, around: Around, inventory: Inventory | None) -> Around:
     """What is around the steps of a phase or block: its own `on`, `as` and `on_failure`, else those around it."""
     own = read_on(fields.nodes["on"], fields.reading, inventory) if "on" in fields else None
-    return Around(
-        path=around.path,
-        role=around.role,
+    return replace(
+        around,
         on=own if isinstance(own, On) else around.on,
         as_user=fields.get("as", Template) or around.as_user,
         on_failure=fields.member("on_failure", OnFailure, around.on_failure),
+        carried=around.carried and not isinstance(own, On),
     )
 
 

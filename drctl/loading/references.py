@@ -30,7 +30,7 @@ from drctl.core.values import Duration, type_name
 from drctl.loading.judge import Judge
 from drctl.loading.lint import Lint
 from drctl.loading.literals import fields_of
-from drctl.loading.names import COMMON, INPUT_TYPES, Names, Seen, StepType, World, as_type
+from drctl.loading.names import COMMON, INPUT_TYPES, Names, Seen, Shown, StepType, World, as_type
 from drctl.loading.variables import order_of_variables
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _TEXTS_WITH_JSON = ("stdout", "body", "text")
 
 
-def check_references(runbook: Runbook, reader: StepReader) -> None:
+def check_references(runbook: Runbook, reader: StepReader, *, included: bool = False) -> Shown:
     """Check every expression of the runbook and report what is wrong with it."""
     goals = {"rto": runbook.objectives.rto, "rpo": runbook.objectives.rpo}
     world = World(
@@ -51,7 +51,7 @@ def check_references(runbook: Runbook, reader: StepReader) -> None:
         objectives={name: "duration" for name, goal in goals.items() if isinstance(goal, Duration)},
     )
     walker = _Walker(reader=reader, world=world, lint=Lint(reader.reading))
-    walker.document(runbook)
+    return walker.document(runbook)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class _Walker:
 
     # ---------------------------------------------------------------------------------------------------- document
 
-    def document(self, runbook: Runbook) -> None:
+    def document(self, runbook: Runbook) -> Shown:
         self.index(runbook)
         judge = Judge(self.reader.reading, runbook.where)
         fixed = Names(world=self.world, frozen=True)
@@ -102,6 +102,7 @@ class _Walker:
             self.lint.condition(phase.when, names, _Here().guards)
             for step in phase.steps:
                 self.step(step, seen, here)
+        return {}
 
     def index(self, runbook: Runbook) -> None:
         """Note every step and mark before the walk: what comes later is told from what does not exist."""

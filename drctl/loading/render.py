@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WIDEST = 100
 _SECRET = re.compile(
     r"(\b(?:password|passphrase|secret|token|bearer|keys|from)[\"']?\s*:\s*)"
-    r"(?![\"']?(?:env:|file:|\$\{\{|\{|\[))(\"[^\"]*\"?|'[^']*'?|[^\s,}\]\"'][^,}\]]*)",
+    r"(?![\"']?(?:env:|file:|ssm:|secretsmanager:|\$\{\{|\{|\[))(\"[^\"]*\"?|'[^']*'?|[^\s,}\]\"'][^,}\]]*)",
     re.IGNORECASE,
 )
 

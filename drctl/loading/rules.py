@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import ActKind, EngineKind, Kind, LookKind
-from drctl.core.model import Block, Effect, Formula, On, PlaceKind, Step, WayKind, walk
+from drctl.core.model import Block, Effect, Formula, On, PlaceKind, Step, WayKind, walk, within
 from drctl.loading.places import Role
+from drctl.loading.selections import exact
 
 if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
@@ -76,7 +77,7 @@ def check_judged(fields: Fields, kind: type[Kind], effect: Effect) -> None:
 
 
 def check_branches(fields: Fields, branches: tuple[Step, ...], inventory: Inventory | None) -> None:
-    """Refuse two branches that act on one host; which would come first is no content of a runbook."""
+    """Refuse two branches that act on one host: their order would be an accident, not the content of a runbook."""
     taken: dict[str, str] = {}
     for branch in branches:
         for host, step in _acted_on(branch, inventory).items():
@@ -92,12 +93,69 @@ def _acted_on(branch: Step, inventory: Inventory | None) -> dict[str, Step]:
     for step in walk(branch):
         if step.on is None or isinstance(step.body, Block) or not step.acts:
             continue
-        if step.on.kind is PlaceKind.ROLE and inventory is not None:
-            holder = inventory.host_of_role(step.on.name)
-            found.setdefault(holder.name if holder is not None else step.on.name, step)
-        elif step.on.kind in {PlaceKind.HOST, PlaceKind.ROLE}:
-            found.setdefault(step.on.name, step)
+        for host in sorted(exact(step.on, inventory)):
+            found.setdefault(host, step)
     return found
+
+
+def check_whole(fields: Fields, step: Step) -> None:
+    """What applies to a block or include as a whole, and goes with looks or with acts only."""
+    acts = any(inner.acts for inner in within(step))
+    if "until" in fields and "retry" in fields:
+        fields.error("E210", "retry", "'until' and 'retry' exclude each other", "looks wait, acts retry")
+    elif acts and "until" in fields:
+        fields.error("E209", "until", "'until' cannot stand", "there is an act inside: acts `retry`")
+    for key in ("retry", "caution", "approve", "undo", "restore"):
+        if key in fields and not acts:
+            hint = "looks are repeated with `until`" if key == "retry" else "it goes with acts; inside are looks only"
+            fields.error("E209", key, f"'{key}' cannot stand", hint)
+    for key in ("undo", "restore"):
+        way = step.ways.undo if key == "undo" else step.ways.restore
+        stated = step.ways.undo is not None and step.ways.undo.kind is WayKind.STEPS
+        if way is not None and way.kind is WayKind.AUTO and not (key == "restore" and stated):
+            fields.error("E210", key, "'auto' cannot stand: only a step kind has an inverse", "give steps")
+    if (
+        step.on is not None
+        and step.on.selection is not None
+        and step.on.selection.all_or_none
+        and not _taken_back(step)
+    ):
+        _refuse_all_or_none(fields, step)
+
+
+def _taken_back(step: Step) -> bool:
+    """Whether there is something that takes the step back, or each act inside it."""
+    if any(way is not None and way.kind is not WayKind.NONE for way in (step.ways.undo, step.ways.restore)):
+        return True
+    inner = [one for one in within(step) if one.acts]
+    return bool(inner) and all(_taken_back(one) for one in inner)
+
+
+def check_all_or_none(fields: Fields, kind: type[Kind], step: Step) -> None:
+    """Taking back the hosts that started needs a way back."""
+    if not _taken_back(step) and not (step.ways.undo is None and invertible(kind)):
+        _refuse_all_or_none(fields, step)
+
+
+def _refuse_all_or_none(fields: Fields, step: Step) -> None:
+    place = step.on.where if step.on is not None else step.where
+    summary = f"'all_or_none' needs an 'undo' or a 'restore'{fields.reading.of}"
+    fields.reading.problems.error("E210", place, summary, "say how the hosts that started are taken back")
+
+
+def check_first_ok(fields: Fields, step: Step) -> None:
+    """Members are tried until one is good: what must not happen twice has no place there."""
+    if step.loop is None or not step.loop.first_ok:
+        return
+    for inner in walk(step):
+        if inner.effect in _HARD:
+            summary = f"an act of effect '{inner.effect.value}' cannot stand inside first_ok{fields.reading.of}"
+            fields.reading.problems.error("E217", inner.where, summary, "only read and idempotent steps can")
+
+
+def invertible(kind: type[Kind]) -> bool:
+    """Whether the kind has an inverse of its own."""
+    return issubclass(kind, ActKind) and kind.inverse is not ActKind.inverse and not kind.NO_INVERSE
 
 
 def check_proof(fields: Fields, kind: type[Kind], effect: Effect, role: Role, ways: Ways) -> None:
@@ -109,11 +167,15 @@ def check_proof(fields: Fields, kind: type[Kind], effect: Effect, role: Role, wa
         if role is Role.STEP and kind.EFFECT is None and "undo" not in fields:
             hint = "give undo: {run: ...}, or undo: {none: WHY}"
             fields.error("E212", "effect", f"an act of effect '{effect.value}' needs 'undo'", hint)
-    invertible = issubclass(kind, ActKind) and kind.inverse is not ActKind.inverse and not kind.NO_INVERSE
-    if ways.undo is not None and ways.undo.kind is WayKind.AUTO and not invertible:
+    has_inverse = invertible(kind)
+    if ways.undo is not None and ways.undo.kind is WayKind.AUTO and not has_inverse:
         why = kind.NO_INVERSE if issubclass(kind, ActKind) and kind.NO_INVERSE else f"{kind.NAME} has no inverse"
         fields.error("E210", "undo", f"'auto' cannot stand: {why}", "give steps, or {none: WHY}")
     if ways.restore is not None and ways.restore.kind is WayKind.AUTO:
         stated = ways.undo is not None and ways.undo.kind is WayKind.STEPS
-        if not stated and not (invertible and ways.undo is None) and not (ways.undo and ways.undo.kind is WayKind.AUTO):
+        if (
+            not stated
+            and not (has_inverse and ways.undo is None)
+            and not (ways.undo and ways.undo.kind is WayKind.AUTO)
+        ):
             fields.error("E210", "restore", "'auto' is this step's undo, and there is none", "give steps")

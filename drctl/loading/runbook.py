@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drctl.core.model import FieldValue, Formula, Objectives, Phase, Runbook, Text
+from drctl.core.model import Drill, FieldValue, Formula, Objectives, Phase, Runbook, Text
 from drctl.core.values import Duration
 from drctl.loading import tables
 from drctl.loading.codes import Problems
-from drctl.loading.document import Loaded, read_document
+from drctl.loading.document import Loaded
+from drctl.loading.includes import Files, Included
 from drctl.loading.inputs import read_inputs
 from drctl.loading.literals import Anything
 from drctl.loading.nodes import Mapping, Node, Scalar, Sequence
+from drctl.loading.parts import read_guards
 from drctl.loading.places import Around, inherited
 from drctl.loading.records import Fields, MapOf
 from drctl.loading.references import check_references
 from drctl.loading.shapes import Bad, Reading, Texts, empty, refuse
 from drctl.loading.steps import StepReader
+from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,48 +43,97 @@ def load_runbook(
         inventory: without one, checks of hosts, groups and people's roles are not made.
     """
     problems = Problems()
-    root, text = read_document(path, read, problems)
+    files = Files(read=read)
+    root = files.root(path, problems)
     value = None
     if root is not None:
-        reader = _RunbookReader(Reading(problems, Texts()), kinds, inventory)
-        value = reader.read(root, {path: text})
+        call = _Call(chain=(path,), around=Around(path=""))
+        included = _RunbookReader(Reading(problems, Texts()), kinds, inventory, files, call).read(root)
+        if included is not None:
+            value = replace(included.runbook, source=dict(files.texts))
     return Loaded(value=None if problems.failed else value, diagnostics=problems.sorted())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """Where a file is read: the files around with this one last, and what it takes from the step that includes it."""
+
+    chain: tuple[str, ...]
+    around: Around
+
+    @property
+    def included(self) -> bool:
+        return len(self.chain) > 1
+
+
 class _RunbookReader:
-    def __init__(self, reading: Reading, kinds: Map[str, type[Kind]], inventory: Inventory | None) -> None:
+    def __init__(  # noqa: PLR0913 - what is the same for all files of a load, and the call
+        self,
+        reading: Reading,
+        kinds: Map[str, type[Kind]],
+        inventory: Inventory | None,
+        files: Files,
+        call: _Call,
+    ) -> None:
         self.reading = reading
         self.inventory = inventory
-        self.steps = StepReader(reading=reading, kinds=kinds, inventory=inventory)
+        self.files = files
+        self.call = call
+        self.steps = StepReader(reading=reading, kinds=kinds, inventory=inventory, include=self.included)
         self.phase_ids: dict[str, Where] = {}
+        self.locks: dict[str, None] = {}
 
-    def read(self, root: Node, source: Map[str, str]) -> Runbook | None:
+    def included(self, fields: Fields, around: Around) -> Included | None:
+        """The file that an `include` names, read with addresses below that step."""
+        name = self.files.included(fields, self.call.chain)
+        root = None if name is None else self.files.root(name, self.reading.problems)
+        if name is None or root is None:
+            return None
+        inside = Around(path=around.path, home=around.path, on_failure=around.on_failure)
+        call = _Call(chain=(*self.call.chain, name), around=inside)
+        reading = self.reading.inside("")
+        found = _RunbookReader(reading, self.steps.kinds, self.inventory, self.files, call).read(root)
+        if found is not None:
+            self.locks |= dict.fromkeys(found.runbook.locks)
+        return found
+
+    def read(self, root: Node) -> Included | None:
         fields = tables.RUNBOOK.read(root, self.reading.inside("the runbook"))
         if isinstance(fields, Bad):
             return None
         inputs = read_inputs(fields.named("inputs"), self.inventory)
         constants = self.constants(fields)
         phases = self.phases(fields)
-        goals = fields.get("objectives", Fields)
-        objectives = (
-            Objectives()
-            if goals is None
-            else Objectives(rto=goals.get("rto", Duration), rpo=goals.get("rpo", Duration))
-        )
         runbook = Runbook(
             name=fields.get("runbook", str) or "",
             where=fields.node.where,
             title=fields.get("title", Text),
             description=fields.get("description", Text),
-            objectives=objectives,
+            objectives=_objectives(fields),
             inputs=inputs,
             vars=constants,
-            locks=fields.many("locks", str),
+            locks=tuple(dict.fromkeys([*fields.many("locks", str), *self.locks])),
+            scenario=self.scenario(fields),
+            drill=_drill(fields),
+            outputs={
+                name: one.value for name, one in fields.named("outputs").items() if isinstance(one.value, Formula)
+            },
             phases=phases,
-            source=source,
         )
-        check_references(runbook, self.steps)
-        return runbook
+        return Included(runbook=runbook, outputs=check_references(runbook, self.steps, included=self.call.included))
+
+    def scenario(self, fields: Fields) -> tuple[str, ...]:
+        """What a drill takes for lost: sites of the inventory, and the services everything hangs on."""
+        given = fields.get("scenario", Fields)
+        lost = () if given is None else given.many("lost", str)
+        if given is not None and self.inventory is not None:
+            known = {*self.inventory.sites, *tables.LOST_WORDS}
+            known |= {host.site for host in self.inventory.hosts.values() if host.site}
+            for name in lost:
+                if name not in known:
+                    summary = f"the inventory '{self.inventory.name}' has no site '{name}'"
+                    given.error("E308", "lost", summary, did_you_mean(name, known))
+        return lost
 
     def constants(self, fields: Fields) -> dict[str, FieldValue]:
         """The `vars`."""
@@ -118,12 +171,26 @@ class _RunbookReader:
             first = self.phase_ids.setdefault(phase_id, fields.at("id"))
             if first != fields.at("id"):
                 fields.error("E207", "id", f"the phase id '{phase_id}' stands twice", f"first at line {first.line}")
-        around = inherited(fields, Around(path=name), self.inventory)
+        path = f"{self.call.around.path}/{name}" if self.call.included else name
+        around = inherited(fields, replace(self.call.around, path=path), self.inventory)
         steps = self.steps.steps(fields.nodes["steps"], around, fields.reading) if "steps" in fields else ()
         return Phase(
             id=name,
             where=fields.node.where,
             title=fields.get("title", Text),
             when=fields.get("when", Formula),
+            guards=read_guards(fields, self.inventory),
             steps=steps,
         )
+
+
+def _objectives(fields: Fields) -> Objectives:
+    goals = fields.get("objectives", Fields)
+    return Objectives() if goals is None else Objectives(rto=goals.get("rto", Duration), rpo=goals.get("rpo", Duration))
+
+
+def _drill(fields: Fields) -> Drill:
+    given = fields.get("drill", Fields)
+    if given is None:
+        return Drill()
+    return Drill(every=given.get("every", Duration), never_on=given.many("never_on", str))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.loading import inventory_tables, tables
-from drctl.loading.inputs import SECRET_SOURCE
+from drctl.loading.inputs import COMMAND, SECRET_SOURCE
 from drctl.loading.literals import kind_record
-from drctl.loading.places import HOST_NAME
+from drctl.loading.tables import HOST_NAME
 from drctl.loading.records import Record
-from drctl.loading.shapes import WRITTEN
+from drctl.loading.shapes import WRITTEN, Name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from drctl.loading.shapes import Schema
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
-_ANY_OF_STEP: Final = ("do", "run", "steps", "parallel")
+_ANY_OF_STEP: Final = ("do", "run", "steps", "parallel", "include")
 _LANGUAGE_FIELDS: Final = {
     "decide": tables.DECIDE,
     "manual": tables.MANUAL,
     "wait": tables.WAIT,
     "restore": tables.RESTORE,
     "fence.host": tables.FENCE,
+    "fence.lift": tables.LIFT,
 }
 
 
@@ -64,9 +65,16 @@ def _parts() -> Schema:
                 },
             ]
         },
-        "secret": {"type": "string", "pattern": f"^(?:{SECRET_SOURCE})$"},
+        "secret": {"anyOf": [{"type": "string", "pattern": f"^(?:{SECRET_SOURCE})$"}, COMMAND.schema()]},
         "vars": {"type": "object", "propertyNames": tables.VARIABLE.schema()},
-        "on": dict(WRITTEN),
+        "on": {"anyOf": [dict(WRITTEN), _selection()]},
+        "foreach": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": Name("a loop name").schema(),
+            "additionalProperties": {"anyOf": [dict(WRITTEN), {"type": "array", "minItems": 1}]},
+        },
+        "inputs": {"type": "object"},
         "phases": {"type": "array", "minItems": 1, "items": tables.PHASE.schema()},
         "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}},
         "looks": _one_or_more("look"),
@@ -76,6 +84,11 @@ def _parts() -> Schema:
         ),
         "way": {"anyOf": [{"const": "auto"}, tables.WAY_NONE.schema(), _one_or_more("way_step")]},
     }
+
+
+def _selection() -> Schema:
+    needed = [{"required": [key]} for key in ("group", "site", "role", "hosts")]
+    return tables.SELECTION.schema() | {"anyOf": needed}
 
 
 def _one_or_more(name: str) -> Schema:
@@ -106,8 +119,9 @@ def _steps(kinds: Mapping[str, type[Kind]]) -> Schema:
         "step do": _form(tables.ACTION, "do", plain, kinds, stated=True),
         "step steps": tables.BLOCK.schema(),
         "step parallel": tables.PARALLEL.schema(),
+        "step include": tables.INCLUDE.schema(),
     }
-    choices = [_when({"required": [key]}, f"step {key}") for key in ("run", "steps", "parallel")]
+    choices = [_when({"required": [key]}, f"step {key}") for key in ("run", "steps", "parallel", "include")]
     for name, table in tables.FORMS.items():
         found[f"step {name}"] = _language_step(name, table)
         choices.append(_when(_does([name]), f"step {name}"))

@@ -14,51 +14,51 @@ from typing import TYPE_CHECKING, Final
 from drctl.core.kind import Place
 from drctl.core.model import (
     AnyOf,
-    Approve,
     Block,
     Body,
     Effect,
     Fence,
     Formula,
-    Guards,
+    Include,
     Judgement,
-    Mark,
     OnFailure,
     Outcome,
-    Repeat,
+    PlaceKind,
     RestoreNow,
     Step,
     Text,
-    Way,
-    WayKind,
     Ways,
 )
 from drctl.core.values import Duration
 from drctl.loading import rules, tables
-from drctl.loading.bodies import action, check_roles, language_body, with_fields
+from drctl.loading.bodies import action, language_body, with_fields
+from drctl.loading.includes import given_inputs
 from drctl.loading.literals import fields_of
-from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar, Sequence
+from drctl.loading.nodes import Broken, Mapping, Node, Scalar, Sequence
+from drctl.loading.parts import read_guards, read_loop, read_marks, read_repeat, read_way
 from drctl.loading.places import Around, Role, inherited, placed
 from drctl.loading.records import Fields, Record
 from drctl.loading.shapes import Bad, Reading, empty, refuse
 from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Mapping as Map
 
     from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
     from drctl.core.kind import Kind
+    from drctl.loading.includes import Included
+    from drctl.loading.names import Shown
 
-_FORM_KEYS: Final = ("do", "run", "steps", "parallel")
+_FORM_KEYS: Final = ("do", "run", "steps", "parallel", "include")
 _INNER: Final = {Role.LOOK: tables.LOOK, Role.WAY: tables.WAY_STEP, Role.METHOD: tables.METHOD}
 _VALUE_KINDS_INSIDE: Final = {
     Role.LOOK: tables.LOOK_KINDS,
     Role.WAY: tables.WAY_KINDS,
     Role.METHOD: frozenset[str](),
 }
-_LATER_KINDS: Final = {"fence.lift": "do what lifts the fence in steps of your own"}
-_EVERY: Final = Duration(5_000_000)
+_OF_FORM: Final = {"steps": tables.BLOCK, "parallel": tables.PARALLEL, "include": tables.INCLUDE}
 _OBSERVED: Final = frozenset({Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT})
 
 
@@ -69,11 +69,15 @@ class StepReader:
     Attributes:
         ids: every id written, readable step or not, with its place.
         named: where `recheck` and `restore` name a step: by path, key and name.
+        include: reads the file of an `include`.
+        outputs: the outputs of included files with their types, by the address of the step.
     """
 
     reading: Reading
     kinds: Map[str, type[Kind]]
     inventory: Inventory | None
+    include: Callable[[Fields, Around], Included | None]
+    outputs: dict[str, Shown] = field(default_factory=dict)
     ids: dict[str, Where] = field(default_factory=dict)
     named: dict[tuple[str, str, str], Where] = field(default_factory=dict)
 
@@ -111,21 +115,22 @@ class StepReader:
         return self.decoded(form, fields, replace(around, path=path), step_id)
 
     def form(self, node: Mapping, reading: Reading) -> str | None:
-        """Which of `do run steps parallel` makes this step what it is."""
+        """Which of `do run steps parallel include` makes this step what it is."""
         found = [entry for entry in node.entries if entry.key.text in _FORM_KEYS]
         if len(found) == 1:
             return found[0].key.text
         if found:
             both = " and ".join(f"'{entry.key.text}'" for entry in found)
-            hint = "a step is exactly one of do, run, steps, parallel"
+            hint = "a step is exactly one of do, run, steps, parallel, include"
             reading.problems.error("E208", found[1].key.where, f"{both} exclude each other{reading.of}", hint)
-        elif (include := node.get("include")) is not None:
-            hint = tables.ACTION.later["include"]
-            reading.problems.error("E205", include.where, f"'include'{reading.of} is not in this version", hint)
         else:
             keys = [entry.key.text for entry in node.entries if entry.key.text not in tables.ACTION.keys]
             near = did_you_mean(keys[0], _FORM_KEYS) if keys else ""
-            hint = near if near.startswith("did") else "write do: KIND, run: SCRIPT, steps: [..] or parallel: [..]"
+            hint = (
+                near
+                if near.startswith("did")
+                else "write do: KIND, run: SCRIPT, steps: [..], parallel: [..] or include: FILE"
+            )
             place = next((one.key.where for one in node.entries if one.key.text in keys), node.where)
             reading.problems.error("E208", place, f"nothing says what to do{reading.of}", hint)
         return None
@@ -139,10 +144,8 @@ class StepReader:
             if name is None or name not in tables.FORMS:
                 return _INNER[role] if name is not None else None
             return tables.inner_form(name, _INNER[role])
-        if form == "steps":
-            return tables.BLOCK
-        if form == "parallel":
-            return tables.PARALLEL
+        if form in _OF_FORM:
+            return _OF_FORM[form]
         name = "shell" if form == "run" else self.kind_name(node, role, reading)
         return None if name is None else tables.FORMS.get(name) or _with_hints(self.kinds[name])
 
@@ -155,11 +158,6 @@ class StepReader:
             refuse(written, reading, "a step kind")
             return None
         name = written.text
-        if name in _LATER_KINDS:
-            reading.problems.error(
-                "E205", written.where, f"'{name}'{reading.of} is not in this version", _LATER_KINDS[name]
-            )
-            return None
         if name not in self.kinds and name not in tables.FORMS:
             hint = did_you_mean(name, {*self.kinds, *tables.FORMS})
             reading.problems.error("E213", written.where, f"there is no step kind '{name[:60]}'{reading.of}", hint)
@@ -185,9 +183,11 @@ class StepReader:
         """The step of a form."""
         if form in {"steps", "parallel"}:
             return self.block(form, fields, around, step_id)
+        if form == "include":
+            return self.included(fields, around, step_id)
         name = fields.get("do", str) or "shell"
-        if name == "fence.host":
-            return self.fence(fields, around, step_id)
+        if name in {"fence.host", "fence.lift"}:
+            return self.fence(name, fields, around, step_id)
         if name in tables.FORMS:
             body = language_body(name, fields, self.inventory)
             effect = Effect.IDEMPOTENT if name == "restore" else Effect.READ
@@ -196,45 +196,74 @@ class StepReader:
                 if given is not None:
                     self.note_named(given, around.path, "steps")
             here = replace(around, on=None, as_user=None)
-            return None if body is None else self.assembled(fields, here, step_id, body, effect)
+            return None if body is None else self.assembled(fields, here, step_id, body, effect, around)
         return self.action(fields, around, step_id, self.kinds[name])
 
     def block(self, form: str, fields: Fields, around: Around, step_id: str) -> Step | None:
-        """A block, serial or parallel."""
+        """A block, serial or parallel. One with a selection of its own carries those hosts through its steps."""
         inside = inherited(fields, around, self.inventory)
+        own = inside.on is not around.on and inside.on is not None
+        selected = inside.on is not None and inside.on.kind is PlaceKind.SELECTION
+        inside = replace(inside, carried=inside.carried or (own and selected), bound=_bound(fields, around))
         steps = self.steps(fields.nodes[form], inside, fields.reading)
         if form == "parallel":
             rules.check_branches(fields, steps, self.inventory)
-        body = Block(steps=steps, parallel=form == "parallel", at_once=fields.get("at_once", int))
-        return self.assembled(fields, inside, step_id, body, Effect.READ) if steps else None
+        parallel = form == "parallel"
+        at_once = fields.get("at_once", int) if parallel and "foreach" not in fields else None
+        body = Block(steps=steps, parallel=parallel, at_once=at_once)
+        if not steps:
+            return None
+        here = replace(inside, on=None) if selected and not own else inside
+        step = self.assembled(fields, here, step_id, body, Effect.READ, inside)
+        rules.check_whole(fields, step)
+        return step
 
-    def fence(self, fields: Fields, around: Around, step_id: str) -> Step | None:
-        """The form `fence.host`: methods on the host itself; proof from the control node, for the host may be dead."""
-        given = with_fields(fields, tables.FENCE)
+    def included(self, fields: Fields, around: Around, step_id: str) -> Step | None:
+        """Another runbook at this place."""
+        on_failure = fields.member("on_failure", OnFailure, around.on_failure)
+        found = self.include(fields, replace(around, on_failure=on_failure))
+        if found is None:
+            return None
+        self.outputs[around.path] = found.outputs
+        inputs, where = given_inputs(fields, found.runbook, self.inventory)
+        body = Include(file=fields.get("include", str) or "", runbook=found.runbook, inputs=inputs, input_where=where)
+        here = replace(around, on=None, as_user=None)
+        step = self.assembled(fields, here, step_id, body, Effect.READ, around)
+        rules.check_whole(fields, step)
+        return step
+
+    def fence(self, name: str, fields: Fields, around: Around, step_id: str) -> Step | None:
+        """The forms `fence.host` and `fence.lift`: methods on the host itself; proof from the control node."""
+        given = with_fields(fields, tables.FENCE if name == "fence.host" else tables.LIFT)
         on, user = placed(fields, around, Place.HOST, self.inventory)
+        if on is not None and on.many:
+            hint = 'fence hosts one by one: foreach: {h: EXPR} with on: "${{ h }}"'
+            fields.error("E214", "on", f"{name} works on one host, not on a selection", hint)
         if given is None:
             return None
         here = replace(around, on=on, as_user=user)
         methods = self.inner(given.nodes.get("methods"), replace(here, role=Role.METHOD), "methods")
-        outside = Around(path=around.path, role=Role.LOOK)
+        proof = self.proof(given, Around(path=around.path, home=around.home, role=Role.LOOK))
+        if "proof" in given and not proof:
+            given.error("E203", "proof", "at least one look is needed", "only the proof decides")
+        lift = name == "fence.lift"
+        if not proof or not (methods or (lift and "methods" not in given)):
+            return None
+        body = Fence(methods=methods, proof=proof, lift=lift)
+        return self.assembled(fields, here, step_id, body, Effect.IDEMPOTENT, around)
+
+    def proof(self, given: Fields, outside: Around) -> tuple[Step | AnyOf, ...]:
+        """The proof of a fence; looks from outside, for the host may be dead."""
         proof: list[Step | AnyOf] = []
         for index, node in enumerate(given.nodes_of("proof")):
             if isinstance(node, Mapping) and node.get("any") is not None:
-                either = tables.ANY_OF.read(node, fields.reading)
+                either = tables.ANY_OF.read(node, given.reading)
                 if not isinstance(either, Bad):
-                    looks = self.inner(either.nodes["any"], outside, f"proof/{index}")
-                    proof.append(AnyOf(looks=looks))
+                    proof.append(AnyOf(looks=self.inner(either.nodes["any"], outside, f"proof/{index}")))
             else:
                 look = self.step(node, outside, f"proof/{index}")
                 proof += [look] if look is not None else []
-        if "proof" in given and not proof:
-            given.error(
-                "E203", "proof", "at least one look is needed", "only the proof decides whether a host is fenced"
-            )
-        if not methods or not proof:
-            return None
-        body = Fence(methods=methods, proof=tuple(proof))
-        return self.assembled(fields, here, step_id, body, Effect.IDEMPOTENT)
+        return tuple(proof)
 
     def action(self, fields: Fields, around: Around, step_id: str, kind: type[Kind]) -> Step | None:
         """A step of a kind with fields."""
@@ -244,7 +273,9 @@ class StepReader:
         if body is None:
             return None
         here = replace(around, on=on, as_user=user)
-        step = self.assembled(fields, here, step_id, body, effect)
+        step = self.assembled(fields, here, step_id, body, effect, around)
+        if on is not None and on.selection is not None and on.selection.all_or_none and not around.carried:
+            rules.check_all_or_none(fields, kind, step)
         if fields.get("effect", str) is not None or kind.EFFECT is not None or around.role is not Role.STEP:
             rules.check_keys(fields, effect, on)
             rules.check_judged(fields, kind, effect)
@@ -268,33 +299,19 @@ class StepReader:
         found = [self.step(item, around, f"{name}/{index}") for index, item in enumerate(nodes)]
         return tuple(step for step in found if step is not None)
 
-    def way(self, fields: Fields, key: str, around: Around) -> Way | None:
-        """An `undo` or a `restore`."""
-        node = fields.nodes.get(key)
-        if node is None or isinstance(node, Broken) or key not in fields.values:
-            return None
-        if isinstance(node, Scalar):
-            if node.text == "auto":
-                return Way(kind=WayKind.AUTO)
-            if node.text == "none" or node.core_type is CoreType.NULL:
-                fields.error("E203", key, f"'{key}' needs a reason", f"write {key}: {{none: WHY}}")
-                return None
-            refuse(node, fields.reading, "a step, a list of steps, auto, or {none: WHY}")
-            return None
-        if isinstance(node, Mapping) and node.get("none") is not None:
-            none = tables.WAY_NONE.read(node, fields.reading.inside(f"{key} of {fields.reading.within}"))
-            why = "" if isinstance(none, Bad) else none.get("none", str)
-            return Way(kind=WayKind.NONE, why=why or "")
-        return Way(kind=WayKind.STEPS, steps=self.inner(node, replace(around, role=Role.WAY), key))
-
-    def assembled(self, fields: Fields, here: Around, step_id: str, body: Body, effect: Effect) -> Step:
-        """The step with everything its table had; `here` is where it runs."""
+    def assembled(  # noqa: PLR0913 - the parts of a step
+        self, fields: Fields, here: Around, step_id: str, body: Body, effect: Effect, around: Around
+    ) -> Step:
+        """The step with everything its table had; `here` is where it runs, `around` what its ladder inherits."""
         self.note_named(fields, here.path, "recheck")
         observe = fields.get("observe", bool) or False
         tolerated = frozenset(Outcome(word) for word in fields.many("tolerate", str))
-        return Step(
+        parallel = isinstance(body, Block) and body.parallel
+        loop = read_loop(fields, around, parallel=parallel) if here.role is Role.STEP else None
+        step = Step(
             id=step_id,
             path=here.path,
+            home=here.home,
             where=fields.node.where,
             body=body,
             on=here.on,
@@ -312,21 +329,24 @@ class StepReader:
                 tolerate=tolerated | _OBSERVED if observe else tolerated,
                 observe=observe,
             ),
-            until=self.repeat(fields, "until"),
-            retry=self.repeat(fields, "retry"),
+            loop=loop,
+            until=read_repeat(self, fields, "until", replace(around, bound=_bound(fields, around))),
+            retry=read_repeat(self, fields, "retry", replace(around, bound=_bound(fields, around))),
             timeout=fields.get("timeout", Duration),
-            guards=self.guards(fields),
+            guards=read_guards(fields, self.inventory),
             ways=Ways(
-                undo=self.way(fields, "undo", here),
-                restore=self.way(fields, "restore", here),
+                undo=read_way(self, fields, "undo", here),
+                restore=read_way(self, fields, "restore", here),
                 no_return=fields.get("point_of_no_return", bool) or False,
             ),
             on_failure=fields.member("on_failure", OnFailure, here.on_failure),
-            marks=_marks(fields),
+            marks=read_marks(fields),
             uninterruptible=fields.get("uninterruptible", bool) or False,
             sensitive=fields.get("sensitive", bool) or False,
             touches_nothing="touches" in fields.values,
         )
+        rules.check_first_ok(fields, step)
+        return step
 
     def note_named(self, fields: Fields, path: str, key: str) -> None:
         """Note where steps are named."""
@@ -334,36 +354,13 @@ class StepReader:
             if isinstance(node, Scalar):
                 self.named[path, "restore" if key == "steps" else key, node.text] = node.where
 
-    def guards(self, fields: Fields) -> Guards:
-        """Caution, approval and recheck."""
-        approve = None
-        asked = fields.get("approve", Fields)
-        if asked is not None:
-            by, quorum = asked.many("by", str), asked.get("quorum", int) or 1
-            check_roles(by, asked, "by", self.inventory, quorum)
-            within, show = asked.get("within", Duration), asked.many("show", Formula)
-            approve = Approve(by=by, quorum=quorum, within=within, show=show)
-        return Guards(caution=fields.get("caution", Text), approve=approve, recheck=fields.many("recheck", str))
 
-    @staticmethod
-    def repeat(fields: Fields, key: str) -> Repeat | None:
-        """An `until` or a `retry`."""
-        given = fields.get(key, Fields)
-        if given is None:
-            return None
-        if "within" not in given and "times" not in given:
-            fields.error("E210", key, f"'{key}' needs 'within' or 'times'", "nothing may wait for ever")
-        times, row = given.get("times", int), given.get("in_a_row", int) or 1
-        if times is not None and row > times:
-            given.error("E204", "in_a_row", f"{row} in a row cannot come of {times} looks")
-        backoff = given.values.get("backoff", 1)
-        return Repeat(
-            every=given.get("every", Duration) or _EVERY,
-            within=given.get("within", Duration),
-            times=times,
-            in_a_row=row,
-            backoff=backoff,  # type: ignore[arg-type] # Number gives int or Decimal
-        )
+def _bound(fields: Fields, around: Around) -> frozenset[str]:
+    """The loop names inside a step: those around it, and its own."""
+    node = fields.nodes.get("foreach")
+    if not isinstance(node, Mapping):
+        return around.bound
+    return around.bound | {entry.key.text for entry in node.entries}
 
 
 @cache
@@ -371,11 +368,4 @@ def _with_hints(kind: type[Kind]) -> Record:
     """The table of an action; a field of the kind that stands beside `with` is told where it belongs."""
     table = tables.ACTION
     fields = dict.fromkeys(fields_of(kind), f"it is a field of {kind.NAME}: put it under `with`")
-    return Record(table.keys, later=table.later, elsewhere={**fields, **table.elsewhere})
-
-
-def _marks(fields: Fields) -> tuple[Mark, ...]:
-    named = fields.named("marks")
-    if named:
-        return tuple(Mark(name=name, value=one.value) for name, one in named.items() if isinstance(one.value, Formula))
-    return tuple(Mark(name=name) for name in fields.many("marks", str))
+    return Record(table.keys, elsewhere={**fields, **table.elsewhere})

@@ -27,12 +27,11 @@ from drctl.loading.texts import FormulaText, PeopleText, ScriptText, TemplateTex
 MOMENT: Final = Duration(1000)
 LENGTH: Final = Quantity(least=MOMENT)
 
+HOST_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 PERSON_ROLE: Final = Word("a role of people", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 ROLES: Final = ListOf(PERSON_ROLE, or_one=True)
 EXPRESSIONS: Final = ListOf(FormulaText(), or_one=True)
 
-FOREACH: Final = "write the steps out, one for each member"
-GROUPS: Final = "write one step for each host"
 ON_BLOCK: Final = "put it on the steps inside"
 
 # ---------------------------------------------------------------------------------------------------------- document
@@ -59,12 +58,33 @@ INPUT: Final = Record(
         "pattern": Key(Word("a regular expression"), "RE2 pattern the whole text must match."),
         "min": Key(Raw("literal"), "Least value of an int, duration or time."),
         "max": Key(Raw("literal"), "Largest value of an int, duration or time."),
-        "from": Key(Raw("secret"), "Where a secret comes from: env:NAME or file:PATH."),
+        "from": Key(
+            Raw("secret"),
+            "Where a secret comes from: env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME or {cmd: [..]}.",
+        ),
         "optional": Key(Bool(), "May be answered 'not known', and then has no value."),
     }
 )
 
 VARIABLE: Final = Name("a variable")
+
+_DAYS: Final = "month-end|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+_DATE: Final = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+DRILL: Final = Record(
+    {
+        "every": Key(LENGTH, "The time between two drills."),
+        "never_on": Key(
+            ListOf(
+                Word("a day", f"{_DAYS}|{_DATE}", "write month-end, a weekday such as monday, or a date"), or_one=True
+            ),
+            "Days on which no drill is held.",
+        ),
+    }
+)
+LOST_WORDS: Final = ("dns", "sso", "git", "secrets", "cloud-control")
+SCENARIO: Final = Record(
+    {"lost": Key(ListOf(Word("a site", HOST_NAME), or_one=True), "Sites and services taken for lost.", required=True)}
+)
 
 RUNBOOK: Final = Record(
     {
@@ -84,12 +104,19 @@ RUNBOOK: Final = Record(
             ListOf(Word("a lock's name", r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}"), least=0), "Further names to lock."
         ),
         "phases": Key(Raw("phases"), "The phases, in the order they run.", required=True),
+        "drill": Key(DRILL, "How often it is drilled, and when never."),
+        "scenario": Key(SCENARIO, "What a drill takes for lost."),
+        "outputs": Key(MapOf(FormulaText(), Name("an output")), "What whoever includes this file may read."),
     },
-    later={
-        "drill": "leave it out; drills come with a later version",
-        "scenario": "leave it out; drills come with a later version",
-        "outputs": "leave it out; nothing can include a file yet",
-    },
+)
+
+APPROVE: Final = Record(
+    {
+        "by": Key(ROLES, "Roles of people who may approve.", required=True),
+        "quorum": Key(Int(1, 20), "How many people must approve; 1 if not given."),
+        "within": Key(LENGTH, "The request expires after this."),
+        "show": Key(EXPRESSIONS, "Figures that stand in the text they sign."),
+    }
 )
 
 PHASE: Final = Record(
@@ -100,37 +127,67 @@ PHASE: Final = Record(
         "on": Key(Raw("on"), "Host for steps that name none."),
         "as": Key(TemplateText(), "User for steps that name none."),
         "on_failure": Key(words_of(OnFailure), "What a failed step does."),
+        "caution": Key(PeopleText(), "Shown before the phase; the operator confirms."),
+        "approve": Key(APPROVE, "Who must approve before the phase."),
         "steps": Key(Raw("steps"), "The steps, in the order they run.", required=True),
-    },
-    later={"caution": "put it on the first act of the phase", "approve": "put it on the first act of the phase"},
+    }
 )
 
 # -------------------------------------------------------------------------------------------------------------- steps
 
 
-def repeat(*, look: bool) -> Record:
-    """The table of `until` (looks) or `retry` (acts)."""
+RUNG: Final = Record(
+    {
+        "after": Key(Quantity(least=Duration(0)), "Taken when this has passed.", required=True),
+        "steps": Key(Raw("steps"), "Taken once, between two attempts.", required=True),
+    }
+)
+
+
+def repeat(*, look: bool, ladder: bool = True) -> Record:
+    """The table of `until` (looks) or `retry` (acts); what stands inside a step has no ladder."""
     keys = {
         "every": Key(LENGTH, "Pause between attempts; 5s if not given."),
         "within": Key(LENGTH, "Give up after this."),
         "times": Key(Int(1, 10_000), "Give up after so many attempts."),
         "backoff": Key(Number(1, 10), "The pause grows by this factor after each attempt, up to 5m."),
     }
-    later = {"escalate": "write a second step after this one"}
+    elsewhere = {}
+    if ladder:
+        keys["escalate"] = Key(ListOf(RUNG), "The ladder: steps taken once each, between attempts, in order.")
+    else:
+        elsewhere["escalate"] = "a ladder stands on a step of its own"
     if look:
         keys["in_a_row"] = Key(Int(1, 1000), "So many looks in a row must be ok.")
-        return Record(keys, later=later)
-    return Record(keys, later=later, elsewhere={"in_a_row": "only looks can be counted in a row"})
+    else:
+        elsewhere["in_a_row"] = "only looks can be counted in a row"
+    return Record(keys, elsewhere=elsewhere)
 
 
-APPROVE: Final = Record(
+COUNT: Final = r"(?:0|[1-9][0-9]{0,5})|(?:[1-9][0-9]?|100)%"
+_SHARE: Final = Word("a number of hosts such as 5 or 20%", COUNT)
+SELECTION: Final = Record(
     {
-        "by": Key(ROLES, "Roles of people who may approve.", required=True),
-        "quorum": Key(Int(1, 20), "How many people must approve; 1 if not given."),
-        "within": Key(LENGTH, "The request expires after this."),
-        "show": Key(EXPRESSIONS, "Figures that stand in the text they sign."),
+        "group": Key(Word("a group", HOST_NAME), "Members of this group."),
+        "site": Key(Word("a site", HOST_NAME), "Hosts of this site."),
+        "role": Key(Word("a role", HOST_NAME), "Hosts with this role."),
+        "hosts": Key(FormulaText(), "A list of hosts, or of their names."),
+        "where": Key(FormulaText(), "A condition about the candidate host."),
+        "except": Key(FormulaText(), "A list of hosts left out, or one."),
+        "take": Key(Int(1, 100_000), "Only the first so many, in inventory order; 1 gives a single result."),
+        "batch": Key(_SHARE, "So many at a time: a number, or a share such as 20%."),
+        "canaries": Key(Word("a number of hosts, or a group", f"{COUNT}|{HOST_NAME}"), "Who goes first."),
+        "soak": Key(LENGTH, "Pause between batches."),
+        "max_failures": Key(_SHARE, "So many hosts may fail; 0 if not given."),
+        "all_or_none": Key(Bool(), "If not every host is ok, those that started are taken back."),
     }
 )
+INCLUDED_FILE: Final = Word(
+    "a file beside this one",
+    r"(?!.*(?:^|/)\.\.?(?:/|$))(?!.*\$\{\{)[^/\x00-\x1f][^\x00-\x1f]{0,250}",
+    "a fixed path beside this file, such as restart-web.yaml",
+)
+
 
 WAY_NONE: Final = Record(
     {
@@ -193,8 +250,14 @@ BACK: Final = {
 }
 BLOCKED: Final = {"uninterruptible": Key(Bool(), "A first Ctrl-C takes effect after the block.")}
 
-_LOOPS: Final = {"foreach": FOREACH, "first_ok": FOREACH, "max_failures": FOREACH}
-_STEP_LATER: Final = {**_LOOPS, "include": "copy the steps into this file"}
+LOOPED: Final = {
+    "foreach": Key(Raw("foreach"), "Names with their lists: every combination, the last name fastest."),
+    "at_once": Key(Int(1, 1000), "How many together; one if not given."),
+    "first_ok": Key(Bool(), "Tries members in order until all steps of one iteration are ok."),
+    "max_failures": Key(Int(0, 100_000), "So many iterations may fail; 0 if not given."),
+}
+_NO_LOOP: Final = dict.fromkeys(LOOPED, "loops stand on a step of its own")
+_NO_FILE: Final = {"include": "an include is a step of its own"}
 _NO_PERSON: Final = "a way back, and a look at an effect, must not wait for a person"
 _NO_WAY: Final = "a way back has no way back of its own"
 _ONE: Final = "it belongs to blocks: steps: [...] or parallel: [...]"
@@ -202,41 +265,57 @@ _ONE: Final = "it belongs to blocks: steps: [...] or parallel: [...]"
 ACTION: Final = Record(
     {
         **SAID, **DOES, **PLACED, **WHEN, **PROVED, **TRIED, **CAPTURED, **EXPECTED, **ENDED, **REPEATED, **GUARDED,
-        **BACK, **ON_FAILURE, **MARKED,
+        **BACK, **ON_FAILURE, **MARKED, **LOOPED,
         "touches": Key(Choice(("nothing",)), "An act on local that changes nothing a plan could look at."),
     },
-    later=_STEP_LATER,
-    elsewhere={"at_once": "it stands beside parallel", "uninterruptible": _ONE},
+    elsewhere={"uninterruptible": _ONE},
 )  # fmt: skip
 
-_BLOCK_KEYS: Final = {**SAID, **PLACED, **WHEN, **ON_FAILURE, **BLOCKED}
-_BLOCK_LATER: Final = {
-    **_STEP_LATER,
-    **dict.fromkeys(("timeout", "retry", "until", "approve", "undo", "restore"), ON_BLOCK),
+_WHOLE: Final = {
+    **WHEN,
+    **ON_FAILURE,
+    **BLOCKED,
+    **LOOPED,
+    **REPEATED,
+    **BACK,
+    "timeout": Key(LENGTH, "No step starts after this; running acts keep their own limits."),
+    "caution": GUARDED["caution"],
+    "approve": GUARDED["approve"],
 }
+_BLOCK_KEYS: Final = {**SAID, **PLACED, **_WHOLE}
 _ON_STEPS: Final = {
     name: ON_BLOCK
     for name in (*PROVED, *TRIED, *CAPTURED, *EXPECTED, *ENDED, *GUARDED, *MARKED, "with", "touches")
-    if name not in _BLOCK_LATER
+    if name not in _BLOCK_KEYS
 }
 
 BLOCK: Final = Record(
     {**_BLOCK_KEYS, "steps": Key(Raw("steps"), "Steps, one after the other.", required=True)},
-    later=_BLOCK_LATER,
-    elsewhere={**_ON_STEPS, "at_once": "it stands beside parallel"},
+    elsewhere=_ON_STEPS,
 )
 PARALLEL: Final = Record(
     {
         **_BLOCK_KEYS,
         "parallel": Key(Raw("steps"), "Branches, side by side.", required=True),
-        "at_once": Key(Int(1, 1000), "How many branches at a time; all if not given."),
+        "at_once": Key(
+            Int(1, 1000), "How many branches at a time, all if not given; beside foreach, how many iterations."
+        ),
     },
-    later=_BLOCK_LATER,
     elsewhere=_ON_STEPS,
+)
+_IN_FILE: Final = "the included file says it on its own steps"
+INCLUDE: Final = Record(
+    {
+        **SAID,
+        **_WHOLE,
+        "include": Key(INCLUDED_FILE, "A runbook beside this file.", required=True),
+        "with": Key(Raw("inputs"), "Its inputs."),
+    },
+    elsewhere={name: _IN_FILE for name in (*_ON_STEPS, *PLACED) if name not in {"with", *_WHOLE}},
 )
 
 # Kinds of the language itself: what may stand on their steps besides `do` and `with`.
-_VALUE: Final = {**SAID, "do": DOES["do"], **WHEN, **ON_FAILURE, **MARKED}
+_VALUE: Final = {**SAID, "do": DOES["do"], **WHEN, **ON_FAILURE, **MARKED, **LOOPED}
 _WITH: Final = {"with": DOES["with"]}
 _NO_PLACE: Final = "this kind works on values only"
 
@@ -245,7 +324,6 @@ def _value_step(*more: dict[str, Key]) -> Record:
     keys = {**_VALUE, **{name: key for one in more for name, key in one.items()}}
     return Record(
         keys,
-        later=_STEP_LATER,
         elsewhere={name: _NO_PLACE for name in ACTION.keys if name not in keys},
     )
 
@@ -258,6 +336,7 @@ FORMS: Final[dict[str, Record]] = {
     "wait": _value_step(_WITH),
     "restore": _value_step(_WITH),
     "fence.host": _value_step(_WITH, PLACED, GUARDED, BLOCKED),
+    "fence.lift": _value_step(_WITH, PLACED, GUARDED, BLOCKED),
 }
 
 # ------------------------------------------------------------------------------------------------- steps inside steps
@@ -269,27 +348,33 @@ _NOT_IN_LOOKS: Final = {
     **dict.fromkeys(("undo", "restore", "verify", "unless", "retry", "touches"), "this is a look"),
     **dict.fromkeys(("when", "capture", "observe", "tolerate"), "the step around it decides"),
     **dict.fromkeys(("marks", "on_failure", "takes"), "the step around it decides"),
-    **dict.fromkeys(("steps", "parallel", "at_once", "uninterruptible"), "list the looks one by one"),
+    **dict.fromkeys(("steps", "parallel", "uninterruptible"), "list the looks one by one"),
+    **_NO_LOOP,
+    **_NO_FILE,
 }
 
 LOOK_KINDS: Final = frozenset({"check"})
 WAY_KINDS: Final = frozenset({"check", "wait"})
-LOOK: Final = Record({**_INNER, "until": REPEATED["until"]}, later=_STEP_LATER, elsewhere=_NOT_IN_LOOKS)
+_AGAIN: Final = {
+    "until": Key(repeat(look=True, ladder=False), REPEATED["until"].doc),
+    "retry": Key(repeat(look=False, ladder=False), REPEATED["retry"].doc),
+}
+LOOK: Final = Record({**_INNER, "until": _AGAIN["until"]}, elsewhere=_NOT_IN_LOOKS)
 
 _WAY_ELSEWHERE: Final = {
     **dict.fromkeys(("caution", "approve", "recheck", "point_of_no_return"), _NO_PERSON),
     **dict.fromkeys(("undo", "restore"), _NO_WAY),
     **dict.fromkeys(("marks", "on_failure", "observe", "takes", "capture"), "the step around it decides"),
-    **dict.fromkeys(("steps", "parallel", "at_once", "uninterruptible"), "list the steps one by one"),
+    **dict.fromkeys(("steps", "parallel", "uninterruptible"), "list the steps one by one"),
+    **_NO_LOOP,
+    **_NO_FILE,
 }
 WAY_STEP: Final = Record(
-    {**_INNER, **WHEN, **PROVED, **REPEATED, "tolerate": ENDED["tolerate"], "touches": ACTION.keys["touches"]},
-    later=_STEP_LATER,
+    {**_INNER, **WHEN, **PROVED, **_AGAIN, "tolerate": ENDED["tolerate"], "touches": ACTION.keys["touches"]},
     elsewhere=_WAY_ELSEWHERE,
 )
 METHOD: Final = Record(
-    {**_INNER, **WHEN, **PROVED, "retry": REPEATED["retry"]},
-    later=_STEP_LATER,
+    {**_INNER, **WHEN, **PROVED, "retry": _AGAIN["retry"]},
     elsewhere={
         **_WAY_ELSEWHERE,
         "until": "a method acts; the proof looks",
@@ -303,7 +388,7 @@ def inner_form(name: str, table: Record) -> Record:
     form = FORMS[name]
     keys = {key: form.keys[key] for key in form.keys if key in table.keys and key != "id"}
     gone = {key: _NO_PLACE for key in table.keys if key not in keys}
-    return Record({**_ID, **keys}, later=_STEP_LATER, elsewhere={**gone, **table.elsewhere})
+    return Record({**_ID, **keys}, elsewhere={**gone, **table.elsewhere})
 
 
 ANY_OF: Final = Record({"any": Key(Raw("looks"), "Alternatives: one that is ok is enough.", required=True)})
@@ -343,5 +428,11 @@ FENCE: Final = Record(
     {
         "methods": Key(Raw("methods"), "Tried in order until the proof is there.", required=True),
         "proof": Key(Raw("proofs"), "Looks that must all be ok.", required=True),
+    }
+)
+LIFT: Final = Record(
+    {
+        "methods": Key(Raw("methods"), "Tried in order until the proof is there; may be left out."),
+        "proof": FENCE.keys["proof"],
     }
 )
