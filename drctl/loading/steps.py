@@ -210,7 +210,7 @@ class StepReader:
             rules.check_branches(fields, steps, self.inventory)
         parallel = form == "parallel"
         at_once = fields.get("at_once", int) if parallel and "foreach" not in fields else None
-        body = Block(steps=steps, parallel=parallel, at_once=at_once)
+        body = Block(steps=steps, parallel=parallel, at_once=at_once, rolling=own and selected)
         if not steps:
             return None
         here = replace(inside, on=None) if selected and not own else inside

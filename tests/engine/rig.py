@@ -286,7 +286,7 @@ def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Invent
     made = {
         name: Host(
             name=name, address=name, role=roles.get(name, ""), login=Login(user="ops"), host_keys=("ssh-ed25519 AAAA",),
-            where=where,
+            where=where, groups=("web",) if name.startswith("w") else (), site=name[0],
         )
         for name in hosts
     }  # fmt: skip
@@ -314,6 +314,7 @@ class Rig:
     inputs: dict[str, Any] = field(default_factory=dict)
     operator: str = "ops"
     environment: Environment = Environment.LAB
+    files: dict[str, str] = field(default_factory=dict)
     ends: list[Exit] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -328,7 +329,7 @@ class Rig:
         self.secrets: list[Secret] = []
         self.terminal: Operator | None = None
         self.journal = MemoryJournal(self.clock, self.lines)
-        loaded = load_runbook("test.yaml", lambda _: self.text.encode(), registry(), self.inventory)
+        loaded = load_runbook("test.yaml", lambda n: self.files.get(n, self.text).encode(), registry(), self.inventory)
         assert loaded.value is not None, "\n".join(f"{d.where}: {d.summary} ({d.hint})" for d in loaded.diagnostics)
         self.runbook: Runbook = loaded.value
         self.state = RunState()
