@@ -9,13 +9,14 @@ from drctl.core.expressions.tree import Call, Not, Tree, children, path_uses, st
 from drctl.core.model import Action, Decide, Formula, SetNames, Step
 from drctl.core.scripts import Script
 from drctl.loading.codes import MOST_SHOWN
-from drctl.loading.names import COMMON, Names
+from drctl.loading.results import COMMON, WORDS
 from drctl.loading.variables import Standing, expressions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from drctl.core.diagnostics import Where
+    from drctl.loading.names import Names
     from drctl.loading.shapes import Reading
 
 _FIELD: Final = 3
@@ -42,7 +43,9 @@ class Lint:
         for path, offset in _not_ok(formula.expression.tree):
             place = self.reading.texts.place(formula.expression, offset, formula.where)
             summary = f"not {'.'.join(path)} is true of a skipped step too"
-            self.reading.problems.warn("W002", place, summary, f"write steps.{path[1]}.failed when you mean failure")
+            self.reading.problems.warn(
+                "W002", place, summary, f"write {'.'.join(path[:-1])}.failed when you mean failure"
+            )
 
     def step(self, step: Step, names: Names, guards: Mapping[str, str]) -> None:
         """A step that is no block."""
@@ -84,7 +87,9 @@ class Lint:
             return
         held = set(guards.values())
         for path, offset in _needed(one.expression.tree):
-            if len(path) < _FIELD or path[0] != "steps" or path[2] in _ALWAYS or path[1] in guards:
+            if len(path) < _FIELD or path[0] != "steps" or path[1] in guards:
+                continue
+            if path[2] in _ALWAYS or (path[2] in WORDS and path[-1] in _ALWAYS):
                 continue
             found = names.seen.get(path[1])
             if found is None or all(key in guards or text in held for key, text in found.guards.items()):
@@ -111,7 +116,7 @@ class Lint:
 def _not_ok(tree: Tree) -> Iterator[tuple[tuple[str, ...], int]]:
     if isinstance(tree, Not):
         path = static_path(tree.operand)
-        if path is not None and len(path) == _FIELD and path[0] == "steps" and path[2] == "ok":
+        if path is not None and path[0] == "steps" and (path[2:] == ("ok",) or path[2:] == ("here", "ok")):
             yield path, tree.offset
     for part in children(tree):
         yield from _not_ok(part)

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 from drctl.core.expressions import ANY_MEMBER, Problem, Type
 from drctl.core.model import InputType, On, PlaceKind
-from drctl.loading.suggest import did_you_mean, nearest
+from drctl.loading.results import Result, StepType
+from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from drctl.core.inventory import Inventory
-    from drctl.core.model import Step
-
-Shown: TypeAlias = "Mapping[str, Type]"
-"""Names that others may read, with their types."""
-
-COMMON: Final[Mapping[str, Type]] = {
-    "ok": "bool",
-    "failed": "bool",
-    "outcome": "text",
-    "found": "bool",
-    "tolerated": "bool",
-    "started": "bool",
-    "started_at": "time",
-    "finished_at": "time",
-    "elapsed": "duration",
-    "because": "text",
-}
-"""Fields of every step once it is over."""
+    from drctl.loading.results import Shown
 
 RUN: Final[Mapping[str, Type]] = {
     "id": "text",
@@ -60,28 +44,11 @@ INPUT_TYPES: Final[Mapping[InputType, Type]] = {
     InputType.LIST: "list",
 }
 _ALL_TYPES: Final = frozenset(get_args(Type))
-_TABLE_ONLY: Final = {"here": "a table", "hosts": "a table", "each": "a loop"}
 
 
 def as_type(name: str) -> Type:
     """The type of the language a kind names; what is no type of the language is known by its value only."""
     return cast("Type", name) if name in _ALL_TYPES else "any"
-
-
-@dataclass(slots=True, kw_only=True)
-class StepType:
-    """What others may read of a step.
-
-    Attributes:
-        fields: names beyond the common ones, with their types.
-        guards: the conditions it stands under: place of each `when`, with its canonical text.
-        branches: the parallel blocks it stands in, each with the number of its branch.
-    """
-
-    step: Step
-    fields: Mapping[str, Type]
-    guards: Mapping[str, str] = field(default_factory=dict)
-    branches: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -116,6 +83,8 @@ class World:
         all_steps: every readable step by id, whenever it ends.
         broken: ids of steps that were refused; references to them are let pass.
         hidden: ids inside `verify`, `undo` and the like, with what they stand in.
+        withheld: ids inside what repeats and has ended, with why they cannot be read from outside, and a hint.
+        included: this file stands at the place of an `include`.
     """
 
     inventory: Inventory | None
@@ -126,6 +95,8 @@ class World:
     all_steps: dict[str, StepType] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
     hidden: dict[str, str] = field(default_factory=dict)
+    withheld: dict[str, tuple[str, str]] = field(default_factory=dict)
+    included: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,7 +106,8 @@ class Names:
     Attributes:
         own: bare names: the step's own outputs and captures, where they can be read.
         inside: ids of the blocks around this place, and of the step itself where it has not ended.
-        on: where the step runs; None where there is no host.
+        on: where the step runs, or the selection whose candidates are asked; None where there is no host.
+        bound: the names of the loops around.
         frozen: in `vars`: only what is known before the run starts.
         codes: the code of each problem this scope gave, by its sentence.
     """
@@ -147,6 +119,7 @@ class Names:
     inside: tuple[str, ...] = ()
     branches: tuple[tuple[str, int], ...] = ()
     on: On | None = None
+    bound: Shown = field(default_factory=dict)
     frozen: bool = False
     codes: dict[str, str] = field(default_factory=dict)
 
@@ -156,6 +129,8 @@ class Names:
             return self.own[path[0]]
         if path[0] in self.not_own and len(path) == 1:
             return self.problem("E302", self.not_own[path[0]])
+        if path[0] in self.bound:
+            return self.bound[path[0]] if len(path) == 1 else None
         match path:
             case ("inputs" | "vars" | "objectives" | "run" | "marks" as root, *rest):
                 return self.member(root, rest)
@@ -187,6 +162,8 @@ class Names:
             return known[name]
         if root == "marks" and name in KNOWN_MARKS:
             return "any" if name == "data_loss" else "time"
+        if root == "objectives" and self.world.included:
+            return self.problem("E302", "an included file does not see objectives", "hand the figure over as an input")
         if root == "objectives" and name in {"rto", "rpo"}:
             return self.problem("E302", f"the runbook promises no {name}", f"give objectives: {{{name}: 15m}}")
         everything = {*known, *KNOWN_MARKS} if root == "marks" else known
@@ -213,8 +190,6 @@ class Names:
 
     def step_member(self, rest: list[str]) -> Type | Problem | None:
         """A field of a step that has ended."""
-        if len(rest) > 2:  # noqa: PLR2004 - steps.ID.FIELD
-            return None
         if self.frozen:
             return self.problem("E302", "no step has run when the run starts", "use `set` for computed values")
         if not rest or rest[0] == ANY_MEMBER:
@@ -222,23 +197,7 @@ class Names:
         found = self.seen.get(rest[0])
         if found is None:
             return "any" if rest[0] in self.world.broken else self.absent(rest[0])
-        if len(rest) == 1 or rest[1] == ANY_MEMBER:
-            return self.problem("E302", f"steps.{rest[0]} is a step, no value", f"name a field: steps.{rest[0]}.ok")
-        return self.field_of(found, rest[0], rest[1])
-
-    def field_of(self, found: StepType, step: str, name: str) -> Type | Problem:
-        """The type of a field."""
-        if name in COMMON:
-            return COMMON[name]
-        if name in found.fields:
-            return found.fields[name]
-        if name in _TABLE_ONLY:
-            hint = f"write steps.{step}.FIELD"
-            return self.problem("E302", f"step {step} gives one result, no {_TABLE_ONLY[name].split()[1]}", hint)
-        hint = did_you_mean(name, {*found.fields, *COMMON})
-        if nearest(name, {*found.fields, *COMMON}) is None and found.fields:
-            hint = f"it has {', '.join(found.fields)}, and what every step has"
-        return self.problem("E302", f"step {step} has no field {name}", hint)
+        return Result(self, found, found.layers, f"steps.{rest[0]}").type_of(rest[1:])
 
     def absent(self, name: str) -> Problem:
         """Why a step cannot be read here."""
@@ -253,6 +212,8 @@ class Names:
         if name in self.world.hidden:
             hint = "make it a step of its own to read it"
             return self.problem("E303", f"step {name} stands inside {self.world.hidden[name]} and cannot be read", hint)
+        if name in self.world.withheld:
+            return self.problem("E303", *self.world.withheld[name])
         other = self.world.all_steps.get(name)
         if other is None:
             return self.problem(

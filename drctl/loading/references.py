@@ -19,24 +19,30 @@ from drctl.core.model import (
     Effect,
     Fence,
     Formula,
+    Include,
     Manual,
+    PlaceKind,
     RestoreNow,
     SetNames,
     Step,
     Wait,
+    rungs,
     walk,
 )
 from drctl.core.values import Duration, type_name
 from drctl.loading.judge import Judge
 from drctl.loading.lint import Lint
 from drctl.loading.literals import fields_of
-from drctl.loading.names import COMMON, INPUT_TYPES, Names, Seen, Shown, StepType, World, as_type
+from drctl.loading.names import INPUT_TYPES, Names, Seen, World, as_type
+from drctl.loading.repeating import judge_place, loop_names
+from drctl.loading.results import COMMON, WORDS, StepType, layers_of
 from drctl.loading.variables import order_of_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.model import Runbook
+    from drctl.core.model import Guards, On, Runbook
+    from drctl.loading.results import Shown
     from drctl.loading.steps import StepReader
 
 _TEXTS_WITH_JSON = ("stdout", "body", "text")
@@ -48,7 +54,8 @@ def check_references(runbook: Runbook, reader: StepReader, *, included: bool = F
     world = World(
         inventory=reader.inventory,
         inputs={spec.name: INPUT_TYPES[spec.type] for spec in runbook.inputs},
-        objectives={name: "duration" for name, goal in goals.items() if isinstance(goal, Duration)},
+        objectives={} if included else {name: "duration" for name, goal in goals.items() if isinstance(goal, Duration)},
+        included=included,
     )
     walker = _Walker(reader=reader, world=world, lint=Lint(reader.reading))
     return walker.document(runbook)
@@ -56,11 +63,14 @@ def check_references(runbook: Runbook, reader: StepReader, *, included: bool = F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Here:
-    """Where the walk stands: blocks around, branches of parallel blocks, conditions."""
+    """Where the walk stands: blocks around, branches of parallel blocks, conditions, loop names, hosts carried."""
 
     inside: tuple[str, ...] = ()
     branches: tuple[tuple[str, int], ...] = ()
     guards: Mapping[str, str] = field(default_factory=dict)
+    bound: Shown = field(default_factory=dict)
+    carried: On | None = None
+    looped: bool = False
 
     def under(self, key: str, condition: Formula | None) -> _Here:
         """The same under one more condition."""
@@ -100,9 +110,17 @@ class _Walker:
             names = Names(world=self.world, seen=seen)
             judge.condition(phase.when, names)
             self.lint.condition(phase.when, names, _Here().guards)
+            self.asked(phase.guards, names, judge)
             for step in phase.steps:
                 self.step(step, seen, here)
-        return {}
+        names = Names(world=self.world, seen=seen)
+        for name, formula in runbook.outputs.items():
+            if name in COMMON or name in WORDS:
+                hint = f"choose another name, such as {name}_seen"
+                self.reader.reading.problems.error(
+                    "E306", formula.where, f"the output '{name}' is a field that every step has too", hint
+                )
+        return {name: judge.formula(formula, names) for name, formula in runbook.outputs.items()}
 
     def index(self, runbook: Runbook) -> None:
         """Note every step and mark before the walk: what comes later is told from what does not exist."""
@@ -121,9 +139,16 @@ class _Walker:
         for inner, name in _inside(step):
             if "/" not in inner.id:
                 self.world.hidden[inner.id] = f"'{name}' of step {step.id}"
+        for rung in rungs(step):
+            self.index_ladder(rung, step.id)
         if isinstance(step.body, Block):
             for number, inner in enumerate(step.body.steps):
                 self.index_step(inner, (*branches, (step.id, number)) if step.body.parallel else branches)
+
+    def index_ladder(self, rung: Step, around: str) -> None:
+        self.world.hidden[rung.id] = f"the ladder of step {around}"
+        for inner in (*rungs(rung), *(rung.body.steps if isinstance(rung.body, Block) else ())):
+            self.index_ladder(inner, around)
 
     # ------------------------------------------------------------------------------------------------------- steps
 
@@ -132,43 +157,107 @@ class _Walker:
         if self.reader.reading.problems.full:
             return
         judge = self.judge(step)
-        before = Names(world=self.world, seen=seen, inside=(*here.inside, step.id), branches=here.branches)
+        before = Names(
+            world=self.world, seen=seen, inside=(*here.inside, step.id), branches=here.branches, bound=here.bound
+        )
         judge.plain(step.title)
         judge.condition(step.when, before)
         self.lint.condition(step.when, before, here.guards)
-        if step.on is not None:
-            judge.template(step.on.computed, before, "host")
-        here = here.under(f"step {step.id}", step.when)
+        turn = loop_names(step, before, judge)
+        names = replace(before, bound={**here.bound, **turn}) if turn else before
+        if step.on is not None and step.on is not here.carried:
+            judge_place(step, names, replace(names, on=step.on), judge)
+        here = replace(here.under(f"step {step.id}", step.when), bound=names.bound)
+        whole = StepType(
+            step=step,
+            fields={},
+            guards=here.guards,
+            branches=here.branches,
+            layers=layers_of(step),
+            turn=turn,
+            looped=here.looped or step.loop is not None,
+        )
+        once = step.loop is not None or (step.on is not None and step.on.many)
+        self.guards(step, before if once else replace(names, on=step.on), judge)
         if isinstance(step.body, Block):
-            self.block(step, step.body, seen, here)
-            seen.steps[step.id] = StepType(step=step, fields={}, guards=here.guards, branches=here.branches)
-            return
-        placed = replace(before, on=step.on)
+            self.block(step.body, whole, names, here)
+        else:
+            self.leaf(whole, names, judge, here)
+
+    def leaf(self, whole: StepType, names: Names, judge: Judge, here: _Here) -> None:
+        """A step that is no block."""
+        step, seen = whole.step, names.seen
+        placed = replace(names, on=step.on)
         judge.template(step.as_user, placed)
         self.body(step, placed, judge)
-        self.guards(step, placed, judge)
         fields = self.fields(step, placed)
-        own_type = StepType(step=step, fields=fields, guards=here.guards, branches=here.branches)
-        self.own(step, placed, own_type, judge)
+        own = replace(whole, fields=fields, layers=_of_turn(whole))
+        self.own(step, placed, own, judge)
         if step.sensitive:  # to everyone else, and to its own ways back, what it said is a secret
-            own_type = replace(own_type, fields=dict.fromkeys(fields, "secret"))
-        self.inner(step, replace(placed, seen=Seen(seen, {step.id: own_type}), inside=here.inside))
+            fields = dict.fromkeys(fields, "secret")
+            own = replace(own, fields=fields)
+        with_own = Seen(seen, {step.id: own})
+        self.inner(step, replace(placed, seen=with_own, inside=here.inside))
+        self.ladder(step, with_own, here)
         self.lint.step(step, placed, here.guards)
-        seen.steps[step.id] = own_type
+        winner = whole.turn if step.loop is not None and step.loop.first_ok else {}
+        seen.steps[step.id] = replace(whole, fields={**fields, **winner})
 
-    def block(self, step: Step, body: Block, seen: Seen, here: _Here) -> None:
-        inside = replace(here, inside=(*here.inside, step.id))
-        if not body.parallel:
+    def block(self, body: Block, whole: StepType, names: Names, here: _Here) -> None:
+        """A block. What stands inside of one that repeats is read from outside by its turns, or not at all."""
+        step, seen = whole.step, names.seen
+        carries = step.on is not None and step.on.kind is PlaceKind.SELECTION
+        layer = Seen(seen) if step.loop is not None or carries else seen
+        inside = replace(
+            here,
+            inside=(*here.inside, step.id),
+            carried=step.on if carries else here.carried,
+            looped=whole.looped,
+        )
+        if body.parallel:
+            self.branches(body, step.id, layer, inside)
+        else:
             for inner in body.steps:
-                self.step(inner, seen, inside)
-            return
+                self.step(inner, layer, inside)
+        own = Seen(layer, {step.id: replace(whole, layers=_of_turn(whole))})
+        self.inner(step, replace(names, seen=own, inside=here.inside, on=step.on))
+        self.ladder(step, own, here)
+        self.leave(whole, seen, layer)
+
+    def branches(self, body: Block, block: str, seen: Seen, inside: _Here) -> None:
         layers = []
         for number, inner in enumerate(body.steps):
             layer = Seen(seen)
-            self.step(inner, layer, replace(inside, branches=(*here.branches, (step.id, number))))
+            self.step(inner, layer, replace(inside, branches=(*inside.branches, (block, number))))
             layers.append(layer)
         for layer in layers:
             seen.steps.update(layer.steps)
+
+    def leave(self, whole: StepType, seen: Seen, layer: Seen) -> None:
+        """Let those after a block see it, and what stands inside it."""
+        step = whole.step
+        first_ok = step.loop is not None and step.loop.first_ok
+        inner = dict(layer.steps) if step.loop is not None else {}
+        seen.steps[step.id] = replace(whole, fields=whole.turn if first_ok else {}, inner=inner)
+        if layer is seen:
+            return
+        for name, one in layer.steps.items():
+            if step.loop is not None:
+                hint = f"write steps.{step.id}.each[0].steps.{name}.FIELD"
+                self.world.withheld[name] = f"step {name} stands inside the loop {step.id}", hint
+            elif step.on is None or not step.on.many or (one.step.on is step.on and not one.step.loop):
+                seen.steps[name] = one
+            else:
+                hint = f"read it inside the block, or leave `on` of {name} out"
+                self.world.withheld[name] = f"step {name} runs once for each batch of {step.id}", hint
+
+    def ladder(self, step: Step, seen: Seen, here: _Here) -> None:
+        """The rungs of a wait: each sees the last attempt, and what stands in the same rung."""
+        for repeat in (step.until, step.retry):
+            for rung in repeat.escalate if repeat is not None else ():
+                layer = Seen(seen)
+                for inner in rung.steps:
+                    self.step(inner, layer, here)
 
     def body(self, step: Step, names: Names, judge: Judge) -> None:
         """The texts of what the step does."""
@@ -189,14 +278,22 @@ class _Walker:
             case Wait(length=length, until=until):
                 judge.template(length, names, "duration")
                 judge.template(until, names, "time")
+            case Include(runbook=runbook, inputs=inputs):
+                for spec in runbook.inputs:
+                    want = INPUT_TYPES[spec.type]
+                    judge.members(inputs.get(spec.name), names, want, secret=want == "secret")
             case _:
                 pass
 
+    @staticmethod
+    def asked(guards: Guards, names: Names, judge: Judge) -> None:
+        """What is put to people; of a table or loop once, for all of it."""
+        judge.text(guards.caution, names)
+        for figure in guards.approve.show if guards.approve is not None else ():
+            judge.formula(figure, names)
+
     def guards(self, step: Step, names: Names, judge: Judge) -> None:
-        judge.text(step.guards.caution, names)
-        if step.guards.approve is not None:
-            for figure in step.guards.approve.show:
-                judge.formula(figure, names)
+        self.asked(step.guards, names, judge)
         self.named_steps(step, step.guards.recheck, names, "recheck")
         if isinstance(step.body, RestoreNow):
             self.named_steps(step, step.body.steps, names, "restore")
@@ -213,8 +310,8 @@ class _Walker:
                     code = "E309" if names.codes[problem.summary] == "E302" else names.codes[problem.summary]
                     problems.error(code, place, f"{key}: {problem.summary}", problem.hint or "")
                 continue
-            if key == "recheck" and not _plain_look(found.step):
-                hint = "name a look that stands before this step"
+            if key == "recheck" and (found.looped or not _plain_look(found.step)):
+                hint = "name a look that stands before this step, and not inside a loop"
                 problems.error("E309", place, f"recheck: step {name} is not a plain look", hint)
             if key == "restore" and not _restorable(found.step):
                 hint = "name a step that has a `restore`"
@@ -234,8 +331,12 @@ class _Walker:
                 outputs = {spec.name: INPUT_TYPES[spec.type] for spec in ask}
             case SetNames(values=templates):
                 outputs = {name: template.infer(names) for name, template in templates.items()}
+            case Include():
+                outputs = dict(self.reader.outputs.get(step.path, {}))
             case _:
                 outputs = {}
+        for name in names.bound.keys() & (outputs.keys() | step.judgement.capture.keys()):
+            self.clash(step, name, "the name of a loop")
         for name in outputs.keys() & COMMON.keys():
             self.clash(step, name, "a field that every step has")
         return self.captures(step, names, outputs)
@@ -245,7 +346,7 @@ class _Walker:
         others = dict.fromkeys(step.judgement.capture, "captures of one step may not use one another")
         scope = replace(names, own=outputs, not_own={name: why for name, why in others.items() if name not in outputs})
         for name, formula in step.judgement.capture.items():
-            if name in outputs or name in COMMON or name == "reply":
+            if name in outputs or name in COMMON or name in {*WORDS, "reply"}:
                 self.clash(step, name, "an output" if name in outputs else "a field that every step has")
             captured[name] = judge.formula(formula, scope)
         return {**outputs, **captured}
@@ -267,6 +368,10 @@ class _Walker:
             self.lint.formula(formula)
         for mark in step.marks:
             if mark.value is not None:
+                if step.on is not None and step.on.many:
+                    hint = "set it in a step after this one, such as a check"
+                    summary = f"the mark '{mark.name}' with a value cannot stand on a table"
+                    self.reader.reading.problems.error("E310", mark.value.where, summary, hint)
                 kind = judge.formula(mark.value, replace(names, own=fields, seen=seen))
                 if kind not in {"time", "size", "int", "decimal", "duration", "any"}:
                     hint = "a mark is a time, size, number or duration"
@@ -302,6 +407,11 @@ def _inside(step: Step) -> list[tuple[Step, str]]:
         for proof in step.body.proof:
             found += [(inner, "proof") for inner in (proof.looks if isinstance(proof, AnyOf) else (proof,))]
     return found
+
+
+def _of_turn(whole: StepType) -> tuple[str, ...]:
+    """The layers of a step for what stands inside it: one turn of its loop."""
+    return tuple(layer for layer in whole.layers if layer != "each")
 
 
 def _plain_look(step: Step) -> bool:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
     from drctl.core.kind import Kind
     from drctl.loading.includes import Included
-    from drctl.loading.names import Shown
+    from drctl.loading.results import Shown
 
 _FORM_KEYS: Final = ("do", "run", "steps", "parallel", "include")
 _INNER: Final = {Role.LOOK: tables.LOOK, Role.WAY: tables.WAY_STEP, Role.METHOD: tables.METHOD}

@@ -142,8 +142,10 @@ class _Checking:
         if path is None:
             base = tree.base if isinstance(tree, Path) else tree
             found = self.shape(base)
-            keys = static_path(Path(0, Name(0, ""), tree.accessors)) if isinstance(tree, Path) else ()
-            return self.members(tree, found, unparse(base), (keys or ())[1:])
+            keys = (static_path(Path(0, Name(0, ""), tree.accessors)) if isinstance(tree, Path) else None) or ("",)
+            if found.path is not None:
+                return self.named(tree, (*found.path, *keys[1:]))
+            return self.members(tree, found, unparse(base), keys[1:])
         if path[0] not in self.bound:
             return self.named(tree, path)
         found = self.bound[path[0]]
