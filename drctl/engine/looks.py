@@ -16,6 +16,7 @@ from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
 from drctl.engine.pace import Ladder, Pace
 from drctl.engine.recorder import fitting
+from drctl.engine.repeats import carried
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import chosen
 from drctl.engine.shells import user_of, viewed
@@ -88,7 +89,8 @@ class Looks:
         names = (scope or RunScope(context=self.context)).at(step)
         value: object = LOCAL
         if step.on.selection is not None:
-            hosts = chosen(step.on.selection, names)
+            batch = carried(step)
+            hosts = batch.hosts or () if batch is not None else chosen(step.on.selection, names)
             none = Unknown("the selection gives no host", not_yet=False)
             value = hosts if isinstance(hosts, Unknown) else hosts[0] if hosts else none
         elif step.on.computed is not None:

@@ -67,7 +67,7 @@ def result_of(lookup: Lookup, step: Step, frames: tuple[Frame, ...]) -> Single |
     if step.on is not None and step.on.many and not isinstance(step.body, Block | Include) and not rolling:
         host = next((frame.host for frame in frames if frame.host and frame.origin == step.path), lookup.place)
         return TableResult(lookup, step, tuple(_tables(lookup.context, step, path, inner)), host)
-    return Single(lookup, step, path)
+    return Single(lookup, step, next(_tables(lookup.context, step, path, inner), path))
 
 
 def _tables(context: Context, step: Step, path: str, inner: list[Frame]) -> Iterator[str]:

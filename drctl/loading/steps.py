@@ -214,7 +214,8 @@ class StepReader:
         if not steps:
             return None
         here = replace(inside, on=None) if selected and not own else inside
-        step = self.assembled(fields, here, step_id, body, Effect.READ, inside)
+        outside = replace(inside, bound=around.bound)
+        step = self.assembled(fields, here, step_id, body, Effect.READ, outside)
         rules.check_whole(fields, step)
         return step
 
@@ -274,7 +275,8 @@ class StepReader:
             return None
         here = replace(around, on=on, as_user=user)
         step = self.assembled(fields, here, step_id, body, effect, around)
-        if on is not None and on.selection is not None and on.selection.all_or_none and not around.carried:
+        together = on is not None and on.selection is not None and on.selection.all_or_none
+        if together and around.role is Role.STEP and not around.carried:
             rules.check_all_or_none(fields, kind, step)
         if fields.get("effect", str) is not None or kind.EFFECT is not None or around.role is not Role.STEP:
             rules.check_keys(fields, effect, on)

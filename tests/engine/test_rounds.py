@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -15,7 +15,40 @@ from tests.fakes.hosts import said
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drctl.core.ports import Command
+    from tests.fakes.hosts import FakeHost
+
+R = TypeVar("R", bound=Rig)
 WEB = ("w1", "w2", "w3", "w4")
+
+
+class Noting(Rig):
+    """A rig whose acts note a value they were given; `noted` is what really happened, in order."""
+
+    def notes(self, act: str, look: str, name: str, *, bad: str = "") -> Noting:
+        """Let an act on db1 note its variable, a look see whether it has; the act fails for the value `bad`."""
+        noted: list[str] = self.__dict__.setdefault("noted", [])
+
+        def behave(command: Command) -> int:
+            value = given(command, name)
+            if value == bad:
+                return 1
+            noted.append(value)
+            return 0
+
+        self.host("db1").on(act, behave).on(look, lambda command: 0 if given(command, name) in noted else 1)
+        return self
+
+    @property
+    def noted(self) -> list[str]:
+        found: list[str] = self.__dict__["noted"]
+        return found
+
+
+def given(command: Command, name: str) -> str:
+    value = command.env[name]
+    assert isinstance(value, str)
+    return value
 
 
 def works(rig: Rig, script: str, *places: str) -> None:
@@ -23,8 +56,8 @@ def works(rig: Rig, script: str, *places: str) -> None:
     for place in places:
         host = rig.host(place).on(f"is-{script}", 1)
 
-        def act(_: object, host: object = host) -> int:
-            host.on(f"is-{script}", 0)  # type: ignore[attr-defined]
+        def act(_: Command, host: FakeHost = host) -> int:
+            host.on(f"is-{script}", 0)
             return 0
 
         host.on(f"do-{script}", act)
@@ -39,7 +72,7 @@ def act(name: str, more: str = "", verify: str = "") -> str:
     return f"id: {name}, run: do-{name}, effect: once, verify: {{run: {seen}}}, undo: {{run: un-{name}}}{more}"
 
 
-def killed_anywhere(make: Callable[[], Rig], good: Callable[[Rig], bool], least: int = 20) -> None:
+def killed_anywhere(make: Callable[[], R], good: Callable[[R], bool], least: int = 20) -> None:
     """Kill the writer at every record, before and after it is written; the resumed run ends the same."""
     for after in (False, True):
         seq = 0
@@ -62,8 +95,8 @@ def killed_anywhere(make: Callable[[], Rig], good: Callable[[Rig], bool], least:
 # -- foreach ----------------------------------------------------------------------------------------------------------
 
 
-def looped(more: str = "") -> Rig:
-    rig = Rig(
+def looped(more: str = "") -> Noting:
+    rig = Noting(
         book(
             "{id: names, do: set, with: {all: ['a', 'b', 'c']}}",
             "{id: copy, on: db1, foreach: {n: [a, b, c]}, MORErun: 'do-copy \"$N\"', with: {env: {N: '${{ n }}'}}, "
@@ -73,58 +106,50 @@ def looped(more: str = "") -> Rig:
             '{id: last, do: check, expect: "len(steps.copy.each) == 3 and all(c in steps.copy.each, c.ok)"}',
         ).replace("      - {id: names, do: set, with: {all: ['a', 'b', 'c']}}\n", "")
     )
-    copied: list[str] = []
-    host = rig.host("db1")
-    host.on("do-copy", lambda command: copied.append(command.env["N"]) or 0)
-    host.on("is-copied", lambda command: 0 if command.env["N"] in copied else 1)
-    rig.copied = copied  # type: ignore[attr-defined]
-    return rig
+    return rig.notes("do-copy", "is-copied", "N")
 
 
 def test_a_loop_runs_once_for_each_member_in_order() -> None:
     rig = looped()
     assert rig.run() is Exit.DONE
-    assert rig.copied == ["a", "b", "c"]  # type: ignore[attr-defined]
+    assert rig.noted == ["a", "b", "c"]
     started = rig.said("block_started", form="loop")[0]
     assert [item["n"] for item in started["frozen"]["items"]] == ["a", "b", "c"]
 
 
 def test_a_loop_killed_anywhere_goes_on_at_the_round_it_was_in() -> None:
-    killed_anywhere(looped, lambda rig: rig.copied == ["a", "b", "c"])  # type: ignore[attr-defined]
+    killed_anywhere(looped, lambda rig: rig.noted == ["a", "b", "c"])
 
 
 def test_a_failed_round_is_asked_about_and_the_loop_goes_on() -> None:
     rig = looped()
-    host = rig.host("db1")
-    host.on("do-copy", lambda command: 1 if command.env["N"] == "b" else (rig.copied.append(command.env["N"]) or 0))  # type: ignore[attr-defined]
+    rig.notes("do-copy", "is-copied", "N", bad="b")
     assert rig.run() is Exit.STEP_FAILED
     assert rig.question()["path"] == "main/copy/1"
-    host.on("do-copy", lambda command: rig.copied.append(command.env["N"]) or 0)  # type: ignore[attr-defined]
+    rig.notes("do-copy", "is-copied", "N")
     rig.answer("retry", step="main/copy/1", reason="mended")
     assert rig.resume() is Exit.DONE
-    assert rig.copied == ["a", "b", "c"]  # type: ignore[attr-defined]
+    assert rig.noted == ["a", "b", "c"]
 
 
 def test_failures_that_are_allowed_make_it_partial() -> None:
     rig = looped("max_failures: 1, ")
-    rig.host("db1").on(
-        "do-copy", lambda command: 1 if command.env["N"] == "b" else (rig.copied.append(command.env["N"]) or 0)
-    )  # type: ignore[attr-defined]
+    rig.notes("do-copy", "is-copied", "N", bad="b")
     assert rig.run() is Exit.STEP_FAILED  # the check at the end wants all
     assert rig.outcome("copy") == "partial"
-    assert rig.copied == ["a", "c"]  # type: ignore[attr-defined]
+    assert rig.noted == ["a", "c"]
 
 
 def test_a_matrix_has_every_combination_the_last_name_fastest() -> None:
-    rig = Rig(
+    rig = Noting(
         book(
-            "{id: m, on: db1, foreach: {a: [1, 2], b: [x, y]}, run: do-m, with: {env: {P: '${{ a }}${{ b }}'}}, effect: idempotent}"
+            "{id: m, on: db1, foreach: {a: [1, 2], b: [x, y]}, run: do-m, with: {env: {P: '${{ a }}${{ b }}'}}, "
+            "effect: idempotent}"
         )
     )
-    seen: list[str] = []
-    rig.host("db1").on("do-m", lambda command: seen.append(command.env["P"]) or 0)
+    rig.notes("do-m", "is-m", "P")
     assert rig.run() is Exit.DONE
-    assert seen == ["1x", "1y", "2x", "2y"]
+    assert rig.noted == ["1x", "1y", "2x", "2y"]
 
 
 def test_an_empty_list_skips_the_loop() -> None:
@@ -143,7 +168,7 @@ def test_an_empty_list_skips_the_loop() -> None:
 
 
 def test_the_newest_that_passes_its_test_wins_and_the_others_are_named() -> None:
-    rig = Rig(
+    rig = Noting(
         book(
             "{id: pick, foreach: {b: [new, mid, old]}, first_ok: true, steps: ["
             "{id: fetch, on: db1, run: do-fetch, with: {env: {B: '${{ b }}'}}, effect: idempotent}, "
@@ -152,10 +177,9 @@ def test_the_newest_that_passes_its_test_wins_and_the_others_are_named() -> None
         )
     )
     host = rig.host("db1").on("do-fetch", 0).on("is-sound", lambda command: 0 if command.env["B"] == "mid" else 1)
-    used: list[str] = []
-    host.on("do-use", lambda command: used.append(command.env["B"]) or 0)
+    rig.notes("do-use", "is-used", "B")
     assert rig.run() is Exit.DONE
-    assert used == ["mid"]
+    assert rig.noted == ["mid"]
     assert host.effects.count("do-fetch") == 2
     assert "pick/0" in rig.said("block_finished", path="main/pick")[0]["because"]
 
@@ -389,35 +413,37 @@ phases:
     when: inputs.times > 1
     steps:
       - {id: say, on: db1, run: say-it, with: {env: {G: "${{ vars.greeting }}"}}, effect: read}
-      - {id: keep, on: db1, run: do-keep, with: {env: {S: "${{ steps.say.stdout }}"}}, effect: once, verify: {run: is-kept, with: {env: {S: "${{ steps.say.stdout }}"}}}, undo: {none: a test}}
+      - id: keep
+        on: db1
+        run: do-keep
+        with: {env: {S: "${{ steps.say.stdout }}"}}
+        effect: once
+        verify: {run: is-kept, with: {env: {S: "${{ steps.say.stdout }}"}}}
+        undo: {none: a test}
 """
 
 
-def including() -> Rig:
-    rig = Rig(
+def including() -> Noting:
+    rig = Noting(
         book(
             "{id: call, foreach: {who: [li, wang]}, include: inner.yaml, with: {name: '${{ who }}'}}",
             "{id: told, do: check, expect: \"steps.call.each[1].said == 'hello wang!'\"}",
         ),
         files={"inner.yaml": INNER},
     )
-    kept: list[str] = []
-    host = rig.host("db1").on("say-it", lambda command: said(command.env["G"] + "!"))
-    host.on("do-keep", lambda command: kept.append(command.env["S"]) or 0)
-    host.on("is-kept", lambda command: 0 if command.env["S"] in kept else 1)
-    rig.kept = kept  # type: ignore[attr-defined]
-    return rig
+    rig.host("db1").on("say-it", lambda command: said(given(command, "G") + "!"))
+    return rig.notes("do-keep", "is-kept", "S")
 
 
 def test_an_included_runbook_sees_its_inputs_and_gives_its_outputs() -> None:
     rig = including()
     assert rig.run() is Exit.DONE
-    assert rig.kept == ["hello li!", "hello wang!"]  # type: ignore[attr-defined]
+    assert rig.noted == ["hello li!", "hello wang!"]
     assert rig.said("step_started", path="main/call/1/work/keep")
 
 
 def test_an_include_killed_anywhere_does_everything_once() -> None:
-    killed_anywhere(including, lambda rig: rig.kept == ["hello li!", "hello wang!"])  # type: ignore[attr-defined]
+    killed_anywhere(including, lambda rig: rig.noted == ["hello li!", "hello wang!"])
 
 
 @pytest.mark.parametrize("wait", [None, Duration(1_000_000)])
