@@ -321,7 +321,7 @@ def test_a_second_failed_host_is_beyond_the_limit_of_the_whole_block() -> None:
     assert "w3" not in effects(rig)
 
 
-# -- blocks as a whole --------------------------------------------------------------------------------------------------
+# -- blocks as a whole -----------------------------------------------------------------------------------------------
 
 
 def test_a_block_is_done_again_looks_and_idempotent_acts_anew_once_acts_not() -> None:
@@ -457,3 +457,96 @@ def test_a_rejected_phase_guard_keeps_the_phase_from_beginning(wait: Duration | 
     rig.answer("reject", step="main", by="wang", reason="not now")
     assert rig.resume() is Exit.STEP_FAILED
     assert rig.host("db1").effects == []
+
+
+# -- ways back of rounds ----------------------------------------------------------------------------------------------
+
+
+def test_a_rollback_takes_a_table_back_on_every_host_that_started_and_says_what_remains() -> None:
+    rig = Rig(
+        book(
+            "{" + act("it", ", on: web") + "}",
+            "{id: bad, on: db1, run: do-bad, effect: idempotent, on_failure: rollback}",
+        ),
+        hosts=("db1", *WEB),
+    )
+    works(rig, "it", *WEB)
+    rig.host("db1").on("do-bad", 1)
+    for place in WEB:
+        rig.host(place).on("un-it", 0)
+    rig.host("w2").on("un-it", 1)
+    assert rig.run() is Exit.ROLLBACK_FAILED
+    assert rig.question()["path"] == "main/it/@w2/undo"
+    rig.answer("skip", step="main/it/@w2/undo", reason="rebuilt later")
+    rig.resume()
+    assert all(rig.host(place).effects == ["do-it", "un-it"] for place in WEB)
+    assert "main/it/@w2" in rig.said("run_closed")[0]["exceptions"][0]
+
+
+def suspended() -> Rig:
+    rig = Rig(
+        book(
+            "{id: cron, on: web, run: list-cron, effect: read, tolerate: [failed]}",
+            "{id: pause, on: {group: web, where: steps.cron.here.ok}, run: no-cron, effect: once, "
+            "verify: {run: is-quiet}, undo: {none: restore puts it back}, "
+            "restore: {run: put-cron, with: {stdin: '${{ steps.cron.here.stdout }}'}}}",
+            "{id: work, on: db1, run: do-work, effect: idempotent}",
+        ),
+        hosts=("db1", *WEB),
+    )
+    for place in WEB:
+        host = rig.host(place).on("list-cron", 1 if place == "w3" else said(f"cron of {place}"))
+        host.on("is-quiet", 1)
+
+        def quiet(_: Command, host: FakeHost = host) -> int:
+            host.on("is-quiet", 0)
+            return 0
+
+        host.on("no-cron", quiet).on("put-cron", 0)
+    rig.host("db1").on("do-work", 0)
+    return rig
+
+
+def put_back(rig: Rig) -> dict[str, list[str]]:
+    return {place: [text for text in rig.host(place).effects if "put" in text] for place in WEB}
+
+
+def test_a_restore_puts_back_what_each_host_had() -> None:
+    rig = suspended()
+    seen: dict[str, object] = {}
+    for place in WEB:
+
+        def put(command: Command, place: str = place) -> int:
+            seen[place] = command.stdin
+            return 0
+
+        rig.host(place).on("put-cron", put)
+    assert rig.run() is Exit.DONE
+    assert seen == {place: f"cron of {place}".encode() for place in WEB if place != "w3"}
+
+
+def test_a_restore_of_a_table_is_carried_out_once_wherever_the_writer_is_killed() -> None:
+    killed_anywhere(
+        suspended,
+        lambda rig: put_back(rig) == {place: [] if place == "w3" else ["put-cron"] for place in WEB},
+    )
+
+
+def test_a_fence_can_be_lifted_and_only_then_the_host_is_touched_again() -> None:
+    for lift in (False, True):
+        lifting = (
+            "{id: up, do: fence.lift, on: db1, with: {methods: [{run: power-on, on: local}], "
+            "proof: [{run: is-up, on: local}]}}"
+        )
+        rig = Rig(
+            book(
+                "{id: fence, do: fence.host, on: db1, with: {methods: [{run: power-off, on: local}], "
+                "proof: [{run: is-off, on: local}]}}",
+                *([lifting] if lift else []),
+                "{id: touch, on: db1, run: do-touch, effect: idempotent}",
+            )
+        )
+        rig.host("local").on("power-off", 0).on("is-off", 0).on("power-on", 0).on("is-up", 0)
+        rig.host("db1").on("do-touch", 0)
+        assert rig.run() is (Exit.DONE if lift else Exit.STEP_FAILED)
+        assert rig.host("db1").effects == (["do-touch"] if lift else [])
