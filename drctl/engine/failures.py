@@ -8,7 +8,9 @@ from drctl.core import events as ev
 from drctl.core.model import Fence, Manual, OnFailure, Outcome, Step
 from drctl.core.ports import HELD
 from drctl.core.values import Unknown
-from drctl.engine.parts import containers, ending, form_of, is_container, is_group
+from drctl.engine.outputs import pack
+from drctl.engine.parts import containers, ending, form_of, frozen_of, is_container, is_group, parts, within
+from drctl.engine.repeats import frozen_now, relisted, wanted_items
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
 from drctl.engine.units import HARD
@@ -203,6 +205,33 @@ class Failures:
                 if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
                     self._mark_again(one, answer.by, because)
         self.reopen(step)
+        for loop in [one for one in containers(self._context, step) if one.loop is not None]:
+            self._relist(loop)
+
+    def _relist(self, loop: Step) -> None:
+        """A loop that a person has retried gets the list as it is now; what was done is known by its value."""
+        state = self._recorder.state.blocks.get(loop.path)
+        old = frozen_of(self._context, loop.path, "items")
+        new = frozen_now(loop, RunScope(context=self._context).at(loop))
+        if state is None or state.outcome is not None or not isinstance(old, tuple) or isinstance(new, Unknown):
+            return
+        items = relisted(old, new)
+        if items != old:
+            kept = pack({"items": items}, self._context.store, self._looks.pen.mask).values
+            again = ev.BlockStarted(path=loop.path, form=state.form, title=state.title, frozen=kept)
+            self._recorder.write(again, durable=True)
+        for one in parts(self._context, loop):
+            gone = one.frames[-1].names not in wanted_items(new)
+            if gone and not any(self._recorder.state.step(inner.path).began for inner in within(self._context, one)):
+                self._drop(one)
+
+    def _drop(self, one: Step) -> None:
+        because = "it is no longer in the list"
+        if is_container(one):
+            self._recorder.write(ev.BlockStarted(path=one.path, form=form_of(one)))
+            self._recorder.write(ev.BlockFinished(path=one.path, outcome="skipped", because=because), durable=True)
+        else:
+            self._looks.end_early(one, Outcome.SKIPPED, because)
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
         """A person's word instead of an outcome."""

@@ -46,6 +46,17 @@ def frozen_now(step: Step, scope: RunScope, left: tuple[str, ...] = ()) -> dict[
     return {"batches": batches(step.on.selection, hosts, scope) if hosts else ()}
 
 
+def wanted_items(frozen: Mapping[str, Value]) -> tuple[Value, ...]:
+    """The items of a frozen list."""
+    items = frozen.get("items")
+    return items if isinstance(items, tuple) else ()
+
+
+def relisted(old: tuple[Value, ...], frozen: Mapping[str, Value]) -> tuple[Value, ...]:
+    """An old list that goes on as a new one: members keep their numbers, new members come after them."""
+    return (*old, *(item for item in wanted_items(frozen) if item not in old))
+
+
 def carried(step: Step) -> Frame | None:
     """The batch whose hosts the step runs on, when the block around it carries them."""
     return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
     from drctl.loading.codes import Problems
-    from drctl.loading.results import Shown
     from drctl.loading.records import Fields
+    from drctl.loading.results import Shown
     from drctl.loading.shapes import Reading
 
 DEEPEST: Final = 8

@@ -11,10 +11,10 @@ from drctl.core.model import InputSpec, InputType, Text
 from drctl.core.values import Duration, Time, Value
 from drctl.loading.literals import typed_constant
 from drctl.loading.nodes import Mapping, Scalar, Sequence
-from drctl.loading.tables import HOST_NAME
 from drctl.loading.records import Fields, Key, ListOf, Named, Record
 from drctl.loading.shapes import Bad, Word, written
 from drctl.loading.suggest import did_you_mean
+from drctl.loading.tables import HOST_NAME
 
 if TYPE_CHECKING:
     from drctl.core.inventory import Inventory

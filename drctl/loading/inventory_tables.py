@@ -10,9 +10,9 @@ from drctl.core.inventory import Environment, SecretRef
 from drctl.loading.inputs import SECRET_SOURCE
 from drctl.loading.literals import Constants
 from drctl.loading.nodes import Mapping, Node, Scalar
-from drctl.loading.tables import HOST_NAME
 from drctl.loading.records import Key, ListOf, MapOf, Raw, Record
 from drctl.loading.shapes import BAD, Bad, Bool, Choice, Int, Reading, Schema, Word, refuse, words_of
+from drctl.loading.tables import HOST_NAME
 from drctl.loading.texts import PeopleText
 
 TEXT: Final = Word("a text")
@@ -27,7 +27,7 @@ _SECRET_HINT: Final = "write env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME 
 class SecretReference:
     """Where a secret is found. The secret itself is refused, and its line is never printed."""
 
-    def read(self, node: Node, reading: Reading) -> SecretRef | Bad:  # noqa: PLR0911 - one for each form
+    def read(self, node: Node, reading: Reading) -> SecretRef | Bad:
         """Read `env:NAME`, `file:PATH`, or a map with one of env, file, cmd."""
         if isinstance(node, Mapping):
             found = _SECRET_MAP.read(node, reading)

@@ -67,7 +67,7 @@ class _Call:
 
 
 class _RunbookReader:
-    def __init__(  # noqa: PLR0913 - what is the same for all files of a load, and the call
+    def __init__(
         self,
         reading: Reading,
         kinds: Map[str, type[Kind]],

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from drctl.loading import inventory_tables, tables
 from drctl.loading.inputs import COMMAND, SECRET_SOURCE
 from drctl.loading.literals import kind_record
-from drctl.loading.tables import HOST_NAME
 from drctl.loading.records import Record
 from drctl.loading.shapes import WRITTEN, Name
+from drctl.loading.tables import HOST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -301,7 +301,7 @@ class StepReader:
         found = [self.step(item, around, f"{name}/{index}") for index, item in enumerate(nodes)]
         return tuple(step for step in found if step is not None)
 
-    def assembled(  # noqa: PLR0913 - the parts of a step
+    def assembled(
         self, fields: Fields, here: Around, step_id: str, body: Body, effect: Effect, around: Around
     ) -> Step:
         """The step with everything its table had; `here` is where it runs, `around` what its ladder inherits."""

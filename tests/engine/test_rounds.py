@@ -550,3 +550,25 @@ def test_a_fence_can_be_lifted_and_only_then_the_host_is_touched_again() -> None
         rig.host("db1").on("do-touch", 0)
         assert rig.run() is (Exit.DONE if lift else Exit.STEP_FAILED)
         assert rig.host("db1").effects == (["do-touch"] if lift else [])
+
+
+def test_a_person_who_retries_a_tolerant_loop_repeats_nothing_that_was_done() -> None:
+    rig = Noting(
+        book(
+            "{id: list, on: db1, run: list-them, effect: read}",
+            "{id: copy, on: db1, foreach: {n: lines(steps.list.stdout)}, at_once: 1, max_failures: 1, "
+            "run: do-copy, with: {env: {N: '${{ n }}'}}, effect: once, "
+            "verify: {run: is-copied, with: {env: {N: '${{ n }}'}}}, undo: {none: a test}}",
+        )
+    ).notes("do-copy", "is-copied", "N")
+    host = rig.host("db1").on("list-them", said("a\nb\nc\nd"))
+
+    def only_a(command: Command) -> int:
+        return rig.noted.append("a") or 0 if given(command, "N") == "a" else 1  # type: ignore[func-returns-value]
+
+    host.on("do-copy", only_a)
+    assert rig.run() is Exit.STEP_FAILED  # b and c failed, d never began
+    rig.notes("do-copy", "is-copied", "N")
+    rig.answer("retry", step="copy", reason="mended")
+    assert rig.resume() is Exit.DONE
+    assert sorted(rig.noted) == ["a", "b", "c", "d"]
