@@ -1,7 +1,7 @@
 """YAML text to core values: every problem at once, with file, line and column.
 
-`load_runbook` and `load_inventory` are the whole interface, with `render` and `snippet` to show what they found. Nothing here opens a
-file, asks a clock or carries anything out.
+`load_runbook` and `load_inventory` are the whole interface; `render` and `snippet` show what they found. Nothing here
+opens a file, asks a clock or carries anything out.
 """
 
 from drctl.loading.document import Loaded
