@@ -121,12 +121,13 @@ def _order(one: Diagnostic) -> tuple[str, int, int, str, str]:
 
 
 def diagnostics_page() -> str:
-    """Write `docs/diagnostics.md`: the table of codes."""
+    """Write `docs/diagnostics.md`: the table of codes; the long texts are what `drctl explain` prints."""
     lines = [
         "# Diagnostics",
         "",
         "What `drctl check` may say about a document. Codes never change their meaning.",
         "An error (E) refuses the document; a warning (W) is printed and the document is used.",
+        "`drctl explain CODE` says why, with an example that is wrong and one that is right; without a code it lists all.",
         "",
         "| code | meaning |",
         "|---|---|",
