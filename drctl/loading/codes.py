@@ -127,7 +127,7 @@ def diagnostics_page() -> str:
         "",
         "What `drctl check` may say about a document. Codes never change their meaning.",
         "An error (E) refuses the document; a warning (W) is printed and the document is used.",
-        "`drctl explain CODE` says why, with an example that is wrong and one that is right; without a code it lists all.",
+        "`drctl explain CODE` says why, with an example that is wrong and one that is right.",
         "",
         "| code | meaning |",
         "|---|---|",

@@ -43,14 +43,13 @@ def _find(code: str) -> Explained:
     from drctl.loading.suggest import nearest
     from drctl.reporting.explain import Explained, explained_exit
 
-    exits = {str(int(one)): one for one in Exit}
-    names = {one.name: one for one in Exit}
+    exits = {one.name: one for one in Exit} | {str(int(one)): one for one in Exit}
     wanted = code.strip().upper()
-    if wanted in exits or wanted in names:
-        return explained_exit(exits.get(wanted) or names[wanted])
+    if wanted in exits:
+        return explained_exit(exits[wanted])
     if wanted not in CODES:
         alike = [one for one in CODES if one[0] == wanted[:1] and wanted[1:2].isdigit()]
-        near = nearest(wanted, alike or [*CODES, *exits, *names])
+        near = nearest(wanted, alike or [*CODES, *exits])
         raise UsageError(
             f"There is no code {code[:60]!r}." + (f" Did you mean {near}?" if near else ""),
             where="drctl explain", meaning="", next=f"drctl explain {near or ''}".rstrip(),
