@@ -1,7 +1,7 @@
 """Every code a diagnostic of the loader may have, and the collector that gathers diagnostics.
 
-A code is for ever: it is never given another meaning. `docs/diagnostics.md` is generated from this table, and each has a
-long text with examples in `drctl.loading.explanations`.
+A code is for ever: it is never given another meaning. `docs/diagnostics.md` is generated from this table; each code has
+a long text with examples in `drctl.loading.explanations`.
 E1xx is YAML itself, E2xx the shape of a document, E3xx references and types, E4xx the inventory, W a warning.
 """
 

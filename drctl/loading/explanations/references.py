@@ -85,4 +85,20 @@ REFERENCES: Final[dict[str, Explanation]] = {
         "- {id: back, do: restore, with: {steps: [stop]}}",
         next="Name a step that stands before it and is a look (recheck) or has a `restore` (restore).",
     ),
+    "E310": Explanation(
+        why="A step on a group, and a step with `foreach`, has many results; `steps.x.exit` would be that of nobody"
+        " knows which host or turn.",
+        wrong="- {id: load, on: {group: app}, run: uptime, effect: read}\n"
+        "- {id: calm, do: check, expect: steps.load.exit == 0}",
+        right="- {id: load, on: {group: app}, run: uptime, effect: read}\n"
+        '- {id: calm, do: check, expect: "all(h in steps.load.hosts, h.exit == 0)"}',
+        next="Of a table write steps.x.hosts or steps.x.here, of a loop steps.x.each; of a single result neither.",
+    ),
+    "E311": Explanation(
+        why="A file that includes itself, directly or through others, would never end. More than 8 files inside one"
+        " another, nobody can follow at night.",
+        wrong="- {id: again, include: example.yaml}",
+        right="- {id: again, include: other.yaml}",
+        next="Write the common steps into a file of their own, and include that one from both.",
+    ),
 }

@@ -131,4 +131,12 @@ SHAPES: Final[dict[str, Explanation]] = {
         "    - {id: clear, run: clear-cache, effect: idempotent}",
         next="Put the two into one branch, or use steps: instead of parallel:",
     ),
+    "E217": Explanation(
+        why="A `first_ok` loop tries one member after another until one is ok. A step in it is thus begun several"
+        " times, and one that must not happen twice cannot stand there.",
+        wrong="- id: load\n  foreach: {backup: [new, old]}\n  first_ok: true\n  run: load-backup\n  effect: once\n"
+        "  verify: {run: test -e loaded}\n  undo: {none: a copy}",
+        right="- id: load\n  foreach: {backup: [new, old]}\n  first_ok: true\n  run: load-backup\n  effect: idempotent",
+        next="Choose the member in the loop, and act on it in a step after it.",
+    ),
 }

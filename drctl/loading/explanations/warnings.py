@@ -48,4 +48,11 @@ WARNINGS: Final[dict[str, Explanation]] = {
         right=_DEEP + "      - {id: clean, do: check, expect: steps.scan.exit == 0, when: inputs.deep}\n",
         next="Give the reader the same `when`, or say what counts instead: default(steps.NAME.FIELD, VALUE).",
     ),
+    "W006": Explanation(
+        why="A host that failed in an earlier step is still in its group, and the next act goes to it as well.",
+        form=Form.WORDS,
+        wrong="an act with on: {group: app} after another on the same group that may have failed on some of its hosts",
+        right="the same with on: {group: app, where: steps.x.here.ok}",
+        next="Add where: to the selection, or put both into one block with its own on:, which leaves out what failed.",
+    ),
 }
