@@ -18,7 +18,7 @@ does not know must take it for a failure.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Exit(enum.IntEnum):
-    """Exit codes, for ever; the README prints this table and a test compares them."""
+    """Exit codes, for ever; the README prints this table with `MEANINGS`, and a test compares them."""
 
     DONE = 0
     DEFECT = 1
@@ -52,6 +52,42 @@ class Exit(enum.IntEnum):
     JOURNAL = 74
     INTERRUPTED = 130
     TERMINATED = 143
+
+    @property
+    def meaning(self) -> str:
+        """What it means, in the words of the README's table."""
+        return MEANINGS[self]
+
+
+MEANINGS: Final[dict[Exit, str]] = {
+    Exit.DONE: "done; of a run: done, and the objectives met",
+    Exit.DEFECT: "a defect in drctl",
+    Exit.USAGE: "the command line was wrong, or names nothing that is there",
+    Exit.DOCUMENT: "a runbook or an inventory is wrong",
+    Exit.NOTHING_CHANGED: "closed or refused before anything was changed"
+    " (preflight, unreachable, a missing secret, no lab)",
+    Exit.ABORTED: "closed by the operator",
+    Exit.PAUSED: "paused: a person is needed",
+    Exit.STEP_FAILED: "a step failed: the run is open, or was closed because of it",
+    Exit.ROLLED_BACK: "failed, and rolled back",
+    Exit.ROLLBACK_FAILED: "a way back failed: half undone",
+    Exit.IN_DOUBT: "a step began and its end is not known: look, then `drctl resolve`",
+    Exit.EXCEPTIONS: "done with exceptions, or objectives missed or not measured",
+    Exit.LOCKED: "another run or another process holds what is needed",
+    Exit.PLAN_CHANGED: "the frozen plan is not whole, or no longer fits",
+    Exit.OVERDUE: "a drill is overdue (not given by this version)",
+    Exit.AUDIT_NOT_INTACT: "audit: not intact",
+    Exit.AUDIT_TRUNCATED: "audit: truncated or forked, shown by an anchor"
+    " (not given by this version: it keeps no anchors)",
+    Exit.AUDIT_RULE_VIOLATED: "audit: a rule was violated (not given by this version)",
+    Exit.AUDIT_NOT_ANCHORED: "audit: intact, not anchored",
+    Exit.AUDIT_UNSIGNED_TAIL: "audit: an open or crashed run:"
+    " not closed, not signed to its end, or torn in its last line",
+    Exit.JOURNAL: "the journal, the report or stdout cannot be read or written",
+    Exit.INTERRUPTED: "interrupted",
+    Exit.TERMINATED: "ended by SIGTERM outside of a run; a run takes it as Ctrl-C",
+}
+"""The table of the README, and of `drctl explain CODE`."""
 
 
 class DrctlError(Exception):

@@ -267,7 +267,11 @@ def loaded_by(folder: Path, *command: str) -> tuple[int, list[str], str]:
     return seen["code"], seen["loaded"], done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", [["--help"], ["check", "smallest.yaml"], ["runs"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["check", "smallest.yaml"], ["runs"], ["explain"], ["graph", "smallest.yaml"]],
+    ids=lambda words: words[0],
+)
 def test_a_light_command_loads_nothing_heavy(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "smallest.yaml").write_text(RUNBOOK)
     code, loaded, output = loaded_by(tmp_path, *command)

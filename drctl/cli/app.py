@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "new": "Write a runbook or an inventory to start from.",
     "check": "Read a runbook and an inventory, and say everything that is wrong with them.",
+    "explain": "Say what a code means: E103, or an exit code.",
+    "graph": "Draw a runbook: as text, or for Mermaid.",
     "plan": "Look, and show what a run would do; nothing is changed.",
     "run": "Run a runbook.",
     "resume": "Go on with a run that is paused or crashed.",

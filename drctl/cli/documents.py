@@ -82,19 +82,25 @@ def show_diagnostics(problems: Sequence[Diagnostic]) -> None:
     from drctl.loading import render
 
     for problem in problems:
-        source = SOURCES.get(problem.where.file, b"").decode("utf-8", "replace")
-        click.echo(render(problem, source), err=True)
+        click.echo(render(problem, _source(problem)), err=True)
 
 
 def diagnostic_rows(problems: Sequence[Diagnostic]) -> list[dict[str, object]]:
-    """Diagnostics for machines."""
+    """Diagnostics for machines; `snippet` is what people see of the line, with the caret on a line of its own."""
+    from drctl.loading import snippet
+
     return [
         {
             "file": p.where.file, "line": p.where.line, "column": p.where.column, "code": p.code,
             "severity": p.severity.value, "summary": p.summary, "hint": p.hint,
+            "snippet": "\n".join(snippet(p, _source(p))),
         }
         for p in problems
     ]  # fmt: skip
+
+
+def _source(problem: Diagnostic) -> str:
+    return SOURCES.get(problem.where.file, b"").decode("utf-8", "replace")
 
 
 def has_errors(problems: Sequence[Diagnostic]) -> bool:

@@ -1,6 +1,7 @@
 """Every code a diagnostic of the loader may have, and the collector that gathers diagnostics.
 
-A code is for ever: it is never given another meaning. `docs/diagnostics.md` is generated from this table.
+A code is for ever: it is never given another meaning. `docs/diagnostics.md` is generated from this table; each code has
+a long text with examples in `drctl.loading.explanations`.
 E1xx is YAML itself, E2xx the shape of a document, E3xx references and types, E4xx the inventory, W a warning.
 """
 
@@ -121,12 +122,13 @@ def _order(one: Diagnostic) -> tuple[str, int, int, str, str]:
 
 
 def diagnostics_page() -> str:
-    """Write `docs/diagnostics.md`: the table of codes."""
+    """Write `docs/diagnostics.md`: the table of codes; the long texts are what `drctl explain` prints."""
     lines = [
         "# Diagnostics",
         "",
         "What `drctl check` may say about a document. Codes never change their meaning.",
         "An error (E) refuses the document; a warning (W) is printed and the document is used.",
+        "`drctl explain CODE` says why, with an example that is wrong and one that is right.",
         "",
         "| code | meaning |",
         "|---|---|",

@@ -31,13 +31,14 @@ def render(diagnostic: Diagnostic, source_text: str) -> str:
         source_text: the text of the file it was found in; empty leaves the snippet out.
     """
     head = f"{diagnostic.where}: {diagnostic.severity.value}[{diagnostic.code}]: {_visible(diagnostic.summary)}"
-    parts = [head, *_snippet(diagnostic, source_text)]
+    parts = [head, *snippet(diagnostic, source_text)]
     if diagnostic.hint:
         parts.append(f"  = {_visible(diagnostic.hint)}")
     return "\n".join(parts)
 
 
-def _snippet(diagnostic: Diagnostic, source_text: str) -> list[str]:
+def snippet(diagnostic: Diagnostic, source_text: str) -> list[str]:
+    """The line of the source and the caret below it; nothing when there is none, or when it may hold a secret."""
     where = diagnostic.where
     lines = source_text.split("\n")
     if not 0 < where.line <= len(lines) or diagnostic.code in UNPRINTABLE_CODES:

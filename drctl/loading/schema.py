@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from drctl.loading.shapes import Schema
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_DO: Final = "The kind of step; drctl kinds lists them."
+_GROUP: Final = "One of the hosts of this group."
 _ANY_OF_STEP: Final = ("do", "run", "steps", "parallel", "include")
 _LANGUAGE_FIELDS: Final = {
     "decide": tables.DECIDE,
@@ -45,7 +47,7 @@ def inventory_schema() -> Schema:
     for name, channel in zip(inventory_tables.CHANNELS, channels, strict=True):
         properties = channel["properties"]
         if isinstance(properties, dict):
-            properties["type"] = {"const": name}
+            properties["type"] = {"const": name, "description": properties["type"]["description"]}
     head: Schema = {"$schema": _DRAFT, "title": "drctl inventory"}
     return head | inventory_tables.INVENTORY.schema() | {"$defs": {"channel": {"oneOf": channels}}}
 
@@ -59,7 +61,7 @@ def _parts() -> Schema:
                 {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
                 {
                     "type": "object",
-                    "properties": {"group": {"type": "string", "pattern": f"^{HOST_NAME}$"}},
+                    "properties": {"group": {"type": "string", "pattern": f"^{HOST_NAME}$", "description": _GROUP}},
                     "required": ["group"],
                     "additionalProperties": False,
                 },
@@ -126,7 +128,10 @@ def _steps(kinds: Mapping[str, type[Kind]]) -> Schema:
         found[f"step {name}"] = _language_step(name, table)
         choices.append(_when(_does([name]), f"step {name}"))
     choices.append(_when(_does(plain), "step do"))
-    one: Schema = {"oneOf": [{"required": [key]} for key in _ANY_OF_STEP], "properties": {"do": {"enum": names}}}
+    one: Schema = {
+        "oneOf": [{"required": [key]} for key in _ANY_OF_STEP],
+        "properties": {"do": {"enum": names, "description": _DO}},
+    }
     found["step"] = {"type": "object"} | one | {"allOf": choices}
     for name, table, values in (
         ("look", tables.LOOK, tables.LOOK_KINDS),
@@ -151,16 +156,16 @@ def _form(
     if form == "run":
         return schema | {
             "required": [*required, *(["effect"] if stated else [])],
-            "allOf": [{"properties": {"with": {"$ref": "#/$defs/with run"}}}] if "shell" in kinds else [],
+            "allOf": [{"properties": {"with": _with("run", "What goes with the script.")}}] if "shell" in kinds else [],
         }
     conditions = [_fields_of(name, kinds, stated=stated) for name in names]
     return schema | {"required": required, "allOf": [_does(names), *conditions]}
 
 
 def _fields_of(name: str, kinds: Mapping[str, type[Kind]], *, stated: bool) -> Schema:
-    then: Schema = {"properties": {"with": {"$ref": f"#/$defs/with {name}"}}}
-    needed = []
     kind = kinds.get(name)
+    then: Schema = {"properties": {"with": _with(name, _first_line(kind))}}
+    needed = []
     if name in _LANGUAGE_FIELDS or name == "set" or (kind is not None and any(spec.required for spec in kind.fields())):
         needed.append("with")
     if stated and kind is not None and kind.EFFECT is None:
@@ -168,10 +173,20 @@ def _fields_of(name: str, kinds: Mapping[str, type[Kind]], *, stated: bool) -> S
     return {"if": _does([name]), "then": then | ({"required": needed} if needed else {})}
 
 
+def _with(name: str, meaning: str) -> Schema:
+    """The `with` of a kind, with a sentence that an editor shows."""
+    return {"$ref": f"#/$defs/with {name}", "description": meaning}
+
+
+def _first_line(kind: type[Kind] | None) -> str:
+    lines = (kind.__doc__ or "").strip().splitlines() if kind is not None else []
+    return f"{kind.NAME}: {lines[0]}" if kind is not None and lines else "The fields of the kind."
+
+
 def _language_step(name: str, table: Record) -> Schema:
     schema = table.schema()
     if name in _LANGUAGE_FIELDS or name == "set":
-        properties = {"with": {"$ref": f"#/$defs/with {name}"}}
+        properties = {"with": _with(name, f"The fields of {name}.")}
         schema["allOf"] = [{"properties": properties, "required": ["do", "with"]}]
     return schema
 

@@ -242,6 +242,7 @@ def test_the_pictures_load_nothing_and_name_no_machine() -> None:
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
     rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| (.+) \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     assert [(int(code), name) for code, name, _ in rows] == [(int(code), code.name) for code in Exit]
+    assert [meaning for _, _, meaning in rows] == [code.meaning for code in Exit]
     assert len({meaning for _, _, meaning in rows}) == len(rows)
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "drctl").rglob("*.py") if path.name != "errors.py")
     for code, name, meaning in rows:

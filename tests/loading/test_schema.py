@@ -4,6 +4,7 @@ import json
 import os
 import random
 import secrets
+from collections.abc import Iterator
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -44,6 +45,32 @@ def disagreement(data: Data, *, hosts: bool = False) -> str:
 def test_the_schemas_are_schemas() -> None:
     Draft202012Validator.check_schema(runbook_schema(registry()))
     Draft202012Validator.check_schema(inventory_schema())
+
+
+def nameless(schema: object, path: str = "") -> Iterator[str]:
+    """Properties without a sentence for an editor. What has no type is a condition on an object described elsewhere."""
+    if isinstance(schema, list):
+        for number, one in enumerate(schema):
+            yield from nameless(one, f"{path}/{number}")
+    if not isinstance(schema, dict):
+        return
+    for name, one in (schema.get("properties") or {}).items():
+        described = isinstance(one.get("description"), str) and one["description"].strip()
+        if not described and (schema.get("type") == "object" or "$ref" in one):
+            yield f"{path}/{name}"
+    for name, one in schema.items():
+        yield from nameless(one, f"{path}/{name}")
+
+
+@pytest.mark.parametrize("schema", [RUNBOOKS.schema, INVENTORIES.schema], ids=["runbook", "inventory"])
+def test_every_property_has_a_description(schema: object) -> None:
+    assert list(nameless(schema)) == []
+    assert list(nameless({"type": "object", "properties": {"a": {"type": "string"}}})) == ["/a"]
+
+
+def test_the_schemas_name_their_draft() -> None:
+    for made in (runbook_schema(registry()), inventory_schema()):
+        assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 @pytest.mark.parametrize("name", ["runbook", "inventory"])

@@ -46,6 +46,9 @@ def check(settings: Settings, runbooks: tuple[str, ...], inventory: str | None) 
         for file in dict.fromkeys([*([path] if path else []), *runbooks]):
             errors = sum(p.severity is Severity.ERROR and p.where.file == file for p in problems)
             click.echo(f"{clean(file)}: {count(errors, 'error') if errors else 'nothing wrong'}")
+        if problems:
+            first = next((p for p in problems if p.severity is Severity.ERROR), problems[0])
+            click.echo(f"drctl explain {first.code} says more.", err=True)
         if path is None:
             click.echo("No inventory was given or found: hosts, roles, groups, buckets and channels were not checked.")
     return int(Exit.DOCUMENT if wrong else Exit.DONE)

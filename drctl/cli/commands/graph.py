@@ -1,0 +1,81 @@
+"""`drctl graph`: a runbook as a picture, from the document alone; no network, nothing changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from drctl.cli.documents import find_inventory, read_bytes, show_diagnostics
+from drctl.errors import DocumentError, Exit, UsageError
+
+if TYPE_CHECKING:
+    from drctl.cli.app import Settings
+    from drctl.core.model import Runbook
+
+
+@click.command()
+@click.argument("runbook", metavar="RUNBOOK")
+@click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
+@click.option("--format", "format_", type=click.Choice(["text", "mermaid"]), default="text", help="Which form.")
+@click.option("-o", "--out", metavar="FILE", default="-", help="Where to write it; '-' is stdout.")
+@click.pass_obj
+def graph(settings: Settings, runbook: str, inventory: str | None, format_: str, out: str) -> int:
+    """Draw a runbook: phases, blocks, branches, loops, fences, approvals, points of no return, ways back.
+
+    Mermaid is the form that wikis and code forges show as a picture. Only documents are read; an inventory is used
+    to check the runbook when there is one.
+
+    Exit status: 0 drawn, 3 a document is wrong, 2 a file cannot be read or written.
+    """
+    from drctl.reporting.graph import graph_text
+    from drctl.reporting.graph_mermaid import graph_mermaid
+
+    book = _load(runbook, find_inventory(inventory))
+    picture = graph_text(book, settings.language) if format_ == "text" else graph_mermaid(book, settings.language)
+    if out != "-":
+        _write(Path(out), picture)
+    if settings.output == "json":
+        told = {"runbook": book.name, "format": format_}
+        click.echo(json.dumps(told | ({"graph": picture} if out == "-" else {"file": out}), ensure_ascii=False))
+    elif out == "-":
+        click.echo(_plain(picture) if format_ == "text" else picture)
+    else:
+        click.echo(_plain(out))
+    return int(Exit.DONE)
+
+
+def _load(path: str, inventory: str | None) -> Runbook:
+    """Load the runbook, with every problem of both documents at once."""
+    from drctl.kinds import registry
+    from drctl.loading import load_inventory, load_runbook
+
+    hosts = load_inventory(inventory, read_bytes) if inventory is not None else None
+    loaded = load_runbook(path, read_bytes, registry(), hosts.value if hosts is not None else None)
+    problems = (*(hosts.diagnostics if hosts is not None else ()), *loaded.diagnostics)
+    if loaded.value is None or (hosts is not None and hosts.value is None):
+        wrong = path if loaded.value is None else inventory or ""
+        raise DocumentError("The document is wrong.", problems, where=wrong, next=f"mend it, then: drctl check {path}")
+    show_diagnostics(problems)
+    return loaded.value
+
+
+def _plain(text: str) -> str:
+    """The text in letters that this stdout can show."""
+    from drctl.reporting.texts import clean, plain_signs
+
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+    return clean(text if encoding == "utf8" else plain_signs(text), lines=True)
+
+
+def _write(path: Path, picture: str) -> None:
+    try:
+        path.write_text(picture + "\n", encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UsageError(
+            f"The picture cannot be written: {getattr(error, 'strerror', error)}.", where=str(path),
+            meaning="Nothing was changed.", next="drctl graph RUNBOOK -o FILE",
+        ) from error  # fmt: skip
