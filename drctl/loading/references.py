@@ -167,6 +167,7 @@ class _Walker:
         names = replace(before, bound={**here.bound, **turn}) if turn else before
         if step.on is not None and step.on is not here.carried:
             judge_place(step, names, replace(names, on=step.on), judge)
+            self.lint.failed_hosts(step)
         here = replace(here.under(f"step {step.id}", step.when), bound=names.bound)
         whole = StepType(
             step=step,
