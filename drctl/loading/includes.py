@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from drctl.core.diagnostics import Where
 from drctl.core.inputs import check_value
 from drctl.core.model import FieldValue, InputSpec, InputType
 from drctl.loading.document import read_document
@@ -19,6 +18,7 @@ from drctl.loading.texts import TemplateText
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
     from drctl.loading.codes import Problems
@@ -135,6 +135,10 @@ def _value(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Re
         return TemplateText().read(node, reading)
     if spec.optional and isinstance(node, Scalar) and node.core_type is CoreType.NULL:
         return None
+    return _literal(spec, node, inventory, reading)
+
+
+def _literal(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Reading) -> FieldValue | Bad:
     value = typed_constant(spec.type.value, node, reading)
     if isinstance(value, Bad):
         return BAD

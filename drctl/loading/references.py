@@ -260,7 +260,7 @@ class _Walker:
                 for inner in rung.steps:
                     self.step(inner, layer, here)
 
-    def body(self, step: Step, names: Names, judge: Judge) -> None:
+    def body(self, step: Step, names: Names, judge: Judge) -> None:  # noqa: C901 - one case for each body
         """The texts of what the step does."""
         match step.body:
             case Action(kind=kind, fields=values):
