@@ -15,7 +15,7 @@ from drctl.core.model import InputSpec, InputType
 from drctl.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
@@ -39,6 +39,21 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
+def reader_of(path: str) -> Callable[[str], bytes]:
+    """How the loader reads a runbook: the file itself as `read_bytes` does; one that it includes raises OSError.
+
+    The loader reports the latter at the place that names the file.
+    """
+
+    def read(name: str) -> bytes:
+        if name == path:
+            return read_bytes(name)
+        SOURCES[name] = Path(name).read_bytes()
+        return SOURCES[name]
+
+    return read
+
+
 def find_inventory(flag: str | None) -> str | None:
     """Where the inventory is: `--inventory`, DRCTL_INVENTORY, or inventory.yaml here; None when there is none."""
     if flag:
@@ -59,7 +74,7 @@ def load_documents(runbook_path: str, inventory_path: str) -> tuple[Runbook, Inv
     from drctl.loading import load_inventory, load_runbook
 
     inventory = load_inventory(inventory_path, read_bytes)
-    runbook = load_runbook(runbook_path, read_bytes, registry(), inventory.value)
+    runbook = load_runbook(runbook_path, reader_of(runbook_path), registry(), inventory.value)
     problems = (*inventory.diagnostics, *runbook.diagnostics)
     if inventory.value is None or runbook.value is None:
         wrong = [

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from drctl.core.diagnostics import Where
 from drctl.core.inputs import check_value
 from drctl.core.model import FieldValue, InputSpec, InputType
 from drctl.loading.document import read_document
@@ -19,6 +18,7 @@ from drctl.loading.texts import TemplateText
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
     from drctl.loading.codes import Problems
@@ -30,6 +30,8 @@ DEEPEST: Final = 8
 """Includes inside of includes."""
 MOST_CALLS: Final = 500
 """Includes of one runbook, those inside of others counted each time."""
+MOST_TEXT: Final = 4 * 1024 * 1024
+"""Characters of all that is included, counted each time: what is written once must not be read for ever."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Files:
     texts: dict[str, str] = field(default_factory=dict)
     roots: dict[str, Node | None] = field(default_factory=dict)
     calls: int = 0
+    length: int = 0
 
     def root(self, name: str, problems: Problems) -> Node | None:
         """The root node of a file; None when it could not be read, which was reported the first time."""
@@ -66,11 +69,12 @@ class Files:
             fields.error("E311", "include", "the file includes itself", chain)
         elif len(around) > DEEPEST:
             fields.error("E311", "include", f"more than {DEEPEST} includes inside one another", "say it in fewer files")
-        elif self.calls > MOST_CALLS:
-            fields.error("E311", "include", f"more than {MOST_CALLS} includes in one runbook", "say it in fewer files")
+        elif self.calls > MOST_CALLS or self.length > MOST_TEXT:
+            fields.error("E311", "include", f"too much is included: {self.calls} files", "say it in fewer files")
         elif name not in self.roots and not self._there(name, fields):
             self.roots[name] = None
         else:
+            self.length += len(self.texts.get(name, ""))
             return name
         return None
 
@@ -110,7 +114,7 @@ def given_inputs(
         if name not in specs:
             hint = did_you_mean(name, specs, "it has no inputs")
             summary = f"the included file has no input '{name[:60]}'{reading.of}"
-            reading.problems.error("E201", entry.key.where, summary, hint)
+            reading.problems.error("E312", entry.key.where, summary, hint)
             continue
         value = _value(specs[name], entry.value, inventory, reading)
         if not isinstance(value, Bad):
@@ -118,7 +122,7 @@ def given_inputs(
     for spec in included.inputs:
         if spec.required and spec.name not in where:
             hint = f"write with: {{{spec.name}: ...}}; it is {spec.type.value}"
-            fields.error("E202", "include", f"the input '{spec.name}' of the included file is missing", hint)
+            fields.error("E312", "include", f"the input '{spec.name}' of the included file is missing", hint)
     return values, where
 
 
@@ -131,6 +135,10 @@ def _value(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Re
         return TemplateText().read(node, reading)
     if spec.optional and isinstance(node, Scalar) and node.core_type is CoreType.NULL:
         return None
+    return _literal(spec, node, inventory, reading)
+
+
+def _literal(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Reading) -> FieldValue | Bad:
     value = typed_constant(spec.type.value, node, reading)
     if isinstance(value, Bad):
         return BAD

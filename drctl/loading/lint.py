@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.tree import Call, Not, Tree, children, path_uses, static_path
-from drctl.core.model import Action, Decide, Formula, SetNames, Step
+from drctl.core.model import Action, Decide, Formula, Outcome, SetNames, Step
 from drctl.core.scripts import Script
 from drctl.loading.codes import MOST_SHOWN
 from drctl.loading.results import COMMON, WORDS
@@ -30,6 +30,7 @@ class Lint:
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
+        self.partial: dict[str, str] = {}
 
     def condition(self, formula: Formula | None, names: Names, guards: Mapping[str, str]) -> None:
         """A `when`: it stands under the conditions around it, not under itself."""
@@ -67,6 +68,18 @@ class Lint:
                 place = self.reading.texts.place(figure.expression, 0, figure.where)
                 summary = f"step {shown.step.id} has no `expect`: the figure shown has no limit"
                 self.reading.problems.warn("W004", place, summary, "give the look an `expect` with the limit")
+
+    def failed_hosts(self, step: Step) -> None:
+        """An act on a group after a step that lets hosts of it fail: it touches those too."""
+        chosen = step.on.selection if step.on is not None else None
+        if chosen is None or not chosen.group or not step.acts:
+            return
+        before = self.partial.get(chosen.group)
+        if before is not None and chosen.condition is None and chosen.hosts is None and step.on is not None:
+            summary = f"hosts of {chosen.group} may have failed in step {before}, and this acts on them too"
+            self.reading.problems.warn("W006", step.on.where, summary, f'write where: "steps.{before}.here.ok"')
+        if chosen.max_failures is not None or step.judgement.tolerate - {Outcome.EMPTY}:
+            self.partial[chosen.group] = step.id
 
     def needed(self, step: Step) -> Iterator[Standing]:
         """What the step needs a value of to go on."""

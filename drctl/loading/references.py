@@ -167,6 +167,7 @@ class _Walker:
         names = replace(before, bound={**here.bound, **turn}) if turn else before
         if step.on is not None and step.on is not here.carried:
             judge_place(step, names, replace(names, on=step.on), judge)
+            self.lint.failed_hosts(step)
         here = replace(here.under(f"step {step.id}", step.when), bound=names.bound)
         whole = StepType(
             step=step,
@@ -259,7 +260,7 @@ class _Walker:
                 for inner in rung.steps:
                     self.step(inner, layer, here)
 
-    def body(self, step: Step, names: Names, judge: Judge) -> None:
+    def body(self, step: Step, names: Names, judge: Judge) -> None:  # noqa: C901 - one case for each body
         """The texts of what the step does."""
         match step.body:
             case Action(kind=kind, fields=values):

@@ -126,17 +126,18 @@ class Result:
             return self.found.turn[rest[0]] if len(rest) == 1 else None
         layers = tuple(layer for layer in self.layers if layer != "each")
         one = Result(self.names, self.found, layers, f"{self.written}.each[0]", turned=True)
-        if rest[0] != "steps" or not self.found.inner:
-            return one.type_of(rest)
-        if len(rest) == 1 or rest[1] == ANY_MEMBER:
-            return self.names.problem(
-                "E302", "steps is no value", f"name a step and a field: {one.written}.steps.ID.ok"
-            )
-        inner = self.found.inner.get(rest[1])
+        return one.inside(rest[1:]) if rest[0] == "steps" and self.found.inner else one.type_of(rest)
+
+    def inside(self, rest: list[str]) -> Type | Problem | None:
+        """A step inside one turn of a block."""
+        if not rest or rest[0] == ANY_MEMBER:
+            hint = f"name a step and a field: {self.written}.steps.ID.ok"
+            return self.names.problem("E302", "steps is no value", hint)
+        inner = self.found.inner.get(rest[0])
         if inner is None:
-            summary = f"loop {self.found.step.id} has no step {rest[1]}"
-            return self.names.problem("E302", summary, did_you_mean(rest[1], self.found.inner))
-        return Result(self.names, inner, inner.layers, f"{one.written}.steps.{rest[1]}").type_of(rest[2:])
+            summary = f"loop {self.found.step.id} has no step {rest[0]}"
+            return self.names.problem("E302", summary, did_you_mean(rest[0], self.found.inner))
+        return Result(self.names, inner, inner.layers, f"{self.written}.steps.{rest[0]}").type_of(rest[1:])
 
     def hosts(self, rest: list[str]) -> Type | Problem | None:
         """The records of a table, or that of one host."""

@@ -29,11 +29,11 @@ def read_selection(node: Mapping, reading: Reading, inventory: Inventory | None)
     fields = tables.SELECTION.read(node, reading.inside(f"on of {reading.within}" if reading.within else "on"))
     if isinstance(fields, Bad):
         return BAD
+    _check_rolling(fields)
     if not any(key in fields for key in _ONE_OF):
         summary = f"nothing says which hosts{reading.of}"
         reading.problems.error("E202", node.where, summary, "give one or more of group, site, role, hosts")
         return BAD
-    _check_rolling(fields)
     known = _check_names(fields, inventory)
     if not known or fields.keys.keys() - fields.values.keys():
         return BAD

@@ -32,7 +32,7 @@ def _load(data: bytes, kinds: dict[str, type[Kind]], *, hosts: bool) -> tuple[bo
     if hosts:
         loaded = load_inventory("x.yaml", lambda path: data if path == "x.yaml" else read("known_hosts"))
         return loaded.value is not None, loaded.diagnostics
-    runbook = load_runbook("x.yaml", lambda _: data, kinds, inventory())
+    runbook = load_runbook("x.yaml", lambda path: data if path == "x.yaml" else read(f"valid/{path}"), kinds, inventory())
     return runbook.value is not None, runbook.diagnostics
 
 

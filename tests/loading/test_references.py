@@ -39,7 +39,7 @@ def test_names_that_are_there(expect: str) -> None:
     [
         ("steps.look.m > 3", "E302"),
         ("steps.look.n == 'a'", "E304"),
-        ("steps.look.hosts['a'].ok", "E302"),
+        ("steps.look.hosts['a'].ok", "E310"),
         ("steps.last.ok", "E303"),
         ("steps.look", "E302"),
         ("inputs.x == 1", "E302"),

@@ -27,7 +27,9 @@ def errors(data: Data, *, hosts: bool = False) -> list[str]:
     if hosts:
         found = load_inventory("inventory.yaml", lambda path: read(path) if path == "known_hosts" else text).diagnostics
     else:
-        found = load_runbook("x.yaml", lambda _: text, registry(), inventory()).diagnostics
+        found = load_runbook(
+            "x.yaml", lambda path: text if path == "x.yaml" else read(f"valid/{path}"), registry(), inventory()
+        ).diagnostics
     return [f"{one.code} {one.summary}" for one in found if one.severity is Severity.ERROR]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.documents import diagnostic_rows, find_inventory, has_errors, read_bytes, show_diagnostics
+from drctl.cli.documents import diagnostic_rows, find_inventory, has_errors, read_bytes, reader_of, show_diagnostics
 from drctl.core.diagnostics import Diagnostic, Severity
 from drctl.errors import Exit
 from drctl.reporting.texts import clean, count
@@ -36,14 +36,14 @@ def check(settings: Settings, runbooks: tuple[str, ...], inventory: str | None) 
         problems += loaded.diagnostics
         hosts = loaded.value
     for runbook in runbooks:
-        problems += load_runbook(runbook, read_bytes, registry(), hosts).diagnostics
+        problems += load_runbook(runbook, reader_of(runbook), registry(), hosts).diagnostics
     wrong = has_errors(problems)
     if settings.output == "json":
         found = {"ok": not wrong, "diagnostics": diagnostic_rows(problems), "inventory": path}
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
         show_diagnostics(problems)
-        for file in dict.fromkeys([*([path] if path else []), *runbooks]):
+        for file in dict.fromkeys([*([path] if path else []), *runbooks, *(p.where.file for p in problems)]):
             errors = sum(p.severity is Severity.ERROR and p.where.file == file for p in problems)
             click.echo(f"{clean(file)}: {count(errors, 'error') if errors else 'nothing wrong'}")
         if problems:
