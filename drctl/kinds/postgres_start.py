@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.model import Effect
 from drctl.core.values import Duration, Unknown, Value
-from drctl.kinds.commands import ACT_LIMIT, none, shown, streams
+from drctl.kinds.commands import ACT_LIMIT, complaint, none, shown, streams
 from drctl.kinds.postgres_status import STATUS_SQL, ask, read_status, status_values
-from drctl.kinds.psql import psql, sql_complaint
+from drctl.kinds.psql import psql
 from drctl.kinds.service import Service
 from drctl.kinds.shell import Shell
 
@@ -42,7 +42,7 @@ fi
 left=$WAIT
 until said=$(ask); do
   if [ "$left" -le 0 ]; then
-    printf 'the server does not accept connections after %s s: %s\\n' "$WAIT" "$said" >&2
+    printf '%s\\nthe server does not accept connections after %s s\\n' "$said" "$WAIT" >&2
     exit 5
   fi
   left=$((left-1))
@@ -101,12 +101,12 @@ class PostgresStart(CommandAct):
 
     def outputs(self, reply: Reply) -> Outputs:
         """What the server is after the start."""
-        missing = none(sql_complaint(reply))
+        missing = none(complaint(reply))
         values: dict[str, Value | Unknown] = dict.fromkeys(("in_recovery", "timeline", "lsn"), missing)
         if reply.exit == 0:
             figures = status_values(reply.stdout.decode(errors="replace"))
             values = {name: figures[name] for name in values}
-        because = f"accepts connections, timeline {values['timeline']}" if reply.exit == 0 else sql_complaint(reply)
+        because = f"accepts connections, timeline {values['timeline']}" if reply.exit == 0 else complaint(reply)
         exit_code = missing if reply.exit is None else reply.exit
         return Outputs(
             values={"exit": exit_code, **values}, because=because, streams=streams(reply), host_key=reply.host_key

@@ -50,11 +50,11 @@ class Server:
     def probe(self, timeout: str = "20s") -> Probe:
         return self.machine.probe(facts=FACTS, timeout=Duration.parse(timeout))
 
-    def run(self, sql: str, *, transaction: bool = True, **args: Value | Secret) -> Outputs:
+    def run(self, sql: str, *, transaction: bool = True, **args: "Value | Secret") -> Outputs:
         return PostgresExec(sql=sql, args=args, transaction=transaction).execute(self.machine.act(facts=FACTS))
 
     def ask(self, sql: str, timeout: str = "20s") -> Outputs:
         return PostgresQuery(sql=sql).look(self.probe(timeout))
 
-    def rows(self, sql: str, **args: Value | Secret) -> Value | Unknown:
+    def rows(self, sql: str, **args: "Value | Secret") -> "Value | Unknown":
         return PostgresQuery(sql=sql, args=args).look(self.probe()).values["rows"]

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from typing import Any
 import pytest
 
 from drctl.core.kind import Change, Outputs, Seen
-from drctl.core.ports import DatabaseFacts, Probe
+from drctl.core.ports import DatabaseFacts
 from drctl.core.scripts import ResolvedScript
-from drctl.core.values import Duration, Map, Secret, Size, Time, Unknown, Value
-from drctl.kinds.postgres_exec import PostgresExec
+from drctl.core.values import Duration, Map, Secret, Size, Time, Unknown
 from drctl.kinds.postgres_promote import PostgresPromote
 from drctl.kinds.postgres_query import PostgresQuery
 from drctl.kinds.postgres_status import PostgresStatus

@@ -43,7 +43,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
         ("wal_receiver_timeout", Duration.parse("90s"), "90s"),
         ("max_wal_senders", 10, "10"),
         ("log_checkpoints", False, "off"),
-        ("application.setting", "it's \\ \"quoted\" 漢字; --", "it's \\ \"quoted\" 漢字; --"),
+        ("application.setting", 'it\'s \\ "quoted" 漢字; --', 'it\'s \\ "quoted" 漢字; --'),
     ],
 )
 def test_a_setting_is_written_read_and_put_back(
@@ -87,7 +87,9 @@ def test_a_setting_that_needs_a_restart_says_so(server: Server, primary: Cluster
     PostgresSet(setting="superuser_reserved_connections", value=None).execute(server.machine.act(facts=FACTS))
 
 
-@pytest.mark.parametrize(("setting", "value"), [("work_mem", "much"), ("no_such_setting", 1), ("wal_segment_size", "2MB")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("work_mem", "much"), ("no_such_setting", 1), ("wal_segment_size", "2MB")]
+)
 def test_what_the_server_refuses_fails_and_is_not_written(
     server: Server, primary: Cluster, setting: str, value: Value
 ) -> None:
