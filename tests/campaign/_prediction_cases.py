@@ -37,7 +37,7 @@ _MAKE_PING = f"printf '#!/bin/sh\\necho {_PING!r}\\n' >bin/ping && chmod 755 bin
 _ARCHIVE = "mkdir -p tmp/p/in && echo x >tmp/p/in/f && tar -czf tmp/p/a.tgz -C tmp/p/in f"
 _UNIT = "systemctl show -p MainPID -p ActiveState -p UnitFileState"
 _ROUTE = "nginx/routes/invoices.conf"
-_TREE = "find tmp/p -type f -exec sha256sum {} + 2>/dev/null; ls -lR tmp/p 2>/dev/null | grep -v total"
+_TREE = "find tmp/p -type f -exec sha256sum {} + 2>/dev/null; ls -lR tmp/p 2>/dev/null | grep -v total || :"
 _BACKUP = "first(steps.listed.backups)"
 
 LOOKS = (
@@ -68,7 +68,7 @@ LOOKS = (
          volatile=("lag", "replayed_at", "lsn")),
     Case(kind="postgres.query", steps="- {id: it, on: inv-b, do: postgres.query, with: {sql: SELECT 1 AS n}}"),
     Case(kind="backup.list",
-         steps="- {id: it, do: backup.list, with: {bucket: backups, name: 'base/{time}/manifest.json', manifest: true}}"),
+         steps="- {id: it, do: backup.list, with: {bucket: backups, name: 'base/{time}/manifest.json'}}"),
     Case(kind="records.compare",
          steps="- {id: it, do: records.compare, with: {left: [{n: 1}, {n: 2}], right: [{n: 2}], key: n}}"),
 )  # fmt: skip
@@ -77,7 +77,8 @@ VALUES = (
     Case(kind="check", steps="- {id: it, do: check, expect: run.mode == 'live'}"),
     Case(kind="check", steps="- {id: it, do: check, expect: run.mode == 'drill'}"),
     Case(kind="set", steps="- {id: it, do: set, with: {n: '${{ 1 + 1 }}'}}"),
-    Case(kind="decide", steps="- {id: it, do: decide, with: {rules: [{if: run.mode == 'live', then: a}], otherwise: b}}"),
+    Case(kind="decide",
+         steps="- {id: it, do: decide, with: {rules: [{if: run.mode == 'live', then: a}], otherwise: b}}"),
     Case(kind="wait", steps="- {id: it, do: wait, with: {for: 100ms}}"),
     Case(kind="manual", steps="- {id: it, do: manual, with: {say: Look at the lamp.}}"),
 )  # fmt: skip
@@ -89,7 +90,7 @@ ACTS = (
          steps="- {id: it, do: http.request, with: {url: '<traffic>/pause', method: POST}, effect: idempotent}"),
     Case(kind="postgres.exec", host="inv-a", touches="psql -Atc \"SELECT to_regclass('predicted')\"",
          after="psql -c 'DROP TABLE predicted'",
-         steps="- {id: it, on: inv-a, do: postgres.exec, with: {sql: CREATE TABLE predicted (n int)}, effect: idempotent}"),
+         steps="- {id: it, on: inv-a, do: postgres.exec, with: {sql: CREATE TABLE predicted ()}, effect: idempotent}"),
     Case(kind="postgres.set", host="inv-b", touches="cat pg/data/postgresql.auto.conf", again=True,
          steps="- {id: it, on: inv-b, do: postgres.set, with: {setting: work_mem, value: 5MB}}",
          after="psql -c 'ALTER SYSTEM RESET work_mem'"),
@@ -103,7 +104,8 @@ ACTS = (
          steps="- {id: it, on: inv-b, do: service, with: {name: invoices, state: stopped, enabled: true}}"),
     Case(kind="file.put", touches=_TREE, after="rm -rf tmp/p", before="mkdir -p tmp/p", again=True,
          steps="- {id: it, on: gw, do: file.put, with: {path: tmp/p/f, text: \"down\\n\", mode: '640'}}"),
-    Case(kind="file.put", touches=_TREE, after="rm -rf tmp/p", before="mkdir -p tmp/p && echo old >tmp/p/f", again=True,
+    Case(kind="file.put", touches=_TREE, after="rm -rf tmp/p", again=True,
+         before="mkdir -p tmp/p && echo old >tmp/p/f",
          steps="- {id: it, on: gw, do: file.put, with: {path: tmp/p/f, text: new}}"),
     Case(kind="archive.unpack", touches=_TREE, before=_ARCHIVE, after="rm -rf tmp/p", again=True,
          steps="- {id: it, on: gw, do: archive.unpack, with: {from: tmp/p/a.tgz, to: tmp/p/out}}"),

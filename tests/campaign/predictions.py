@@ -1,11 +1,12 @@
 """What a plan says about a step is what the run then does, for every step kind, in a lab.
 
 Each case is a small runbook. Its plan is made, then `drctl run` carries it out as a process of its own; what the step
-touches is looked at before and after, without drctl. *Would run* must have changed something, *no change* nothing; a look
-must have seen what its plan saw, outputs that are another at every look left out; what would wait must have waited, and
-what would stop must have stopped. *Cannot tell* is counted: it promises nothing.
+touches is looked at before and after, without drctl. *Would run* must have changed something, *no change* nothing; a
+look must have seen what its plan saw, outputs that are another at every look left out; what would wait must have
+waited, and what would stop must have stopped. *Cannot tell* is counted: it promises nothing.
 """
 
+import itertools
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ class Stage:
         self._lab = lab
         self._figures = figures
         self._folder = folder
+        self._numbers = itertools.count()
         self._commands = Commands(folder)
         urls = lab.info.data["urls"]
         self._names = {
@@ -85,12 +87,15 @@ class Stage:
     def _once(self, case: Case, turn: int) -> None:
         file = self._folder / "case.yaml"
         indented = "".join(f"      {line}\n" for line in self._filled(case.steps).splitlines())
-        file.write_text(f"runbook: case\nphases:\n  - id: only\n    steps:\n{indented}")
+        file.write_text(f"runbook: case-{next(self._numbers)}\nphases:\n  - id: only\n    steps:\n{indented}")
         planned = self._plan(file)
         before = self._touched(case)
         done = self._commands.run("run", file, "--inventory", self._lab.info.inventory, "--no-live", "--yes")
         after = self._touched(case)
-        step = self._commands.fold(run_id(done)).steps.get(_PATH)
+        state = self._commands.fold(run_id(done))
+        if state.closed is None:
+            self._commands.run("abort", run_id(done), "--reason", "the case is over")
+        step = state.steps.get(_PATH)
         self._figures.count(f"planned: {planned.row.status.value}")
         where = f"{case.kind}, turn {turn}: {case.steps!r} was planned as {planned.row.status.value!r}"
         final = step.own_final if step is not None else None
