@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from drctl.adapters import claim_text
 from drctl.adapters.carrier import Carried, End, Order, exec_text
 from drctl.adapters.claims import ClaimedShell
+from drctl.adapters.dns import NameServers
 from drctl.adapters.http import UrllibHttp
 from drctl.adapters.ssh_keys import PrivateKeys
 from drctl.adapters.ssh_transport import Credentials, Link, LinkProblem, dial_tcp, open_link
 from drctl.adapters.stream_pump import pumped
+from drctl.core.dns import Dns
 from drctl.core.inventory import Host, Inventory, SecretRef
 from drctl.core.ports import ClaimShell, Command, Dialer, Http, PortReply, PortState, Reach
 from drctl.core.values import Duration, Secret
@@ -74,6 +76,10 @@ class SshHosts:
     def dialer(self, host_name: str) -> Dialer:
         """TCP connects as the host sees them."""
         return LinkDialer(self.carrier(host_name))
+
+    def dns(self, host_name: str) -> Dns:
+        """Questions to name servers, by TCP through the host's link."""
+        return NameServers(self.carrier(host_name).connect)
 
     def http(self, host_name: str) -> Http:
         """HTTP as the host sees it."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from drctl.adapters.s3 import S3Objects
     from drctl.adapters.secrets import Secrets
     from drctl.adapters.ssh import SshHosts
+    from drctl.core.dns import Dns
     from drctl.core.inventory import Inventory, SecretRef
     from drctl.core.ports import ClaimShell, Notifier
     from drctl.core.values import Duration, Secret
@@ -69,8 +70,9 @@ class RealWorld:
     def probe(self, place: str, timeout: Duration) -> Probe:
         """Ports for looking from a place."""
         return Probe(
-            shell=self.shell(place), http=self.http(place), dialer=self._dialer(place), objects=self._bucket,
-            files=lambda path: Path(path).read_bytes(), clock=self.clock, timeout=timeout, facts=self._facts,
+            shell=self.shell(place), http=self.http(place), dialer=self._dialer(place), dns=self._dns(place),
+            objects=self._bucket, files=lambda path: Path(path).read_bytes(), clock=self.clock, timeout=timeout,
+            facts=self._facts,
         )  # fmt: skip
 
     def reach(self, place: str) -> str:
@@ -132,6 +134,13 @@ class RealWorld:
         from drctl.adapters.dialer import LocalDialer
 
         return LocalDialer()
+
+    def _dns(self, place: str) -> Dns:
+        if place != LOCAL:
+            return self._hosts().dns(place)
+        from drctl.adapters.dns import NameServers
+
+        return NameServers()
 
     def _hosts(self) -> SshHosts:
         with self._lock:

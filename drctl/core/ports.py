@@ -20,6 +20,8 @@ from drctl.core.values import Duration, Secret, Time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from drctl.core.dns import Dns
+
 MEBIBYTE = 1024 * 1024
 HELD: Final = "held by another run"
 """How `because` of a refusal begins when another run holds the host (exit 12)."""
@@ -39,8 +41,7 @@ class Reach(enum.Enum):
 class Command:
     """One POSIX shell script for one host.
 
-    Values never stand in `script`: they travel in `env` or `stdin` and reach the host over stdin, so nothing shows in
-    `ps` and nothing is parsed twice.
+    Values never stand in `script`: they travel in `env` or `stdin`, so nothing shows in `ps` or is parsed twice.
 
     Attributes:
         script: text for `sh -eu`.
@@ -151,9 +152,8 @@ class ClaimReply:
 class ReadShell(Protocol):
     """Runs commands that only look, on one host or locally.
 
-    Safe to call from several threads. Never raises for what the world does: a lost link is `Reach.UNREACHABLE` when the
-    command surely did not begin or its answer cannot be had, a limit is `Reach.TIMEOUT` (the remote process is then
-    ended). Raises DefectError only for misuse.
+    Safe to call from several threads. Never raises for what the world does, DefectError for misuse: a lost link is
+    `Reach.UNREACHABLE`, a limit is `Reach.TIMEOUT`, and the remote process is then ended.
     """
 
     def read(self, command: Command) -> Reply:
@@ -203,9 +203,8 @@ class LinkError(Exception):
 class ActShell(ReadShell, Protocol):
     """What an act kind may do on its host: one claimed command per execution.
 
-    `run` returns a Reply whose end is known. When it is not, it raises an executor-internal signal that kinds must let
-    pass: the executor then looks, verifies and decides. Called again after a crash it gives back the outcome that the
-    host kept, without running anything a second time.
+    `run` returns a Reply whose end is known; else it raises a signal of the executor's, which kinds must let pass.
+    Called again after a crash it gives back the outcome that the host kept, and runs nothing a second time.
     """
 
     def run(self, command: Command) -> Reply:
@@ -395,6 +394,7 @@ class Probe:
         shell: reads on the step's host, or locally.
         http: GET and HEAD from the step's place (through the host's link when it has one).
         dialer: TCP connects from the same place.
+        dns: questions to name servers from the same place.
         objects: buckets of the inventory by name.
         files: local files by path, read-only.
         clock: time.
@@ -405,6 +405,7 @@ class Probe:
     shell: ReadShell
     http: ReadHttp
     dialer: Dialer
+    dns: Dns
     objects: Callable[[str], ReadObjects]
     files: Callable[[str], bytes]
     clock: Clock

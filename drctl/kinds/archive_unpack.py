@@ -147,34 +147,37 @@ class ArchiveUnpack(CommandAct):
         return shown(self.command(facts))
 
     def preview(self, probe: Probe) -> Preview:
-        """Look at the folder."""
-        seen, because, exists = self._found(probe)
-        changes = {Seen.DONE: Change.NO_CHANGE, Seen.NOT_DONE: Change.WOULD_CHANGE, Seen.UNKNOWN: Change.CANNOT_TELL}
-        return Preview(change=changes[seen], because=because, prior={} if exists is None else {"exists": exists})
+        """Look at the folder. A full one is refused by the act, even with the right names: contents may differ."""
+        _, because, exists, is_free = self._found(probe)
+        change = Change.WOULD_CHANGE if is_free else Change.CANNOT_TELL
+        if exists and not is_free:
+            because = f"{because}; only a new or empty folder is filled"
+        return Preview(change=change, because=because, prior={} if exists is None else {"exists": exists})
 
     def verify(self, probe: Probe) -> Verdict:
         """Done when the first names of the archive are there: the folder appears in one rename, with all or none."""
-        seen, because, _ = self._found(probe)
+        seen, because, *_ = self._found(probe)
         return Verdict(seen=seen, because=because)
 
     def _paths(self) -> dict[str, str]:
         paths = {"FROM": self.source, "TO": self.to.rstrip("/")}
         return {name: f"./{path}" if path.startswith("-") else path for name, path in paths.items()}
 
-    def _found(self, probe: Probe) -> tuple[Seen, str, bool | None]:
+    def _found(self, probe: Probe) -> tuple[Seen, str, bool | None, bool]:
+        """Whether it is done, in words; whether the folder is there; whether it may be filled."""
         reply = probe.shell.read(
             Command(script=_LOOK, env={**self._paths(), "NAMES": str(_NAMES)}, timeout=probe.timeout)
         )
         said = {name: value.strip() for name, value in lines_of(reply)}
         if reply.reach is not Reach.COMPLETE or reply.exit != 0:
-            return Seen.UNKNOWN, complaint(reply), None
+            return Seen.UNKNOWN, complaint(reply), None, False
         if said.keys() & {"absent", "empty"}:
-            return Seen.NOT_DONE, f"{self.to} is {min(said)}", "empty" in said
+            return Seen.NOT_DONE, f"{self.to} is {min(said)}", "empty" in said, True
         if "other" in said:
-            return Seen.NOT_DONE, f"{self.to} is no folder", True
+            return Seen.NOT_DONE, f"{self.to} is no folder", True, False
         listed, gone = said.get("listed", "0"), said.get("gone", "0")
         if listed == "0":
-            return Seen.UNKNOWN, f"{self.to} is not empty, and {self.source} cannot be read to compare", True
+            return Seen.UNKNOWN, f"{self.to} is not empty, and {self.source} cannot be read to compare", True, False
         if gone != "0":
-            return Seen.NOT_DONE, f"{self.to} holds something else: {gone} of {listed} names are missing", True
-        return Seen.DONE, f"{self.to} holds the names of {self.source} ({listed} compared)", True
+            return Seen.NOT_DONE, f"{self.to} holds something else: {gone} of {listed} names are missing", True, False
+        return Seen.DONE, f"{self.to} holds the names of {self.source} ({listed} compared)", True, False

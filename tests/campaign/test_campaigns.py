@@ -6,16 +6,17 @@ import secrets
 
 import pytest
 
-from tests.campaign import lab_kills
+from tests.campaign import lab_kills, predictions
 from tests.campaign.registry import Campaign, Figures, box, campaigns, cases, run_boxed
 
 KNOWN = campaigns()
+IN_A_LAB = (lab_kills.NAME, predictions.NAME)
 
 
 def boxed(name: str) -> object:
     """A campaign's test, with a limit that leaves its box room to close."""
     limit = pytest.mark.timeout(KNOWN[name].seconds + 120)
-    return pytest.param(name, marks=[limit, pytest.mark.lab] if name == lab_kills.NAME else [limit])
+    return pytest.param(name, marks=[limit, pytest.mark.lab] if name in IN_A_LAB else [limit])
 
 
 @pytest.mark.parametrize("name", [boxed(name) for name in KNOWN])

@@ -40,6 +40,7 @@ from drctl.errors import Exit, JournalError
 from drctl.kinds import registry
 from drctl.loading import load_runbook
 from tests.fakes.hosts import Answer, FakeHost
+from tests.fakes.nameservers import FakeDns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -248,6 +249,7 @@ class FakeWorld:
             shell=self.hosts[place],
             http=self.http_,
             dialer=self.dialer,
+            dns=FakeDns(),
             objects=lambda name: (_ for _ in ()).throw(KeyError(name)),
             files=lambda path: b"",  # noqa: ARG005
             clock=self.clock,

@@ -83,7 +83,7 @@ class RecordingWorld:
     def probe(self, place: str, timeout: Duration) -> Probe:  # noqa: ARG002 - the port
         port = self._port
         return Probe(
-            shell=port, http=port, dialer=port, objects=lambda _: port, files=lambda _: b"",  # type: ignore[arg-type,return-value]
+            shell=port, http=port, dialer=port, dns=port, objects=lambda _: port, files=lambda _: b"",  # type: ignore[arg-type,return-value]
             clock=self._clock, timeout=timeout, facts=FakeFacts(),
         )  # fmt: skip
 

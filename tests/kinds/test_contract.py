@@ -26,7 +26,8 @@ TYPES = {"text", "int", "decimal", "bool", "duration", "size", "time", "list", "
 
 def test_the_kinds_of_the_language_are_there() -> None:
     assert set(ALL) >= {
-        "archive.unpack", "backup.fetch", "backup.list", "check", "decide", "file.read", "host.status", "http.check",
+        "archive.unpack", "backup.fetch", "backup.list", "check", "decide", "dns.check", "file.put", "file.read",
+        "host.status", "http.check", "ping.check", "postgres.set", "postgres.start",
         "http.request", "log.scan", "manual", "notify", "postgres.exec", "postgres.promote", "postgres.query",
         "postgres.status", "records.compare", "restore", "service", "set", "shell", "tcp.check", "traffic.switch",
         "wait",

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -13,16 +12,16 @@ from typing import Any
 import pytest
 
 from drctl.core.kind import Change, Outputs, Seen
-from drctl.core.ports import DatabaseFacts, Probe
+from drctl.core.ports import DatabaseFacts
 from drctl.core.scripts import ResolvedScript
-from drctl.core.values import Duration, Map, Secret, Size, Time, Unknown, Value
-from drctl.kinds.postgres_exec import PostgresExec
+from drctl.core.values import Duration, Map, Secret, Size, Time, Unknown
 from drctl.kinds.postgres_promote import PostgresPromote
 from drctl.kinds.postgres_query import PostgresQuery
 from drctl.kinds.postgres_status import PostgresStatus
 from drctl.kinds.shell import Shell
+from tests.kinds.servers import FACTS, Server, running
 from tests.kinds.worlds import Facts, Machine
-from tests.lab.cluster import BIN, Cluster, wait_until
+from tests.lab.cluster import Cluster, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -43,56 +42,16 @@ HOSTILE = [
     "-1",
     "%s",
 ]
-FACTS = Facts({"main": DatabaseFacts(name="postgres", port=None, user="postgres")})
 
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Cluster]:
-    yield from _cluster(None)
+    yield from running()
 
 
 @pytest.fixture
 def standby(primary: Cluster) -> Iterator[Cluster]:
-    yield from _cluster(primary.folder)
-
-
-def _cluster(of: Path | None) -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a unix socket's path has at most 107 bytes
-    one = Cluster(folder, standby_of=of)
-    try:
-        one.start(standby=of is not None)
-        yield one
-    finally:
-        one.stop(signal.SIGQUIT)
-        one.close()
-        shutil.rmtree(folder)
-
-
-class Server:
-    """A host with psql whose environment leads to one server."""
-
-    def __init__(self, machine: Machine, patch: pytest.MonkeyPatch) -> None:
-        self.machine = machine
-        self.patch = patch
-        patch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
-        for name in ("PGDATABASE", "PGUSER", "PGPORT", "PGPASSWORD", "PGOPTIONS"):
-            patch.delenv(name, raising=False)
-
-    def at(self, cluster: Cluster) -> "Server":
-        self.patch.setenv("PGHOST", str(cluster.folder))
-        return self
-
-    def probe(self, timeout: str = "20s") -> Probe:
-        return self.machine.probe(facts=FACTS, timeout=Duration.parse(timeout))
-
-    def run(self, sql: str, *, transaction: bool = True, **args: "Value | Secret") -> Outputs:
-        return PostgresExec(sql=sql, args=args, transaction=transaction).execute(self.machine.act(facts=FACTS))
-
-    def ask(self, sql: str, timeout: str = "20s") -> Outputs:
-        return PostgresQuery(sql=sql).look(self.probe(timeout))
-
-    def rows(self, sql: str, **args: "Value | Secret") -> "Value | Unknown":
-        return PostgresQuery(sql=sql, args=args).look(self.probe()).values["rows"]
+    yield from running(primary.folder)
 
 
 @pytest.fixture

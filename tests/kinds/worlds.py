@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drctl.adapters.local import LocalShell
+from drctl.core.dns import Dns
 from drctl.core.ports import (
     Act,
     Claim,
@@ -31,6 +32,7 @@ from drctl.core.ports import (
 )
 from drctl.core.values import Duration, Time
 from tests.fakes.hosts import FakeHost
+from tests.fakes.nameservers import FakeDns
 
 LIMIT = Duration.parse("20s")
 
@@ -226,6 +228,7 @@ def probe(
     shell: ClaimShell | None = None,
     http: Web | None = None,
     dialer: Ports | None = None,
+    dns: Dns | None = None,
     objects: ReadObjects | None = None,
     facts: Facts | None = None,
     timeout: Duration = LIMIT,
@@ -242,6 +245,7 @@ def probe(
         shell=shell if shell is not None else FakeHost(),
         http=http if http is not None else Web(),
         dialer=dialer if dialer is not None else Ports(),
+        dns=dns if dns is not None else FakeDns(),
         objects=bucket,
         files=no_file,
         clock=Clock(),
