@@ -158,7 +158,7 @@ class StepReader:
             refuse(written, reading, "a step kind")
             return None
         name = written.text
-        if name not in self.kinds and name not in tables.FORMS:
+        if name not in tables.FORMS and name not in self.kinds:
             hint = did_you_mean(name, {*self.kinds, *tables.FORMS})
             reading.problems.error("E213", written.where, f"there is no step kind '{name[:60]}'{reading.of}", hint)
             return None
