@@ -11,7 +11,7 @@ title: {en: A long failover, zh: 长切换}
 description: Made up; nothing of it is a recovery.
 objectives: {rto: 1h, rpo: 5m}
 inputs:
-  limit: {type: duration, default: 10s, max: 5m, ask: How much loss is acceptable?}
+  limit: {type: duration, default: 10s, max: 5m, ask: "How much loss is acceptable?"}
   target: {type: host, default: app1, of: {group: app}}
   severity: {type: choice, of: [sev1, sev2], default: sev1}
 vars:
@@ -155,7 +155,7 @@ PHASE = """\
               say:
                 en: "Call the provider about ${{{{ steps.named{n}.fault }}}}."
                 zh: 打电话给供应商
-              ask: {{ticket: {{type: text, ask: Number?}}}}
+              ask: {{ticket: {{type: text, ask: "Number?"}}}}
               by: [commander]
               within: 30m
             expect: starts_with(ticket, 'INC')
