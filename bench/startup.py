@@ -32,7 +32,7 @@ def run(*, small: bool, rounds: int) -> Report:
     commands = dict(list(COMMANDS.items())[: 1 if small else None])
     with tempfile.TemporaryDirectory() as folder:
         for kept in (True, False):
-            tree = _tree(Path(folder, "with" if kept else "without"), kept=kept)
+            tree = compiled_copy(Path(folder, "with" if kept else "without"), kept=kept)
             group = f"drctl {'with' if kept else 'without'} bytecode"
             subjects = [_subject(tree, name, ("-m", "drctl", *words)) for name, words in commands.items()]
             subjects += [_subject(tree, name, ("-c", code), peer=True) for name, code in PEERS.items()]
@@ -41,7 +41,8 @@ def run(*, small: bool, rounds: int) -> Report:
     return report
 
 
-def _tree(tree: Path, *, kept: bool) -> Path:
+def compiled_copy(tree: Path, *, kept: bool = True) -> Path:
+    """Copy the package, with its bytecode as the bootstrap compiles it, or with none."""
     shutil.copytree(ROOT / "drctl", tree / "drctl", ignore=shutil.ignore_patterns("__pycache__"))
     if kept:
         compileall.compile_dir(tree / "drctl", quiet=2)

@@ -7,6 +7,7 @@ nothing dangerous can be switched on by a variable that somebody exported last y
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 import io
 import json
@@ -122,6 +123,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from drctl.cli.streams import lasting
 
+    gc.set_threshold(50_000)  # a document is 100,000 values that all stay: looking for rubbish among them is in vain
     with lasting() as ended:
         code = ended(run(list(sys.argv[1:] if args is None else args)))
     sys.exit(code)

@@ -50,20 +50,27 @@ def frozen_of(state: RunState, where: Path) -> Frozen:
     return thaw(text)
 
 
-def thaw_documents(frozen: Frozen) -> tuple[Runbook, Inventory]:
-    """The documents of a frozen plan, from its text alone."""
+def thaw_documents(frozen: Frozen, runbook: Runbook | None = None) -> tuple[Runbook, Inventory]:
+    """The documents of a frozen plan, from its text alone.
+
+    Args:
+        frozen: the plan.
+        runbook: what was read for freezing; it is taken as it is when it comes of the very text that is frozen.
+    """
     from drctl.kinds import registry
     from drctl.loading import load_inventory, load_runbook
 
     texts = {**frozen.files, **frozen.inventory_files}
     inventory = load_inventory(frozen.inventory_file, lambda path: texts[path].encode())
-    runbook = load_runbook(frozen.runbook_file, lambda path: texts[path].encode(), registry(), inventory.value)
-    if inventory.value is None or runbook.value is None:
+    if runbook is not None and runbook.source == frozen.files and inventory.value is not None:
+        return runbook, inventory.value
+    loaded = load_runbook(frozen.runbook_file, lambda path: texts[path].encode(), registry(), inventory.value)
+    if inventory.value is None or loaded.value is None:
         raise DocumentError(
             "The frozen documents of this run are not accepted by this version of drctl.",
-            (*inventory.diagnostics, *runbook.diagnostics), next="resume it with the version that started it",
+            (*inventory.diagnostics, *loaded.diagnostics), next="resume it with the version that started it",
         )  # fmt: skip
-    return runbook.value, inventory.value
+    return loaded.value, inventory.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +106,10 @@ def build_parts(
     return Parts(context=complete(bare), world=world, masker=masker)
 
 
-def plan_parts(frozen: Frozen, root: Path, language: str) -> Parts:
-    """The parts of a plan: nothing of it is kept."""
+def plan_parts(frozen: Frozen, runbook: Runbook, root: Path, language: str) -> Parts:
+    """The parts of a plan of a runbook that was just read and frozen: nothing of it is kept."""
     identity = Identity(uid="", id="plan", operator=login(), language=language)
-    return build_parts(frozen, thaw_documents(frozen), identity, RunState(), MemoryStore(), root)
+    return build_parts(frozen, thaw_documents(frozen, runbook), identity, RunState(), MemoryStore(), root)
 
 
 class Session:

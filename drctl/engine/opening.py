@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from drctl.core.model import Runbook
     from drctl.engine.context import Context
 
-DEEPEST = 32
-"""Constants that use constants that use constants: more than this is refused as not resolvable."""
-
 
 def freeze_inputs(runbook: Runbook, values: Mapping[str, Value]) -> dict[str, Any]:
     """Inputs in their frozen form: defaults filled in, optional ones left out, secrets as references."""
@@ -53,20 +50,17 @@ def resolve_vars(context: Context) -> dict[str, Value | Unknown]:
     """Resolve constants, which may use one another; the loader has refused cycles."""
     values: dict[str, Value | Unknown] = {}
     wanted = dict(context.runbook.vars)
-    for _ in range(DEEPEST):
-        if not wanted:
-            break
-        scope = RunScope(context=_with(context, values))
-        for name, written in list(wanted.items()):
-            value = resolve(written, scope)
+    scope = RunScope(context=replace(context, vars=values))  # it sees each value as soon as it is there
+    before = 0
+    while len(wanted) != before:
+        before = len(wanted)
+        for name in list(wanted):
+            value = resolve(wanted[name], scope)
             if not isinstance(value, Unknown) or not any(f"vars has no '{other}'" in value.reason for other in wanted):
                 values[name] = value
                 del wanted[name]
+        wanted = dict(reversed(wanted.items()))  # a chain written upside down is done in the second turn
     return values | {name: Unknown("it cannot be resolved", not_yet=False) for name in wanted}
-
-
-def _with(context: Context, values: Mapping[str, Value | Unknown]) -> Context:
-    return replace(context, vars=dict(values))
 
 
 def complete(context: Context) -> Context:

@@ -158,7 +158,7 @@ class StepReader:
             refuse(written, reading, "a step kind")
             return None
         name = written.text
-        if name not in self.kinds and name not in tables.FORMS:
+        if name not in tables.FORMS and name not in self.kinds:
             hint = did_you_mean(name, {*self.kinds, *tables.FORMS})
             reading.problems.error("E213", written.where, f"there is no step kind '{name[:60]}'{reading.of}", hint)
             return None
@@ -301,9 +301,7 @@ class StepReader:
         found = [self.step(item, around, f"{name}/{index}") for index, item in enumerate(nodes)]
         return tuple(step for step in found if step is not None)
 
-    def assembled(
-        self, fields: Fields, here: Around, step_id: str, body: Body, effect: Effect, around: Around
-    ) -> Step:
+    def assembled(self, fields: Fields, here: Around, step_id: str, body: Body, effect: Effect, around: Around) -> Step:
         """The step with everything its table had; `here` is where it runs, `around` what its ladder inherits."""
         self.note_named(fields, here.path, "recheck")
         observe = fields.get("observe", bool) or False

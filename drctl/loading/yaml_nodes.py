@@ -193,15 +193,19 @@ class _Composer:
         style = _STYLES[event.style or ""]
         rest = self.behind(event.end_mark) if style is Style.PLAIN and event.value else ""
         comment = _COMMENT.match(rest)
-        end = self.mark(event.end_mark)
         return Scalar(
             text=event.value,
             where=where,
             style=style,
-            cut=replace(end, column=end.column + comment.end() - 1) if comment else None,
+            cut=self.cut(event.end_mark, comment.end()) if comment else None,
             comma=rest.lstrip().startswith(","),
             source=self.source,
         )
+
+    def cut(self, end: Mark | None, behind: int) -> Where:
+        """Where a comment begins, so many characters behind a node."""
+        place = self.mark(end)
+        return replace(place, column=place.column + behind - 1)
 
     def behind(self, end: Mark | None) -> str:
         """The rest of the line behind a node."""

@@ -44,7 +44,7 @@ def clean(text: str, *, lines: bool = False) -> str:
         text: anything.
         lines: keep line ends; else they are escaped too.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():  # nothing that is hidden, turned or obeyed is printable
         return text
     return "".join(_shown_character(c, lines=lines) for c in text.replace("\t", "    "))
 
@@ -67,7 +67,7 @@ def plain_signs(text: str) -> str:
 
 def width(text: str) -> int:
     """Cells the text takes on a terminal; a Chinese character takes two."""
-    return cell_len(text)
+    return len(text) if text.isascii() and text.isprintable() else cell_len(text)
 
 
 def pad(text: str, cells: int) -> str:
@@ -120,6 +120,9 @@ def _tokens(text: str) -> Iterator[str]:
     """Where a line may break: at blanks, and around every wide character."""
     for found in _WORD.finditer(text):
         word = found.group()
+        if word.isascii():
+            yield word
+            continue
         start = 0
         for i, character in enumerate(word):
             if width(character) > 1:

@@ -127,7 +127,7 @@ class Stage:
         assert inventory.value is not None, inventory.diagnostics
         assert runbook.value is not None, f"{file.read_text()}\n{runbook.diagnostics}"
         frozen = freeze(runbook.value, inventory.value, {}, language="", **paths)
-        parts = plan_parts(frozen, self._folder / "state", "")
+        parts = plan_parts(frozen, runbook.value, self._folder / "state", "")
         try:
             plan = Planner(parts.context, parts.world, Options()).plan("")
         finally:

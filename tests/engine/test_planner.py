@@ -310,3 +310,14 @@ phases:
 """)
     plan = planned(rig)
     assert statuses(plan, "never", "block", "inner", "ok") == ["would skip", "would skip", "would skip", "known"]
+
+
+def test_constants_may_use_one_another_in_any_order_and_at_any_depth(tmp_path: Path) -> None:
+    down = [f'  v{n}: "${{{{ vars.v{n + 1} }}}}"' for n in range(60)]
+    up = [f'  w{n}: "${{{{ vars.w{n - 1} }}}}"' for n in range(1, 60)]
+    lines = ["vars:", *down, "  v60: down", "  w0: up", *up]
+    path = tmp_path / "book.yaml"
+    tail = "phases: [{id: p, steps: [{id: s, do: check, expect: true}]}]"
+    path.write_text("\n".join(["runbook: x", *lines, tail]), encoding="utf-8")
+    found = context_of(path, ROOT / "tests/documents/inventory.yaml", FakeClock()).vars
+    assert {found["v0"], found["w59"]} == {"down", "up"}

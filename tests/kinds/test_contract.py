@@ -1,6 +1,8 @@
 """What every kind owes, whoever writes it."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -187,3 +189,18 @@ def test_the_registry_is_one_name_one_kind() -> None:
     classes: list[type[Kind]] = list(registry().values())
     assert len(set(classes)) == len(classes)
     assert [kind.NAME for kind in classes] == ALL
+
+
+def test_every_kind_is_found_by_its_name_without_the_others() -> None:
+    """A check imports what it needs: the file of a kind is named as the kind is."""
+    script = (
+        "import sys; from drctl.kinds import registry; found = registry()['tcp.check']; assert 'web' not in registry();"
+        "print(found.NAME, 'drctl.kinds.archive_unpack' in sys.modules)"
+    )
+    first = script.replace("assert 'web' not in registry();", "")
+    done = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tcp.check", "False"]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tcp.check", "True"], "an unknown name is looked for in every file"
+    for name in ALL:
+        assert registry()[name].__module__ == f"drctl.kinds.{name.replace('.', '_')}"

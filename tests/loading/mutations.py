@@ -41,7 +41,8 @@ WORDS = (
         '"',
     ),
     *("${{ steps.x.ok }}", "${{", "}}", "${{ inputs.token }}", "steps.look.ok", "1 +", "not", "group('a')", "'" * 3),
-    *("first_ok", "max_failures", "at_once", "escalate", "restore", "retry", "until", "outputs", "batch", "take", "where"),
+    *("first_ok", "max_failures", "at_once", "escalate", "restore", "retry", "until", "outputs", "batch", "take"),
+    "where",
     *("steps.look.here.ok", "steps.look.hosts['app1'].ok", "steps.look.each[0].ok", "20%", "first.yaml", "fence.lift"),
     *("undo", "verify", "approve", "foreach", "include", "with", "on", "id", "steps", "parallel", "run", "do"),
 )

@@ -1,5 +1,6 @@
 """The JSON Schema says what the loader says: what one refuses for its shape, the other refuses too."""
 
+import itertools
 import json
 import os
 import random
@@ -11,13 +12,15 @@ from jsonschema import Draft202012Validator
 
 from drctl.core.diagnostics import Severity
 from drctl.kinds import registry
-from drctl.loading import load_inventory, load_runbook
+from drctl.loading import load_inventory, load_runbook, tables
+from drctl.loading.records import Record
 from drctl.loading.schema import inventory_schema, runbook_schema
 from tests.loading.documents import INVALID, ROOT, VALID, inventory, read
 from tests.loading.mutations import Data, as_yaml, mutated_tree, parse
 
 RUNBOOKS = Draft202012Validator(runbook_schema(registry()))
 INVENTORIES = Draft202012Validator(inventory_schema())
+SMALL_FIRST = sorted(VALID, key=lambda path: len(read(path)))
 SHAPE = frozenset({"E201", "E202", "E208", "E213"})
 """Problems that need no look at anything else in the document: the schema must see them as well."""
 
@@ -128,3 +131,40 @@ def test_loader_and_schema_agree_on_mutated_documents(hosts: bool) -> None:  # n
         assert disagreement(data, hosts=hosts) == "", as_yaml(data).decode()
         refused += bool(errors(data, hosts=hosts))
     assert refused > 25, "the mutations must be able to break something"
+
+
+def _tables() -> dict[str, Record]:
+    """Every table of a runbook by name, those of forms and kinds of the language too: new keys come by themselves."""
+    found = {name: one for name, one in vars(tables).items() if isinstance(one, Record)}
+    return found | {f"form {name}": one for name, one in tables.FORMS.items()}
+
+
+def _holders(data: Data, names: set[str]) -> list[Data]:
+    """Every map of a document that has only keys of these, and one at least."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    own = [data] if isinstance(data, dict) and data and data.keys() <= names else []
+    return [*own, *(one for value in inner for one in _holders(value, names))]
+
+
+@pytest.mark.parametrize("name", sorted(_tables()))
+def test_both_refuse_an_unknown_key_in_every_map_of_a_table(name: str) -> None:
+    """Whatever a table reads, one key more makes it wrong for both; so do a key's values of another form."""
+    keys = set(_tables()[name].keys)
+    path = next((path for path in SMALL_FIRST if _holders(parse(read(path)), keys)), None)
+    if path is None:
+        pytest.skip("no valid document has such a map yet")
+    first = _holders(parse(read(path)), keys)[0]
+    for key, wrong in (("no_such_key", 1), *((key, {"no_such_key": []}) for key in first)):
+        data = parse(read(path))
+        _holders(data, keys)[0][key] = wrong
+        assert disagreement(data) == "", (path, key, wrong)
+
+
+def test_both_refuse_two_forms_in_one_step() -> None:
+    for one, other in itertools.combinations(("do", "run", "steps", "parallel"), 2):
+        inner = [{"id": "y", "do": "check", "expect": "true"}]
+        values = {"do": "check", "run": "ls", "steps": inner, "parallel": inner}
+        step = {"id": "x", one: values[one], other: values[other]}
+        data = {"runbook": "x", "phases": [{"id": "a", "steps": [step]}]}
+        assert errors(data)
+        assert not RUNBOOKS.is_valid(data), (one, other)

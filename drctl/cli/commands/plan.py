@@ -56,7 +56,7 @@ def make_plan(
     book, hosts = load_documents(runbook, path)
     values = gather_inputs(book, hosts, inputs, ask=False)
     frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
-    parts = plan_parts(frozen, open_state(settings.state_dir).root, settings.language)
+    parts = plan_parts(frozen, book, open_state(settings.state_dir).root, settings.language)
     try:
         wanted = None if declared is None else declared == "yes"
         options = default_options(hosts.environment, live=live, declared=wanted)

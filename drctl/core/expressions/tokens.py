@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from drctl.core.expressions.errors import ExpressionError
 from drctl.core.expressions.tree import NAME, LiteralValue
@@ -14,12 +14,14 @@ from drctl.core.value_types import number
 MAX_LENGTH = 16_384
 """Characters of the longest expression; beyond it nobody can approve what they read."""
 
+_BLANKS = frozenset(" \t\r\n")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WITH_UNIT = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[A-Za-z_]+)+[0-9]*")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.Z+-]*")
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9A-Za-z]+){2,}")
 _SYMBOL = re.compile(r"==|!=|<=|>=|[<>+\-*/().,\[\]]")
+_PLAIN = frozenset(">+-().,[]")  # symbols with which nothing foreign begins
 _ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "t": "\t"}
 
 _FOREIGN = (
@@ -56,8 +58,7 @@ _FOREIGN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):  # a tuple is made five times as fast as a frozen dataclass, and there are very many
     """A word of the grammar.
 
     Attributes:
@@ -94,6 +95,8 @@ def tokens(text: str) -> list[Token]:
 
 
 def _skip_blank(text: str, at: int) -> int:
+    if text[at : at + 1] not in _BLANKS:
+        return at
     blank = _BLANK.match(text, at)
     return blank.end() if blank else at
 
@@ -106,7 +109,7 @@ def _token(text: str, at: int) -> Token:
         return _figure(text, at)
     if name := NAME.match(text, at):
         return Token("name", name[0], at, name.end())
-    if text.startswith("===", at) or not text.startswith(("==", "!="), at):
+    if first not in _PLAIN and (text.startswith("===", at) or not text.startswith(("==", "!="), at)):
         for foreign, hint in _FOREIGN:
             if text.startswith(foreign, at):
                 raise ExpressionError(at, f"{foreign} is not part of the language", hint)

@@ -102,8 +102,8 @@ REFERENCES: Final[dict[str, Explanation]] = {
         next="Write the common steps into a file of their own, and include that one from both.",
     ),
     "E312": Explanation(
-        why="An included runbook sees nothing of its caller but its inputs. One that is missing would have no value in the"
-        " middle of a recovery; one that the file does not have was meant for something.",
+        why="An included runbook sees nothing of its caller but its inputs. One that is missing would have no value in"
+        " the middle of a recovery; one that the file does not have was meant for something.",
         wrong="- {id: other, include: other.yaml, with: {nobody: asked}}",
         right="- {id: other, include: other.yaml}",
         next="Give under `with` what the included file lists under `inputs`, no more and no less.",
