@@ -35,6 +35,25 @@ DOCUMENTS: dict[str, Callable[[int], str]] = {
     "branches": lambda count: HEAD + "      - id: p\n        parallel:\n" + "".join(
         f"          - {{id: s{number}, do: check, expect: steps.s{number + 1}.ok}}\n" for number in range(count)
     ),
+    "tables": lambda count: HEAD + "".join(
+        f"      - {{id: s{number}, on: app, run: 'x ${{{{ steps.s{number - 1}.here.stdout }}}}', effect: read}}\n"
+        if number
+        else "      - {id: s0, on: app, run: x, effect: read}\n"
+        for number in range(count)
+    ),
+    "a rolling block": lambda count: HEAD
+    + "      - id: b\n        on: {group: app, batch: 1}\n        steps:\n"
+    + "".join(
+        f"          - {{id: s{number}, run: x, effect: read, expect: exit == 0}}\n" for number in range(count)
+    ),
+    "a loop": lambda count: HEAD + "      - id: b\n        foreach: {a: [1, 2]}\n        steps:\n" + "".join(
+        f"          - {{id: s{number}, run: 'x ${{{{ a }}}}', effect: read}}\n" for number in range(count)
+    ),
+    "a ladder": lambda count: HEAD
+    + "      - id: b\n        run: x\n        effect: read\n        until:\n          times: 3\n          escalate:\n"
+    + "".join(
+        f"            - {{after: 3s, steps: [{{id: s{number}, run: x, effect: read}}]}}\n" for number in range(count)
+    ),
     "captures": lambda count: HEAD + "      - id: s\n        run: x\n        effect: read\n        capture:\n"
     + "".join(
         f"          c{number}: exit\n" for number in range(count)
