@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +41,12 @@ class PlannedStep:
         needs: people and conditions: 'approval by commander', 'when ...'.
         back: how it is undone, or why it cannot be.
         declared: a shell look, read-only by the author's word alone.
+        depends: addresses of the steps that have to run before more can be told.
+        no_return: a point of no return.
+        no_undo: why nothing takes this act back; empty when something does.
+        approvals: who must agree before it.
+        expected: how long it took in past runs (the median) or is said to take; None when nobody knows.
+        samples: in how many ends of past runs that was seen; 0 when only the author says so.
     """
 
     path: str
@@ -58,6 +64,23 @@ class PlannedStep:
     takes: Duration | None = None
     timeout: Duration | None = None
     declared: bool = False
+    depends: tuple[str, ...] = ()
+    no_return: bool = False
+    no_undo: str = ""
+    approvals: tuple[str, ...] = ()
+    expected: Duration | None = None
+    samples: int = 0
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether its time is that of people, which nothing here can know."""
+        return self.kind == "manual" or (self.kind == "decide" and self.status is Status.WOULD_WAIT)
+
+
+BLOCKS: Final = frozenset({"phase", "steps", "parallel", "loop", "table", "rolling", "batch", "include"})
+"""Kinds of rows that only hold others; they are not counted as steps."""
+IGNORANCE: Final = (Status.NOW, Status.NOT_LOOKED, Status.DEPENDS, Status.CANNOT_TELL)
+"""What a plan does not know; every other status is a statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +97,16 @@ class Plan:
     rows: tuple[PlannedStep, ...]
     warnings: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        """The rows that are steps; phases and blocks only hold some."""
+        return tuple(row for row in self.rows if row.kind not in BLOCKS)
+
+    @property
+    def unknowns(self) -> tuple[PlannedStep, ...]:
+        """The steps of which looking could not tell everything."""
+        return tuple(row for row in self.steps if row.status in IGNORANCE)
 
     @property
     def coverage(self) -> Mapping[str, int]:

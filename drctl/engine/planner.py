@@ -15,6 +15,7 @@ from drctl.core.inventory import Environment
 from drctl.core.model import Action, AnyOf, Block, Fence, Formula, Guards, Include, Phase, Step
 from drctl.core.plan import Plan, PlannedStep, Status
 from drctl.core.values import Unknown
+from drctl.engine.annotate import annotated
 from drctl.engine.blocks import together
 from drctl.engine.parts import form_of, is_container, is_group, is_rolling
 from drctl.engine.repeats import Repeats
@@ -64,7 +65,7 @@ class Planner:
         return Plan(
             runbook=runbook.name, title=self._title(runbook.title), digest=digest, inventory=inventory.name,
             environment=inventory.environment.value, rto=runbook.objectives.rto, rpo=runbook.objectives.rpo,
-            rows=tuple(self._made), inputs={name: shown(value) for name, value in context.inputs.items()},
+            rows=annotated(self._made, context), inputs={name: shown(value) for name, value in context.inputs.items()},
         )  # fmt: skip
 
     def _title(self, text: Text | None) -> str:

@@ -105,7 +105,7 @@ class Single:
         ended = context.state.step(self.path)
         if ended.final is None and block is not None and block.outcome is not None:
             return block_field(block, name, context.store)
-        if name == "started":
+        if name == "started" and (ended.final is not None or not context.planning):
             return ended.began or block is not None
         if ended.final is None:
             return self.lookup.missing(f"{self.step.id} has not run")

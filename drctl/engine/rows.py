@@ -155,7 +155,7 @@ class Rows:
     def _action(self, step: Step, action: Action, base: PlannedStep) -> PlannedStep:
         place = self._sight.looks.place_of(step)
         kind = self._sight.context.kinds[action.kind]
-        base = self._notes(step, replace(base, kind=action.kind), None)
+        base = self._notes(step, replace(base, kind=action.kind), kind if issubclass(kind, ActKind) else None)
         if isinstance(place, Unknown):
             status = Status.DEPENDS if place.not_yet else Status.WOULD_STOP
             text = self._fields(step, action, "")
@@ -215,6 +215,8 @@ class Rows:
             return replace(base, status=Status.CANNOT_TELL, because="live reads are switched off")
         preview = kind.preview(self._sight.probe(base.place, user))
         status = _CHANGES[preview.change]
+        if status is Status.NO_CHANGE and not self._sight.counts:
+            status = Status.CANNOT_TELL  # an act before it may undo what is there now
         because = f"now: {preview.because}" if not self._sight.counts and preview.because else preview.because
         unknown = (preview.because,) if status is Status.CANNOT_TELL else ()
         return replace(base, status=status, because=because, unknown=unknown)
@@ -234,7 +236,7 @@ class Rows:
             found.append(f"caution: {guards.caution.pick(language).show(self._sight.scope(place, step))}")
         return tuple(found + [f"looks again at {name} right before" for name in guards.recheck])
 
-    def _notes(self, step: Step, base: PlannedStep, kind: ActKind | None) -> PlannedStep:
+    def _notes(self, step: Step, base: PlannedStep, kind: ActKind | type[ActKind] | None) -> PlannedStep:
         if not step.acts:
             return base
         return replace(base, needs=self.needs(step, base.place), back=_back(step, kind))
@@ -251,7 +253,7 @@ def shown(value: Value | Unknown | Secret) -> str:
     return "***" if isinstance(value, Secret) else "null" if value is None else text_of(value)
 
 
-def _back(step: Step, kind: ActKind | None) -> str:
+def _back(step: Step, kind: ActKind | type[ActKind] | None) -> str:
     def one(way: Way | None) -> str:
         if way is not None and way.kind is not WayKind.AUTO:
             return f"none: {way.why}" if way.kind is WayKind.NONE else f"{len(way.steps)} step(s)"

@@ -1,0 +1,130 @@
+"""Which values of other steps a runbook goes by: what decides (conditions), and what is sent or set.
+
+Texts for people (titles, cautions, notices, figures of an approval) are no uses: a figure may move while they are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from drctl.core.model import Action, Decide, Formula, Include, Listed, Mapped, Phase, SetNames, Step, Wait
+from drctl.core.scripts import Script
+from drctl.core.templates import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from drctl.core.expressions import Expression
+    from drctl.core.model import FieldValue, Runbook
+
+FOR_PEOPLE: Final = frozenset({"notify"})
+"""Kinds that only tell people something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """An expression that the runbook goes by.
+
+    Attributes:
+        place: where it stands, for people: `when of act/stop`.
+        path: the step it belongs to, by its address in the document; a phase's own id.
+        home: the file it stands in.
+        decides: a condition, of which only the verdict counts.
+    """
+
+    expression: Expression
+    place: str
+    path: str
+    home: str = ""
+    decides: bool = False
+
+    @property
+    def steps(self) -> tuple[tuple[str, ...], ...]:
+        """The paths of it that begin with `steps`."""
+        return tuple(use.path for use in self.expression.paths() if use.path[0] == "steps" and len(use.path) > 1)
+
+
+def uses_of(runbook: Runbook, steps: Iterable[Step]) -> Iterator[Use]:
+    """Every use of a runbook, given all its steps, those of included files too."""
+    yield from _phases(runbook.phases, "")
+    for step in steps:
+        yield from uses_of_step(step)
+        if isinstance(step.body, Include):
+            yield from _phases(step.body.runbook.phases, step.path)
+            for name, formula in step.body.runbook.outputs.items():
+                yield Use(expression=formula.expression, place=f"output {name}", path=step.path, home=step.path)
+
+
+def _phases(phases: Iterable[Phase], home: str) -> Iterator[Use]:
+    for phase in phases:
+        if phase.when is not None:
+            path = phase.id
+            yield Use(expression=phase.when.expression, place=f"when of {path}", path=path, home=home, decides=True)
+
+
+def uses_of_step(step: Step) -> Iterator[Use]:
+    """The uses of one step, with its looks and ways back; the steps inside it are left out."""
+    for expression in _conditions(step):
+        yield Use(expression=expression, place=f"a condition of {step.path}", path=step.path, home=step.home, decides=True)
+    for expression in _sent(step):
+        yield Use(expression=expression, place=step.path, path=step.path, home=step.home)
+    ways = [*(step.ways.undo.steps if step.ways.undo else ()), *(step.ways.restore.steps if step.ways.restore else ())]
+    for other in (*step.unless, *step.verify, *ways):
+        yield from uses_of_step(other)
+
+
+def _conditions(step: Step) -> Iterator[Expression]:
+    if step.when is not None:
+        yield step.when.expression
+    yield from (line.expression for line in step.judgement.expect)
+    if isinstance(step.body, Decide):
+        yield from (rule.condition.expression for rule in step.body.rules)
+
+
+def _sent(step: Step) -> Iterator[Expression]:
+    yield from (formula.expression for formula in step.judgement.capture.values())
+    yield from step.as_user.expressions if step.as_user is not None else ()
+    if step.on is not None:
+        yield from step.on.computed.expressions if step.on.computed is not None else ()
+        chosen = step.on.selection
+        for formula in (chosen.hosts, chosen.condition, chosen.leave_out) if chosen is not None else ():
+            yield from (formula.expression,) if formula is not None else ()
+    for written in step.loop.lists.values() if step.loop is not None else ():
+        yield from _field(Listed(items=written) if isinstance(written, tuple) else written)
+    yield from _body(step)
+
+
+def _body(step: Step) -> Iterator[Expression]:
+    match step.body:
+        case Action(kind=kind, fields=fields) if kind not in FOR_PEOPLE:
+            yield from _fields(fields)
+        case SetNames(values=values):
+            yield from _fields(values)
+        case Include(inputs=inputs):
+            yield from _fields(inputs)
+        case Wait(length=length, until=until):
+            for text in (length, until):
+                yield from text.expressions if text is not None else ()
+        case _:
+            pass
+
+
+def _fields(fields: Mapping[str, FieldValue] | Mapping[str, Template]) -> Iterator[Expression]:
+    for value in fields.values():
+        yield from _field(value)
+
+
+def _field(value: FieldValue) -> Iterator[Expression]:
+    match value:
+        case Template() | Script():
+            yield from value.expressions
+        case Formula():
+            yield value.expression
+        case Mapped(items=items):
+            yield from _fields(items)
+        case Listed(items=items):
+            for item in items:
+                yield from _field(item)
+        case _:
+            pass
