@@ -32,11 +32,17 @@ if TYPE_CHECKING:
     from drctl.core.fold import Entry
     from drctl.core.frozen import Frozen
     from drctl.core.model import Runbook
+    from drctl.core.saved_plan import SavedPlan
 
 
 @contextlib.contextmanager
-def opened(frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], operator: str) -> Iterator[Session]:
-    """Open a new run: locks, folder, key, first record, frozen plan, one signed checkpoint."""
+def opened(
+    frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], operator: str, held: SavedPlan | None = None
+) -> Iterator[Session]:
+    """Open a new run: locks, folder, key, first record, frozen plan, one signed checkpoint.
+
+    `held` is the saved plan that the run was found to agree with.
+    """
     documents = thaw_documents(frozen)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locks(states, documents[0], operator))
@@ -52,7 +58,7 @@ def opened(frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], ope
         parts = build_parts(frozen, documents, identity, RunState(), folder.outputs, states.root)
         session = Session(folder, journal, parts, watch, operator)
         with _ended(session, states):
-            _first_records(session, frozen, key.public)
+            _first_records(session, frozen, key.public, held)
             yield session
 
 
@@ -176,7 +182,7 @@ def _taken_up(session: Session, again: Reopened) -> None:
     session.recorder.write(resumed_by, durable=True)
 
 
-def _first_records(session: Session, frozen: Frozen, public: bytes) -> None:
+def _first_records(session: Session, frozen: Frozen, public: bytes, held: SavedPlan | None) -> None:
     context, pieces = session.parts.context, frozen.parts()
     runbook, who, scope = context.runbook, context.identity, RunScope(context=context)
     session.recorder.write(
@@ -187,7 +193,8 @@ def _first_records(session: Session, frozen: Frozen, public: bytes) -> None:
             plan_digest=frozen.digest, plan_parts=len(pieces), pubkey=base64.b64encode(public).decode(),
             rto_us=runbook.objectives.rto.micros if runbook.objectives.rto else None,
             rpo_us=runbook.objectives.rpo.micros if runbook.objectives.rpo else None,
-            language=who.language, zone=context.inventory.zone,
+            language=who.language, zone=context.inventory.zone, held_to=held.digest if held is not None else "",
+            held_made_at=held.made_at if held is not None else 0,
         ),
         durable=True,
     )  # fmt: skip

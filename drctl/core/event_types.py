@@ -38,7 +38,8 @@ class RunOpened(Event):
     """The first record: what is run, by whom, under which key.
 
     `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
-    and not proven until signatures come.
+    and not proven until signatures come. `held_to` is the digest of the saved plan that the run was held to when it
+    opened, made at `held_made_at`; empty for a run without one.
     """
 
     TYPE: ClassVar[str] = "run_opened"
@@ -59,6 +60,8 @@ class RunOpened(Event):
     rpo_us: int | None = None
     language: str = ""
     zone: str = "UTC"
+    held_to: str = ""
+    held_made_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

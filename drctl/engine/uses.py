@@ -5,9 +5,11 @@ Texts for people (titles, cautions, notices, figures of an approval) are no uses
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.expressions import ANY_MEMBER
 from drctl.core.model import Action, Decide, Formula, Include, Listed, Mapped, Phase, SetNames, Step, Wait
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from drctl.core.expressions import Expression
     from drctl.core.model import FieldValue, Runbook
+    from drctl.engine.context import Context
 
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 FOR_PEOPLE: Final = frozenset({"notify"})
 """Kinds that only tell people something."""
 
@@ -54,6 +58,29 @@ def uses_of(runbook: Runbook, steps: Iterable[Step]) -> Iterator[Use]:
             yield from _phases(step.body.runbook.phases, step.path)
             for name, formula in step.body.runbook.outputs.items():
                 yield Use(expression=formula.expression, place=f"output {name}", path=step.path, home=step.path)
+
+
+def hosts_used(context: Context) -> frozenset[str]:
+    """Hosts that a plan may go by: whose name, role or group stands in the documents or inputs, and the way to them.
+
+    All of them, when a place is computed or the runbook asks for hosts by a name that only a run knows.
+    """
+    hosts = context.inventory.hosts
+    if any(_asks_for_any(step) for step in context.outline.steps.values()):
+        return frozenset(hosts)
+    texts = [*context.runbook.source.values(), *(str(value) for value in context.inputs.values())]
+    words = set(_WORD.findall("\n".join(texts)))
+    found = {name for name, host in hosts.items() if words & {name, host.role, *host.groups}}
+    while more := {via for name in found for via in hosts[name].login.via if via in hosts} - found:
+        found |= more
+    return frozenset(found)
+
+
+def _asks_for_any(step: Step) -> bool:
+    computed = step.on is not None and step.on.computed is not None
+    chosen = step.on.selection if step.on is not None else None
+    paths = [path.path for use in uses_of_step(step) for path in use.expression.paths() if path.path[0] == "hosts"]
+    return computed or bool(chosen and (chosen.site or chosen.hosts)) or any(len(p) == 1 or p[1] == ANY_MEMBER for p in paths)
 
 
 def _phases(phases: Iterable[Phase], home: str) -> Iterator[Use]:
