@@ -1,7 +1,7 @@
 """How long steps took in past runs of a runbook: read from the newest journals, and no more of them than is needed.
 
-Only first lines are read to find the runs, and only the records of beginnings and ends are parsed. A journal that cannot
-be read is left out, and said so.
+Only first lines are read to find the runs, and only the records of beginnings and ends are parsed. A journal that
+cannot be read is left out, and said so.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _newest(runs: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         for entry in os.scandir(runs):
             with contextlib.suppress(OSError):
-                ages.append((os.stat(Path(entry.path) / NAME).st_mtime_ns, entry.name))
+                ages.append(((Path(entry.path) / NAME).stat().st_mtime_ns, entry.name))
     return [runs / name for _, name in sorted(ages, reverse=True)[:FOLDERS]]
 
 
@@ -92,17 +92,16 @@ def _lengths(file: Any) -> Iterator[tuple[tuple[str, str], int]]:  # noqa: ANN40
             yield from _ended(record, begun)
 
 
-def _ended(
-    record: Record, begun: dict[tuple[str, str], tuple[Record, str]]
-) -> Iterator[tuple[tuple[str, str], int]]:
+def _ended(record: Record, begun: dict[tuple[str, str], tuple[Record, str]]) -> Iterator[tuple[tuple[str, str], int]]:
     body: Mapping[str, Any] = record.body
     if not body.get("final", True):
         return  # another attempt follows, and its time belongs to the step
     start = begun.pop((str(body["path"]), str(body.get("host", ""))), None)
-    if start is None or body["outcome"] != "ok" or body.get("found") or body.get("role") not in {"act", "look"}:
+    if start is None or body["outcome"] != "ok" or body.get("found") or body.get("role", "look") not in {"act", "look"}:
         return
     first, kind = start
     again = body.get("attempt", 1) != first.body.get("attempt", 1)
-    length = record.mono - first.mono if again else int(body.get("elapsed_us", 0))
-    if length >= 0 and (not again or first.boot == record.boot):
+    own = 0 if again else int(body.get("elapsed_us", 0))  # what waits for people or time keeps no length of its own
+    length = own or record.mono - first.mono
+    if length >= 0 and (own or first.boot == record.boot):
         yield (str(body["path"]), kind), length

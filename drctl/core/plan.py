@@ -115,3 +115,50 @@ class Plan:
         counts["declared"] = sum(row.declared for row in self.rows)
         counts["steps"] = len([row for row in self.rows if row.depth > 0])
         return {name: count for name, count in counts.items() if count}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """How long the steps take together, as far as anybody knows. Lengths are microseconds.
+
+    Attributes:
+        known_us: steps in order one after the other, of parallel branches the longest; without people.
+        without: steps that would run and of which nothing is known.
+        people: how many steps and approvals wait for people.
+        people_us: what such steps took in past runs; `people_without` of how many that is not known.
+    """
+
+    known_us: int
+    without: int
+    people: int
+    people_us: int
+    people_without: int
+
+
+_AT_ONCE: Final = frozenset({"check", "set", "decide", "restore", "fence.host"})
+"""Kinds without a length of their own worth a word."""
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Add up; nothing is made up for what is not known."""
+    timed = [row for row in plan.steps if row.status is not Status.WOULD_SKIP and row.kind not in _AT_ONCE]
+    people = [row for row in plan.steps if row.waits_for_people and row.status is not Status.WOULD_SKIP]
+    machine = [row for row in timed if not row.waits_for_people]
+    asked = sum(len(row.approvals) for row in plan.steps)
+    waits = [row.expected.micros for row in people if row.expected is not None]
+    return Estimate(
+        known_us=_length(plan.rows, 0, -1)[0], without=sum(row.expected is None for row in machine),
+        people=len(people) + asked, people_us=sum(waits), people_without=len(people) + asked - len(waits),
+    )  # fmt: skip
+
+
+def _length(rows: tuple[PlannedStep, ...], at: int, depth: int, *, parallel: bool = False) -> tuple[int, int]:
+    """The length of the rows deeper than `depth` from a place on, and where they end."""
+    lengths: list[int] = []
+    while at < len(rows) and rows[at].depth > depth:
+        row, own = rows[at], 0
+        if row.expected is not None and row.status is not Status.WOULD_SKIP and not row.waits_for_people:
+            own = row.expected.micros
+        inner, at = _length(rows, at + 1, row.depth, parallel=row.kind == "parallel")
+        lengths.append(own + inner)
+    return (max(lengths, default=0) if parallel else sum(lengths)), at

@@ -141,7 +141,7 @@ def _maps(value: object) -> list[dict[str, Any]]:
     return found
 
 
-# -- fingerprints -------------------------------------------------------------------------------------------------------
+# -- fingerprints -----------------------------------------------------------------------------------------------------
 
 
 def text_digest(text: str) -> str:
@@ -162,10 +162,14 @@ def inventory_digests(inventory: Inventory, hosts: Iterable[str]) -> dict[str, s
     return {name: text_digest(json.dumps(_plain(entry), sort_keys=True)) for name, entry in entries.items()}
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> object:  # noqa: PLR0911 - one for each shape
     """An entry as JSON; where it stands in its file does not matter."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [one.name for one in dataclasses.fields(value) if one.name not in _NOT_CONTENT or type(value).__name__ == "SecretRef"]
+        names = [
+            one.name
+            for one in dataclasses.fields(value)
+            if one.name not in _NOT_CONTENT or type(value).__name__ == "SecretRef"
+        ]
         if hasattr(value, "micros") or hasattr(value, "bytes"):
             return to_json(value)  # type: ignore[arg-type]  # a value of the language
         return {name: _plain(getattr(value, name)) for name in names}

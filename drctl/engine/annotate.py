@@ -120,4 +120,3 @@ class _Notes:
             return ""
         kind = self._context.kinds[step.body.kind]
         return kind.NO_INVERSE if issubclass(kind, ActKind) else ""
-

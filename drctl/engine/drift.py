@@ -3,10 +3,10 @@
 A *named fact* is a value `steps.X.FIELD` of a look that counted, which something of the runbook uses:
 
 - where it is sent or set (fields, scripts, `on`, `as`, `foreach`, captures of others), any other value is drift;
-- where only conditions use it (`when`, `expect`, rules of `decide`), it is drift when one of these comes out differently,
-  or when it cannot be evaluated on both sides and the value is another one;
-- the outcome of every look that counted is named, since its own `expect` uses it: as long as that holds, what it saw may
-  move. Only a look under `observe` whose end nobody uses is left out.
+- where only conditions use it (`when`, `expect`, rules of `decide`), it is drift when one of these comes out
+  differently, or when it cannot be evaluated on both sides and the value is another one;
+- the outcome of every look that counted is named, since its own `expect` uses it: as long as that holds, what it saw
+  may move. Only a look under `observe` whose end nobody uses is left out.
 
 Times of the look itself (`elapsed`, `started_at`, `finished_at`) and its reason are never compared.
 """
@@ -130,7 +130,11 @@ class _Drift:
                 continue
             at, values = f"steps.{step.id}", _values(fact)
             outcome = Outcome(fact.outcome)
-            ends: dict[str, Value | Unknown] = {"ok": outcome is Outcome.OK, "failed": outcome.bad, "outcome": fact.outcome}
+            ends: dict[str, Value | Unknown] = {
+                "ok": outcome is Outcome.OK,
+                "failed": outcome.bad,
+                "outcome": fact.outcome,
+            }
             pinned |= {f"{at}.{name}": value for name, value in {**ends, **values}.items()}
         return pinned
 

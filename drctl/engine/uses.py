@@ -80,7 +80,11 @@ def _asks_for_any(step: Step) -> bool:
     computed = step.on is not None and step.on.computed is not None
     chosen = step.on.selection if step.on is not None else None
     paths = [path.path for use in uses_of_step(step) for path in use.expression.paths() if path.path[0] == "hosts"]
-    return computed or bool(chosen and (chosen.site or chosen.hosts)) or any(len(p) == 1 or p[1] == ANY_MEMBER for p in paths)
+    return (
+        computed
+        or bool(chosen and (chosen.site or chosen.hosts))
+        or any(len(p) == 1 or p[1] == ANY_MEMBER for p in paths)
+    )
 
 
 def _phases(phases: Iterable[Phase], home: str) -> Iterator[Use]:
@@ -93,7 +97,9 @@ def _phases(phases: Iterable[Phase], home: str) -> Iterator[Use]:
 def uses_of_step(step: Step) -> Iterator[Use]:
     """The uses of one step, with its looks and ways back; the steps inside it are left out."""
     for expression in _conditions(step):
-        yield Use(expression=expression, place=f"a condition of {step.path}", path=step.path, home=step.home, decides=True)
+        yield Use(
+            expression=expression, place=f"a condition of {step.path}", path=step.path, home=step.home, decides=True
+        )
     for expression in _sent(step):
         yield Use(expression=expression, place=step.path, path=step.path, home=step.home)
     ways = [*(step.ways.undo.steps if step.ways.undo else ()), *(step.ways.restore.steps if step.ways.restore else ())]

@@ -11,7 +11,7 @@ from drctl.core import events as ev
 from drctl.core.fold import QuestionState, RunState, StepState, attained
 from drctl.core.model import Outcome
 from drctl.core.values import Duration, Time
-from drctl.reporting.texts import last_name, one_line
+from drctl.reporting.texts import last_name, moment, one_line
 
 OWN_ROLES = frozenset({ev.Role.ACT, ev.Role.LOOK, ev.Role.METHOD})
 KNOWN_MARKS = (
@@ -287,3 +287,11 @@ def changed(state: RunState) -> list[StepFacts]:
 def is_bad(outcome: str) -> bool:
     """Whether the word is a bad end."""
     return outcome in {o.value for o in Outcome if o.bad} | {"in_doubt"}
+
+
+def held_text(opened: ev.RunOpened, *, short: bool = False) -> str:
+    """Whether the run was held to a saved plan, and to which."""
+    if not opened.held_to:
+        return "without a saved plan"
+    digest = f"{opened.held_to[:16]}…" if short else opened.held_to
+    return f"held to plan sha256:{digest} made at {moment(Time(opened.held_made_at))}"

@@ -78,6 +78,7 @@ def _head(report: Report) -> str:
         ("Operator", f"{h.operator} on {h.node} (claimed by login, not proven)"),
         ("drctl", ", ".join(h.versions)),
         ("Plan", f"sha256:{h.plan_digest}{'' if h.plan_intact else ' (NOT WHOLE)'}"),
+        ("Saved plan", h.held),
         ("Opened", _at(h.opened)),
         ("Closed", _at(h.closed)),
         ("Sessions", h.sessions),

@@ -7,7 +7,8 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from drctl.core.plan import Plan, PlannedStep, Status
+from drctl.core.plan import BLOCKS, IGNORANCE, Plan, PlannedStep, Status
+from drctl.reporting.plan_risks import estimate_lines, estimate_map, risk_lines, risks_of
 from drctl.reporting.texts import WIDTH, clean, count, cut, human, last_name, one_line, pad, width, wrap
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ SIGNS = {
     Status.WOULD_SKIP: "·", Status.WOULD_WAIT: "⏸", Status.DEPENDS: "?", Status.CANNOT_TELL: "?", Status.KNOWN: "✔",
     Status.WOULD_STOP: "✖",
 }  # fmt: skip
-BLOCKS = frozenset({"phase", "steps", "parallel"})
-IGNORANCE = (Status.NOW, Status.NOT_LOOKED, Status.DEPENDS, Status.CANNOT_TELL)
 WORDS = {
     Status.LOOKED: "looked at for real", Status.NOW: "seen only as things are now, before the change",
     Status.NOT_LOOKED: "not looked at", Status.WOULD_RUN: "would run", Status.NO_CHANGE: "would change nothing",
@@ -56,7 +55,17 @@ def plan_text(plan: Plan, runbook_path: str, inventory_path: str) -> str:
             continue
         number += row.kind not in BLOCKS
         lines += _row(row, number if row.kind not in BLOCKS else None)
-    return "\n".join([*lines, "", *_coverage_lines(plan), "", *_next(plan, runbook_path, inventory_path)])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *risk_lines(plan),
+            *_coverage_lines(plan),
+            *estimate_lines(plan),
+            "",
+            *_next(plan, runbook_path, inventory_path),
+        ]
+    )
 
 
 def _stop_lines(plan: Plan) -> list[str]:
@@ -102,12 +111,17 @@ def _notes(row: PlannedStep, indent: int) -> list[str]:
     for text in row.needs:
         if text.removeprefix("when ") not in row.because:
             lines += _note("needs", text, indent)
+    if row.depends:
+        lines += _note("depends", f"on {', '.join(row.depends)}", indent)
     if row.declared:
         lines += _note("careful", "read-only by the author's word alone", indent)
     if row.effect != "read":
         lines += _note("back", row.back, indent)
-    times = ([f"takes {human(row.takes)}"] if row.takes else []) + (
-        [f"limit {human(row.timeout)}"] if row.timeout and row.effect != "read" else []
+    seen_before = f"took {human(row.expected)} (median of {row.samples})" if row.expected and row.samples else ""
+    times = (
+        ([seen_before] if seen_before else [])
+        + ([f"takes {human(row.takes)}"] if row.takes else [])
+        + ([f"limit {human(row.timeout)}"] if row.timeout and row.effect != "read" else [])
     )
     return lines + _note("time", ", ".join(times), indent)
 
@@ -118,7 +132,7 @@ def _note(name: str, text: str, indent: int = NOTE) -> list[str]:
 
 def coverage(plan: Plan) -> Mapping[str, int]:
     """How many steps have each status; phases and blocks are not steps, they only hold some."""
-    leaves = [row for row in plan.rows if row.kind not in BLOCKS]
+    leaves = plan.steps
     counts = {status.value: sum(row.status is status for row in leaves) for status in Status}
     declared = sum(row.declared and row.status in {Status.LOOKED, Status.NOW} for row in leaves)
     return {
@@ -130,9 +144,14 @@ def _coverage_lines(plan: Plan) -> list[str]:
     """The plan's own ignorance, counted."""
     counts = coverage(plan)
     sure = [s for s in Status if s not in IGNORANCE]
-    known = " · ".join(f"{counts[s.value]} {WORDS[s]}" for s in sure if s.value in counts)
+    said = sum(row.declared and row.status is Status.LOOKED for row in plan.steps)
+    shares = {s: [(counts.get(s.value, 0), WORDS[s])] for s in sure}
+    shares[Status.LOOKED] = [
+        (counts.get(Status.LOOKED.value, 0) - said, WORDS[Status.LOOKED]), (said, "looked at, read-only by declaration")
+    ]  # fmt: skip
+    known = " · ".join(f"{number} {word}" for s in sure for number, word in shares[s] if number)
     dark = " · ".join(f"{counts[s.value]} {WORDS[s]}" for s in IGNORANCE if s.value in counts)
-    number = sum(counts.get(s.value, 0) for s in IGNORANCE)
+    number = len(plan.unknowns)
     lines = wrap(f"{count(counts['steps'], 'step')}: {known or 'none of them is certain'}", first="Coverage   ")
     lines += wrap(
         f"{number} of {counts['steps']}: {dark}" if number else "nothing that looking could have told",
@@ -161,16 +180,24 @@ def plan_json(plan: Plan) -> str:
             "runbook": plan.runbook, "title": plan.title, "digest": plan.digest, "inventory": plan.inventory,
             "environment": plan.environment, "rto_us": _micros(plan.rto), "rpo_us": _micros(plan.rpo),
             "inputs": dict(plan.inputs), "warnings": list(plan.warnings), "coverage": dict(coverage(plan)),
-            "rows": [_row_map(row) for row in plan.rows],
+            "unknown": [row.path for row in plan.unknowns], "risks": risks_of(plan), "estimate": estimate_map(plan),
+            "rows": row_maps(plan),
         },
         ensure_ascii=False,
     )  # fmt: skip
 
 
+def row_maps(plan: Plan) -> list[dict[str, Any]]:
+    """Every row as JSON."""
+    return [_row_map(row) for row in plan.rows]
+
+
 def _row_map(row: PlannedStep) -> dict[str, Any]:
     plain = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
     plain |= {"status": row.status.value, "unknown": list(row.unknown), "needs": list(row.needs)}
-    del plain["takes"], plain["timeout"]
+    plain |= {"depends": list(row.depends), "approvals": list(row.approvals)}
+    del plain["takes"], plain["timeout"], plain["expected"]
+    plain["expected_us"] = _micros(row.expected)
     return plain | {"takes_us": _micros(row.takes), "timeout_us": _micros(row.timeout)}
 
 

@@ -47,6 +47,7 @@ class Header:
     versions: tuple[str, ...]
     plan_digest: str
     plan_intact: bool
+    held: str
     language: str
     zone: str
     opened: Moment | None

@@ -9,6 +9,7 @@ from drctl.reporting.facts import (
     StepFacts,
     exceptions,
     free_marks,
+    held_text,
     objectives,
     own_steps,
     simulated,
@@ -53,6 +54,8 @@ def summary_text(id: str, state: RunState, reports: list[str]) -> str:  # noqa: 
             lines += label(
                 "Figure", f"{name} {shown(mark.value)}" + (f"   (from {last_name(mark.path)})" if mark.path else "")
             )
+    if state.opened is not None:
+        lines += label("Plan", held_text(state.opened, short=True))
     lines += _counts(state)
     lines += _people(state)
     lines += _slowest(state)

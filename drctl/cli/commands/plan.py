@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from drctl.cli.documents import find_inventory, gather_inputs, load_documents
 from drctl.cli.freezing import freeze
-from drctl.cli.runs import open_state
-from drctl.cli.wiring import need_inventory, plan_parts
-from drctl.errors import Exit
+from drctl.cli.saved import keep, look
+from drctl.cli.wiring import need_inventory
+from drctl.errors import Exit, RefusedError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
+    from drctl.core.plan import Plan
 
 
 @click.command()
 @click.argument("runbook", metavar="RUNBOOK")
 @click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
+@click.option("--out", metavar="FILE", help="Keep the plan in a file, for `drctl run --plan FILE`.")
+@click.option("--valid", default="60m", metavar="DURATION", show_default=True, help="How long the kept plan stands.")
+@click.option("--max-unknown", type=click.IntRange(min=0), metavar="N", help="Refuse when more steps are unknown.")
 @click.option("--no-live-reads", is_flag=True, help="Do not look at any target.")
 @click.option(
     "--declared-reads",
@@ -28,14 +34,27 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def plan(
-    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], no_live_reads: bool,
-    declared_reads: str | None,
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], out: str | None, valid: str,
+    max_unknown: int | None, no_live_reads: bool, declared_reads: str | None,
 ) -> int:  # fmt: skip
     """Show what a run would do, found by looking only. Nothing is changed anywhere.
 
-    Exit status: 0 planned, 3 a document is wrong, 4 as things are the run would stop before it had changed anything.
+    Exit status: 0 planned, 3 a document is wrong, 4 as things are the run would stop before it had changed anything,
+    or more steps are unknown than --max-unknown allows; the plan is then not kept.
     """
-    return make_plan(settings, runbook, inventory, inputs, live=not no_live_reads, declared=declared_reads)
+    keeping = Keeping(out=out, valid=valid, max_unknown=max_unknown)
+    return make_plan(
+        settings, runbook, inventory, inputs, live=not no_live_reads, declared=declared_reads, keeping=keeping
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What becomes of a plan: where it is kept and how long it stands, and how much may be unknown."""
+
+    out: str | None = None
+    valid: str = "60m"
+    max_unknown: int | None = None
 
 
 def make_plan(
@@ -46,28 +65,48 @@ def make_plan(
     *,
     live: bool,
     declared: str | None,
+    keeping: Keeping,
 ) -> int:
-    """Plan and print."""
-    from drctl.core.plan import Status
-    from drctl.engine.planner import Planner, default_options
+    """Plan, print, and keep."""
     from drctl.reporting.plan import plan_json, plan_text
 
     path = need_inventory(find_inventory(inventory))
     book, hosts = load_documents(runbook, path)
     values = gather_inputs(book, hosts, inputs, ask=False)
     frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
-    parts = plan_parts(frozen, book, open_state(settings.state_dir).root, settings.language)
-    try:
-        wanted = None if declared is None else declared == "yes"
-        options = default_options(hosts.environment, live=live, declared=wanted)
-        made = Planner(parts.context, parts.world, options).plan(frozen.digest)
-    finally:
-        parts.world.close()
-    click.echo(plan_json(made) if settings.output == "json" else parts.masker.text(plan_text(made, runbook, path)))
-    first_act = next(
-        (i for i, row in enumerate(made.rows) if row.effect != "read" and row.status is not Status.WOULD_SKIP), None
+    made = look(settings, frozen, (book, hosts), live=live, declared=None if declared is None else declared == "yes")
+    saved = None
+    if keeping.out is not None and not _too_much(made.plan, keeping):
+        saved = keep(made, keeping.out, keeping.valid)
+    shown = plan_json(made.plan) if settings.output == "json" else plan_text(made.plan, runbook, path)
+    click.echo(made.mask(shown))
+    if _too_much(made.plan, keeping):
+        raise _refusal(made.plan, keeping)
+    if saved is not None:
+        then = f"drctl run {shlex.quote(runbook)} --plan {shlex.quote(keeping.out or '')}"
+        click.echo(f"Kept for {keeping.valid}: sha256:{saved.digest}\n  next: {then}", err=True)
+    return int(Exit.NOTHING_CHANGED if _stops_first(made.plan) else Exit.DONE)
+
+
+def _too_much(plan: Plan, keeping: Keeping) -> bool:
+    return keeping.max_unknown is not None and len(plan.unknowns) > keeping.max_unknown
+
+
+def _refusal(plan: Plan, keeping: Keeping) -> RefusedError:
+    rows = [f"{row.path}: {row.status.value}{f' ({row.because})' if row.because else ''}" for row in plan.unknowns]
+    return RefusedError(
+        f"{len(rows)} steps are unknown, and --max-unknown allows {keeping.max_unknown}.",
+        meaning="\n  ".join([*rows, "Nothing was changed, and the plan was not kept."]),
+        next="make them known (reach the hosts, --declared-reads yes), or allow more",
     )
-    stops = [i for i, row in enumerate(made.rows) if row.status is Status.WOULD_STOP]
-    if stops and (first_act is None or stops[0] < first_act):
-        return int(Exit.NOTHING_CHANGED)
-    return int(Exit.DONE)
+
+
+def _stops_first(plan: Plan) -> bool:
+    """Whether the run would stop before it had changed anything."""
+    from drctl.core.plan import Status
+
+    first_act = next(
+        (i for i, row in enumerate(plan.rows) if row.effect != "read" and row.status is not Status.WOULD_SKIP), None
+    )
+    stops = [i for i, row in enumerate(plan.rows) if row.status is Status.WOULD_STOP]
+    return bool(stops) and (first_act is None or stops[0] < first_act)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.carrying import carry
-from drctl.cli.commands.plan import make_plan
+from drctl.cli.commands.plan import Keeping, make_plan
 from drctl.cli.documents import find_inventory, gather_inputs, load_documents
 from drctl.cli.freezing import freeze
 from drctl.cli.runs import login, open_state
+from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
 from drctl.cli.wiring import need_inventory
+from drctl.errors import Exit
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
 @click.argument("runbook", metavar="RUNBOOK")
 @click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
-@click.option("--dry-run", is_flag=True, help="Only look and show, as `drctl plan` does.")
+@click.option(
+    "--plan",
+    "plan_file",
+    metavar="FILE",
+    help="Hold the run to a plan kept by `drctl plan --out`; its inputs are used.",
+)
+@click.option("--dry-run", is_flag=True, help="Only look and show, as `drctl plan` does; with --plan, what moved.")
 @click.option(
     "--wait", metavar="DURATION", help="Without a terminal, wait this long for each answer instead of pausing at once."
 )
@@ -30,16 +38,27 @@ if TYPE_CHECKING:
 @click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
 @click.pass_obj
 def run(
-    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], dry_run: bool, wait: str | None,
-    yes: bool, live: bool | None,
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], plan_file: str | None,
+    dry_run: bool, wait: str | None, yes: bool, live: bool | None,
 ) -> int:  # fmt: skip
     """Run a runbook. Everything it does is recorded; it can be resumed after any interruption.
 
     Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with
-    exceptions; the whole table stands in the README.
+    exceptions, 13 not as the plan has it; the whole table stands in the README.
     """
+    if plan_file is not None:
+        path = need_inventory(find_inventory(inventory))
+        saved, kept, moved = hold(settings, plan_file, (runbook, path), inputs)
+        if dry_run:
+            show_drift(settings, saved, moved)
+            return int(Exit.PLAN_CHANGED if moved else Exit.DONE)
+        refuse_drift(moved, plan_file)
+        kept_in = open_state(settings.state_dir)
+        return carry(
+            settings, lambda watch: opened(kept, kept_in, watch, login(), saved), wait=wait, yes=yes, live=live
+        )
     if dry_run:
-        return make_plan(settings, runbook, inventory, inputs, live=True, declared=None)
+        return make_plan(settings, runbook, inventory, inputs, live=True, declared=None, keeping=Keeping())
     path = need_inventory(find_inventory(inventory))
     book, hosts = load_documents(runbook, path)
     values = gather_inputs(book, hosts, inputs, ask=True)

@@ -1,0 +1,308 @@
+"""Keeps plans in files, and holds runs to them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drctl import __version__
+from drctl.cli.documents import gather_inputs, load_documents
+from drctl.cli.freezing import freeze
+from drctl.cli.runs import open_state
+from drctl.cli.wiring import plan_parts
+from drctl.core.plan import BLOCKS
+from drctl.core.saved_plan import (
+    LARGEST,
+    Fact,
+    Moved,
+    NotAPlanError,
+    SavedPlan,
+    TamperedError,
+    compared,
+    inventory_digests,
+    read_plan,
+    text_digest,
+)
+from drctl.core.values import Duration, Time, from_json
+from drctl.errors import DocumentError, PlanChangedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from drctl.adapters.past import Past
+    from drctl.cli.app import Settings
+    from drctl.cli.wiring import Parts
+    from drctl.core.frozen import Frozen
+    from drctl.core.inventory import Inventory
+    from drctl.core.model import Runbook
+    from drctl.core.plan import Plan
+    from drctl.core.values import Value
+    from drctl.engine.planner import Options
+
+HOUR = Duration(3_600_000_000)
+AGAIN = "make a new one: drctl plan RUNBOOK --out FILE"
+UNCHANGED = "Nothing was changed."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A plan with what it was made from. `mask` stars secrets out."""
+
+    plan: Plan
+    frozen: Frozen
+    inventory: Inventory
+    parts: Parts
+    options: Options
+    facts: tuple[Fact, ...]
+    now: int
+
+    @property
+    def mask(self) -> Callable[[str], str]:
+        """Stars secrets out."""
+        return self.parts.masker.text
+
+
+def look(
+    settings: Settings, frozen: Frozen, documents: tuple[Runbook, Inventory], *, live: bool, declared: bool | None
+) -> Made:
+    """Plan by looking."""
+    from drctl.adapters.past import past_of
+    from drctl.engine.drift import facts_of
+    from drctl.engine.planner import Planner, default_options
+
+    states = open_state(settings.state_dir)
+    runbook, inventory = documents
+    parts = plan_parts(frozen, runbook, states.root, settings.language)
+    try:
+        options = default_options(inventory.environment, live=live, declared=declared)
+        made = Planner(parts.context, parts.world, options).plan(frozen.digest)
+        facts = facts_of(parts.context, parts.masker.text)
+        now = parts.world.clock.now().micros
+    finally:
+        parts.world.close()
+    plan = _timed(made, past_of(states.root, made.runbook))
+    return Made(plan=plan, frozen=frozen, inventory=inventory, parts=parts, options=options, facts=facts, now=now)
+
+
+def _timed(plan: Plan, past: Past) -> Plan:
+    """The same with how long steps took before, or are said to take."""
+    rows = []
+    for row in plan.rows:
+        found = past.median(row.path, row.kind) if row.kind not in BLOCKS else None
+        if found is not None:
+            rows.append(replace(row, expected=Duration(found[0]), samples=found[1]))
+        else:
+            rows.append(replace(row, expected=row.takes))
+    return replace(plan, rows=tuple(rows), warnings=(*plan.warnings, *past.skipped))
+
+
+# -- keeping ----------------------------------------------------------------------------------------------------------
+
+
+def saved_of(made: Made, valid: Duration) -> SavedPlan:
+    """The plan as it is kept."""
+    from drctl.engine.uses import hosts_used
+    from drctl.reporting.plan import coverage, row_maps
+
+    runbook, frozen = made.parts.context.runbook, made.frozen
+    inputs = {name: value for name, value in frozen.inputs.items() if not _is_secret(value)}
+    return SavedPlan(
+        runbook=runbook.name, frozen=frozen.digest, version=__version__, made_at=made.now,
+        expires_at=made.now + valid.micros, documents=_documents(runbook, frozen.runbook_file),
+        inventory=inventory_digests(made.inventory, hosts_used(made.parts.context)), inputs=inputs,
+        secrets=tuple(sorted(frozen.inputs.keys() - inputs.keys())), live=made.options.live,
+        declared=made.options.declared, facts=made.facts, coverage=dict(coverage(made.plan)),
+        rows=tuple(_masked(row, made.mask) for row in row_maps(made.plan)),
+    )  # fmt: skip
+
+
+def keep(made: Made, path: str, valid: str) -> SavedPlan:
+    """Write a plan to a file, whole or not at all.
+
+    Raises:
+        UsageError: the length is none, or the file cannot be written.
+    """
+    from drctl.adapters.disk import Disk, write_whole
+
+    try:
+        length = Duration.parse(valid)
+    except ValueError as error:
+        raise UsageError(str(error), where="--valid", meaning=UNCHANGED, next="--valid 60m") from error
+    if length.micros <= 0:
+        raise UsageError(f"A plan that stands for {valid} is no use.", where="--valid", next="--valid 60m")
+    saved = saved_of(made, length)
+    try:
+        write_whole(Disk(), Path(path).absolute(), saved.text())
+    except OSError as error:
+        raise UsageError(
+            f"The plan cannot be written: {error.strerror}.", where=path, meaning=UNCHANGED, next="--out FILE"
+        ) from error
+    return saved
+
+
+def _documents(runbook: Runbook, path: str) -> dict[str, str]:
+    """Digests by name beside the runbook, so that the folder one stands in does not matter."""
+    base = Path(path).absolute().parent
+    return {os.path.relpath(Path(n).absolute(), base): text_digest(text) for n, text in runbook.source.items()}
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, dict) and "$secret" in value
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _masked(member, mask) for key, member in value.items()}
+    return [_masked(member, mask) for member in value] if isinstance(value, list) else value
+
+
+# -- holding a run to it ----------------------------------------------------------------------------------------------
+
+
+def read_saved(path: str) -> SavedPlan:
+    """Read a plan file.
+
+    Raises:
+        UsageError: it cannot be read. DocumentError: it is no plan. PlanChangedError: it was changed.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", error)
+        raise UsageError(f"The plan cannot be read: {why}.", where=path or "''", meaning=UNCHANGED) from error
+    if len(data) > LARGEST:
+        raise DocumentError("It is too large for a plan.", where=path, next=AGAIN)
+    try:
+        return read_plan(data)
+    except NotAPlanError as error:
+        raise DocumentError(f"This plan cannot be used: {error}.", where=path, next=AGAIN) from error
+    except TamperedError as error:
+        raise PlanChangedError(
+            "The plan file was changed after drctl wrote it: its digest is not that of its content.", where=path,
+            meaning=UNCHANGED, next=AGAIN,
+        ) from error  # fmt: skip
+
+
+def hold(
+    settings: Settings, path: str, documents: tuple[str, str], given: Sequence[str]
+) -> tuple[SavedPlan, Frozen, tuple[Moved, ...]]:
+    """Compare a saved plan with documents, inputs and the world as they are now.
+
+    Gives the plan, the frozen documents with the plan's inputs, and the facts that moved.
+
+    Raises:
+        PlanChangedError: it expired, or documents, inventory or drctl are others. UsageError: an input is another one.
+    """
+    from drctl.engine.drift import drift
+    from drctl.engine.uses import hosts_used
+
+    saved = read_saved(path)
+    runbook_path, inventory_path = documents
+    book, hosts = load_documents(runbook_path, inventory_path)
+    if book.name != saved.runbook:
+        raise PlanChangedError(
+            f"The plan is one of runbook {saved.runbook}, and this is {book.name}.", where=path, meaning=UNCHANGED,
+            next=AGAIN,
+        )  # fmt: skip
+    values = _inputs(saved, book, hosts, given)
+    frozen = freeze(
+        book, hosts, values, runbook_path=runbook_path, inventory_path=inventory_path, language=settings.language
+    )
+    _refuse_other_documents(saved, book, frozen, path)
+    if settings_now() >= saved.expires_at:
+        _expired(saved, path)
+    made = look(settings, frozen, (book, hosts), live=saved.live, declared=saved.declared)
+    now = inventory_digests(hosts, hosts_used(made.parts.context))
+    _refuse(compared("inventory: ", saved.inventory, now), path)
+    return saved, frozen, drift(made.parts.context, saved.facts, made.facts)
+
+
+def settings_now() -> int:
+    """UTC now in microseconds."""
+    from drctl.adapters.clock import SystemClock
+
+    return SystemClock().now().micros
+
+
+def _expired(saved: SavedPlan, path: str) -> None:
+    from drctl.reporting.texts import moment
+
+    raise PlanChangedError(
+        f"The plan was made at {moment(Time(saved.made_at))} and stood until {moment(Time(saved.expires_at))}.",
+        where=path, meaning=f"It has expired. {UNCHANGED}", next=AGAIN,
+    )  # fmt: skip
+
+
+def _inputs(saved: SavedPlan, book: Runbook, hosts: Inventory, given: Sequence[str]) -> dict[str, Value]:
+    values = {name: from_json(value) for name, value in saved.inputs.items()}
+    names = {spec.name for spec in book.inputs}
+    chosen = {text.partition("=")[0].strip() for text in given}
+    asked = (
+        replace(book, inputs=tuple(spec for spec in book.inputs if spec.name in chosen)) if chosen <= names else book
+    )
+    for name, value in gather_inputs(asked, hosts, given, ask=False).items() if given else ():
+        if name not in values or values[name] != value:
+            raise UsageError(
+                f"Input {name} is another one in the plan; the plan's inputs are used, and none may differ.",
+                where=f"--input {name}", meaning=UNCHANGED, next="leave it out, or make a new plan with it",
+            )  # fmt: skip
+    return values
+
+
+def _refuse_other_documents(saved: SavedPlan, book: Runbook, frozen: Frozen, path: str) -> None:
+    moved = compared("document ", saved.documents, _documents(book, frozen.runbook_file))
+    if saved.version != __version__:
+        moved.append(Moved(name="drctl", old=saved.version, new=__version__))
+    secrets = {name for name, value in frozen.inputs.items() if _is_secret(value)}
+    inputs = {name for name in frozen.inputs if name not in secrets}
+    if secrets != set(saved.secrets) or inputs != set(saved.inputs):
+        old, new = (", ".join(sorted(names)) for names in ({*saved.secrets, *saved.inputs}, frozen.inputs))
+        moved.append(Moved(name="names of inputs", old=old, new=new))
+    _refuse(moved, path)
+
+
+def _refuse(moved: Sequence[Moved], path: str) -> None:
+    if moved:
+        raise PlanChangedError(
+            "What the plan was made from is not the same any more.", where=path,
+            meaning="\n  ".join([*map(str, moved), UNCHANGED]), next=AGAIN,
+        )  # fmt: skip
+
+
+def refuse_drift(moved: Sequence[Moved], path: str) -> None:
+    """Stop before the run opens when facts moved.
+
+    Raises:
+        PlanChangedError: they did; names each, old and new.
+    """
+    if moved:
+        number = "One fact" if len(moved) == 1 else f"{len(moved)} facts"
+        raise PlanChangedError(
+            f"{number} that the runbook goes by moved since the plan was made.", where=path,
+            meaning="\n  ".join([*map(str, moved), UNCHANGED]),
+            next="look at it, then make a new plan: drctl plan RUNBOOK --out FILE",
+        )  # fmt: skip
+
+
+def show_drift(settings: Settings, saved: SavedPlan, moved: Sequence[Moved]) -> None:
+    """Print what moved, and nothing else."""
+    import dataclasses
+    import json
+
+    from drctl.reporting.texts import clean, count, moment
+
+    if settings.output == "json":
+        plan = {"plan": saved.digest, "made_at": saved.made_at, "drift": [dataclasses.asdict(one) for one in moved]}
+        click.echo(json.dumps(plan, ensure_ascii=False))
+        return
+    head = f"plan sha256:{saved.digest[:16]}… made at {moment(Time(saved.made_at))}"
+    click.echo(f"{head}: {count(len(moved), 'fact')} moved, {count(len(saved.facts), 'look')} compared")
+    for one in moved:
+        click.echo(clean(f"  {one}"))
