@@ -49,7 +49,7 @@ class _Notes:
 
     def of(self, row: PlannedStep) -> PlannedStep:
         step = step_of(self._context, row.path)
-        if row.status is Status.DEPENDS:
+        if row.status in {Status.DEPENDS, Status.CANNOT_TELL}:
             row = replace(row, depends=tuple(dict.fromkeys(self._waits(row.path, step))))
         if step is None:
             return row
@@ -98,8 +98,8 @@ class _Notes:
                     yield found.path
             elif path.path[0] == "marks" and len(path.path) > 1:
                 mark = self._marks.get(path.path[1])
-                if mark is not None and self._context.state.mark(path.path[1]) is None:
-                    yield mark.path
+                if self._context.state.mark(path.path[1]) is None:
+                    yield mark.path if mark is not None else f"marks.{path.path[1]}"  # one that no step sets
 
     def _is_over(self, path: str) -> bool:
         state = self._context.state

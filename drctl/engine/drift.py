@@ -87,7 +87,8 @@ class _Drift:
         self._context = replace(context, planning=True)
         self._old = {fact.path: fact for fact in old}
         self._new = {fact.path: fact for fact in new}
-        self._uses = list(uses_of(context.runbook, context.outline.steps.values()))
+        uses = uses_of(context.runbook, context.outline.steps.values())
+        self._uses = [use for use in uses if not use.for_people]
         self._ends = {
             path.path for use in self._uses for path in self._named(use) if path.member in _ENDS | {""}
         }  # fmt: skip

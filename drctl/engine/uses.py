@@ -1,6 +1,7 @@
 """Which values of other steps a runbook goes by: what decides (conditions), and what is sent or set.
 
-Texts for people (titles, cautions, notices, figures of an approval) are no uses: a figure may move while they are read.
+Texts for people (cautions, hints, figures of an approval) are no uses, and notices are marked: a figure may move while
+they are read.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Use:
         path: the step it belongs to, by its address in the document; a phase's own id.
         home: the file it stands in.
         decides: a condition, of which only the verdict counts.
+        for_people: a notice, which tells what is and changes nothing.
     """
 
     expression: Expression
@@ -42,6 +44,7 @@ class Use:
     path: str
     home: str = ""
     decides: bool = False
+    for_people: bool = False
 
     @property
     def steps(self) -> tuple[tuple[str, ...], ...]:
@@ -100,8 +103,9 @@ def uses_of_step(step: Step) -> Iterator[Use]:
         yield Use(
             expression=expression, place=f"a condition of {step.path}", path=step.path, home=step.home, decides=True
         )
+    told = isinstance(step.body, Action) and step.body.kind in FOR_PEOPLE
     for expression in _sent(step):
-        yield Use(expression=expression, place=step.path, path=step.path, home=step.home)
+        yield Use(expression=expression, place=step.path, path=step.path, home=step.home, for_people=told)
     ways = [*(step.ways.undo.steps if step.ways.undo else ()), *(step.ways.restore.steps if step.ways.restore else ())]
     for other in (*step.unless, *step.verify, *ways):
         yield from uses_of_step(other)
@@ -130,7 +134,7 @@ def _sent(step: Step) -> Iterator[Expression]:
 
 def _body(step: Step) -> Iterator[Expression]:
     match step.body:
-        case Action(kind=kind, fields=fields) if kind not in FOR_PEOPLE:
+        case Action(fields=fields):
             yield from _fields(fields)
         case SetNames(values=values):
             yield from _fields(values)

@@ -321,3 +321,65 @@ def test_constants_may_use_one_another_in_any_order_and_at_any_depth(tmp_path: P
     path.write_text("\n".join(["runbook: x", *lines, tail]), encoding="utf-8")
     found = context_of(path, ROOT / "tests/documents/inventory.yaml", FakeClock()).vars
     assert {found["v0"], found["w59"]} == {"down", "up"}
+
+
+# -- what a row waits for, and its risks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize(("path", "hosts"), [d[1:] for d in documents()], ids=[d[0] for d in documents()])
+def test_whatever_depends_names_a_step_that_has_no_end_yet(path: Path, hosts: Path, answer: str) -> None:
+    clock = FakeClock()
+    context = context_of(path, hosts, clock)
+    plan = Planner(context, RecordingWorld(clock, ANSWERS[answer]), Options()).plan("digest")
+    for one in plan.rows:
+        assert one.status is not Status.DEPENDS or one.depends, one
+        for name in one.depends:
+            assert name in context.outline.steps or name.startswith("marks.")
+            assert context.state.step(name).final is None
+
+
+def test_a_row_names_its_own_needs_first_and_then_those_of_what_is_around_it() -> None:
+    rig = Rig(book(
+        "{id: ask, do: manual, with: {say: Say, ask: {n: {type: int}}}}",
+        "{id: other, do: manual, with: {say: Say, ask: {n: {type: int}}}}",
+        "{id: block, when: steps.ask.n > 1, steps: [{id: inner, on: db1, run: 'x ${{ steps.other.n }}', "
+        "effect: idempotent}]}",
+    ))  # fmt: skip
+    plan = planned(rig)
+    assert row(plan, "block").depends == (row(plan, "ask").path,)
+    assert row(plan, "inner").depends == (row(plan, "other").path, row(plan, "ask").path)
+
+
+def test_a_plan_does_not_say_of_a_coming_step_that_it_was_not_started() -> None:
+    rig = Rig(book(ACT, "{id: then, do: check, expect: not steps.act.started}"))
+    assert statuses(planned(rig), "then") == ["depends"]
+
+
+def test_no_change_is_not_said_of_what_an_earlier_act_may_change() -> None:
+    service = "{{id: {}, on: db1, do: service, with: {{name: cron, state: started}}}}"
+    for before, status in (((), "no change"), ((ACT,), "cannot tell")):
+        rig = Rig(book(*before, service.format("cron")))
+        rig.host("db1").on("systemctl", "ActiveState=active\nUnitFileState=enabled\nLoadState=loaded\n")
+        seen = row(planned(rig), "cron")
+        assert seen.status.value in {status, "cannot tell"}, seen
+        assert before == () or seen.status is Status.CANNOT_TELL
+
+
+def test_the_risks_of_a_step_stand_in_its_row() -> None:
+    rig = Rig(book(
+        "{id: act, on: db1, run: do-it, effect: once, verify: {run: is-done}, point_of_no_return: true, "
+        "approve: {by: [commander], quorum: 2}, undo: {none: no way}}",
+        "{id: back, on: db1, run: do-it, effect: idempotent, undo: {run: take-back}}",
+        "{id: asked, on: db1, run: do-it, effect: idempotent}",
+    ))  # fmt: skip
+    plan = planned(rig)
+    act = row(plan, "act")
+    assert (act.no_return, act.no_undo, act.approvals) == (True, "no way", ("2 of commander",))
+    assert row(plan, "back").no_undo == ""
+    assert row(plan, "asked").no_undo == "only its author knows what takes a script back"
+
+
+def test_a_wait_of_known_length_takes_that_long() -> None:
+    plan = planned(Rig(book("{id: pause, do: wait, with: {for: 90s}}")))
+    assert str(row(plan, "pause").takes) == "90s"
