@@ -100,8 +100,8 @@ class Plan:
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
-        """The rows that are steps; phases and blocks only hold some."""
-        return tuple(row for row in self.rows if row.kind not in BLOCKS)
+        """The rows that are steps; phases and blocks only hold some, but what is left out of one (`/...`) counts."""
+        return tuple(row for row in self.rows if row.kind not in BLOCKS or row.path.endswith("/..."))
 
     @property
     def unknowns(self) -> tuple[PlannedStep, ...]:
@@ -135,7 +135,7 @@ class Estimate:
     people_without: int
 
 
-_AT_ONCE: Final = frozenset({"check", "set", "decide", "restore", "fence.host"})
+_AT_ONCE: Final = frozenset({"check", "set", "decide", "restore", "fence.host", "fence.lift"})
 """Kinds without a length of their own worth a word."""
 
 

@@ -10,21 +10,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import ActKind
-from drctl.core.model import Action, Fence, Wait, WayKind
+from drctl.core.model import Action, Fence, Wait, WayKind, rungs
 from drctl.core.plan import PlannedStep, Status
 from drctl.core.values import Duration
 from drctl.engine.scope import RunScope
-from drctl.engine.uses import uses_of, uses_of_step
+from drctl.engine.uses import Use, uses_of_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from drctl.core.model import Step
+    from drctl.core.model import Formula, Guards, Step
     from drctl.engine.context import Context
-    from drctl.engine.uses import Use
 
 _ROUNDS: Final = re.compile(r"/(?:@[^/]*|\d+)(?=/|$)")
-_NO_DOCUMENT: Final = "nothing that is known of it says how"
+_ROUND: Final = re.compile(r"/(?:@[^/]*|\d+)$")
+_NO_WHY: Final = "no reason is given"
 
 
 def annotated(rows: Iterable[PlannedStep], context: Context) -> tuple[PlannedStep, ...]:
@@ -39,11 +39,27 @@ def step_of(context: Context, path: str) -> Step | None:
     return steps.get(path) or steps.get(_ROUNDS.sub("", path))
 
 
+def _approvals(guards: Guards) -> tuple[str, ...]:
+    if guards.approve is None:
+        return ()
+    number = f"{guards.approve.quorum} of " if guards.approve.quorum > 1 else ""
+    return (f"{number}{' or '.join(guards.approve.by)}",)
+
+
+def _use_of_phase(when: Formula, path: str, home: str) -> Use:
+    return Use(expression=when.expression, place=f"when of {path}", path=path, home=home, decides=True)
+
+
 class _Notes:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._phases = {
-            use.path: use for use in uses_of(context.runbook, ()) if use.path not in context.outline.steps
+            top.path: (phase, home)
+            for home, runbook in context.outline.runbooks.items() for phase in runbook.phases for top in phase.steps
+        }  # fmt: skip
+        self._guarded = {
+            f"{home}/{phase.id}" if home else phase.id: (phase, home)
+            for home, runbook in context.outline.runbooks.items() for phase in runbook.phases
         }  # fmt: skip
         self._marks = {mark.name: step for step in context.outline.steps.values() for mark in step.marks}
 
@@ -51,18 +67,18 @@ class _Notes:
         step = step_of(self._context, row.path)
         if row.status in {Status.DEPENDS, Status.CANNOT_TELL}:
             row = replace(row, depends=tuple(dict.fromkeys(self._waits(row.path, step))))
+        if row.kind == "phase" and row.path in self._guarded:
+            return replace(row, approvals=_approvals(self._guarded[row.path][0].guards))
         if step is None:
             return row
         if isinstance(step.body, Wait) and row.takes is None and step.body.length is not None:
             row = replace(row, takes=self._length(step, step.body))
         if not step.acts or row.kind in {"notify", ""} or row.status is Status.WOULD_SKIP:
             return row
-        guards = step.guards.approve
-        number = f"{guards.quorum} of " if guards is not None and guards.quorum > 1 else ""
-        return replace(
-            row, no_return=step.ways.no_return, no_undo=self._no_undo(step),
-            approvals=(f"{number}{' or '.join(guards.by)}",) if guards is not None else (),
-        )  # fmt: skip
+        row = replace(row, no_undo=self._no_undo(step))
+        if _ROUND.search(row.path):
+            return row  # its people and its point of no return stand at what repeats, once
+        return replace(row, no_return=step.ways.no_return, approvals=_approvals(step.guards))
 
     def _length(self, step: Step, body: Wait) -> Duration | None:
         assert body.length is not None  # noqa: S101 - the caller has looked
@@ -78,7 +94,6 @@ class _Notes:
 
     def _waits(self, path: str, step: Step | None) -> Iterator[str]:
         """Steps whose values it needs and that have no end yet, its own first, then those of what is around it."""
-        phase = self._phases.get(path.partition("/")[0])
         around = (*self._context.outline.around.get(step.path, ()), step) if step is not None else ()
         for one in reversed(around):
             for use in uses_of_step(one):
@@ -87,8 +102,14 @@ class _Notes:
                 for method in one.body.methods:
                     for use in uses_of_step(method):
                         yield from self._of_use(use)
-        if phase is not None:
-            yield from self._of_use(phase)
+            phase, home = self._phases.get(one.path, (None, ""))
+            if phase is not None and phase.when is not None:
+                yield from self._of_use(_use_of_phase(phase.when, phase.id, home))
+        if step is not None and len(around) > 1 and any(rung is step for rung in rungs(around[-2])):
+            yield around[-2].path  # a rung is taken only when that lasts
+        guarded = self._guarded.get(path)
+        if guarded is not None and guarded[0].when is not None:
+            yield from self._of_use(_use_of_phase(guarded[0].when, path, guarded[1]))
 
     def _of_use(self, use: Use) -> Iterator[str]:
         for path in use.expression.paths():
@@ -115,7 +136,7 @@ class _Notes:
             return ""
         undo = step.ways.undo
         if undo is not None and undo.kind is WayKind.NONE:
-            return undo.why or _NO_DOCUMENT
+            return undo.why or _NO_WHY
         if (undo is not None and undo.kind is WayKind.STEPS) or not isinstance(step.body, Action):
             return ""
         kind = self._context.kinds[step.body.kind]

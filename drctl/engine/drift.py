@@ -117,7 +117,9 @@ class _Drift:
     # -- conditions ---------------------------------------------------------------------------------------------------
 
     def _same_verdict(self, use: Use) -> bool:
-        """Whether a condition comes out as it did; False when that cannot be told."""
+        """Whether a condition comes out as it did; False when that cannot be told, as of tables and loops."""
+        if any(named.several or named.path not in {**self._old, **self._new} for named in self._looked(use)):
+            return False
         scope = RunScope(context=self._context, home=use.home)
         before = evaluate(use.expression, replace(scope, pinned=self._pinned(self._old, use.home)))
         now = evaluate(use.expression, replace(scope, pinned=self._pinned(self._new, use.home)))
@@ -138,6 +140,12 @@ class _Drift:
             }
             pinned |= {f"{at}.{name}": value for name, value in {**ends, **values}.items()}
         return pinned
+
+    def _looked(self, use: Use) -> Iterator[_Named]:
+        """What it names of looks, by whatever round."""
+        for named in self._named(use):
+            if any(named.covers(unit, self._context) for unit in {**self._old, **self._new}):
+                yield named
 
     # -- values -------------------------------------------------------------------------------------------------------
 

@@ -92,6 +92,24 @@ def test_a_look_behind_an_act_is_no_fact() -> None:
     assert seen("", "42", rig)[1] == ()
 
 
+def test_a_table_in_a_condition_is_compared_host_by_host() -> None:
+    look = "{id: look, on: {hosts: [db1, db2]}, run: look-there, effect: read, capture: {n: int(stdout)}}"
+    look = look.replace("hosts: [db1, db2]", 'hosts: \'[hosts["db1"], hosts["db2"]]\'')
+    text = book(look, "{id: c, do: check, expect: 'all(h in steps.look.hosts, h.n > 1)'}")
+    results = []
+    for said in ("42", "43"):
+        rig = Rig(text)
+        rig.host("db2").on("look-there", "5")
+        results.append(seen(text, said, rig))
+    (_, before), (rig, now) = results
+    assert [fact.host for fact in before] == ["db1", "db2"]
+    assert drift(rig.context(), before, before) == ()
+    found = drift(rig.context(), before, now)
+    assert found
+    assert {one.name.partition(":")[0].rpartition("/")[2] for one in found} == {"@db1"}
+    assert ("42", "43") in {(one.old, one.new) for one in found}
+
+
 def test_a_saved_plan_comes_back_as_it_was() -> None:
     facts = seen(book(LOOK), "42")[1]
     plan = SavedPlan(
