@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from drctl.core.model import Formula, Guards, Step
     from drctl.engine.context import Context
 
-_ROUNDS: Final = re.compile(r"/(?:@[^/]*|\d+)(?=/|$)")
-_ROUND: Final = re.compile(r"/(?:@[^/]*|\d+)$")
+_ROUNDS: Final = re.compile(r"/(?:@[^/]*|\d+|\?|\.\.\.)(?=/|$)")
+_ROUND: Final = re.compile(r"/(?:@[^/]*|\d+|\?|\.\.\.)$")
 _NO_WHY: Final = "no reason is given"
 
 
@@ -66,7 +66,8 @@ class _Notes:
     def of(self, row: PlannedStep) -> PlannedStep:
         step = step_of(self._context, row.path)
         if row.status in {Status.DEPENDS, Status.CANNOT_TELL}:
-            row = replace(row, depends=tuple(dict.fromkeys(self._waits(row.path, step))))
+            waits = dict.fromkeys(self._waits(row.path, step))
+            row = replace(row, depends=tuple(waits or dict.fromkeys(self._names(step))))
         if row.kind == "phase" and row.path in self._guarded:
             return replace(row, approvals=_approvals(self._guarded[row.path][0].guards))
         if step is None:
@@ -110,6 +111,17 @@ class _Notes:
         guarded = self._guarded.get(path)
         if guarded is not None and guarded[0].when is not None:
             yield from self._of_use(_use_of_phase(guarded[0].when, path, guarded[1]))
+
+    def _names(self, step: Step | None) -> Iterator[str]:
+        """Whatever it uses, where all of that is over and yet something has no value."""
+        around = (*self._context.outline.around.get(step.path, ()), step) if step is not None else ()
+        for use in (use for one in reversed(around) for use in uses_of_step(one)):
+            for path in use.expression.paths():
+                found = self._context.outline.find(path.path[1], use.home) if path.path[0] == "steps" else None
+                if found is not None and found.path != use.path:
+                    yield found.path
+                elif path.path[0] in {"inputs", "vars", "run"}:
+                    yield ".".join(path.path[:2])
 
     def _of_use(self, use: Use) -> Iterator[str]:
         for path in use.expression.paths():

@@ -1,7 +1,6 @@
 """plan --out and run --plan: what is kept, what a run is held to, and what is refused before anything is changed."""
 
 import json
-import os
 import stat
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from drctl.core.saved_plan import read_plan
 from drctl.errors import Exit
 from tests.cli.conftest import Drctl, Said, book, step
 
-SECRET = "correct horse battery"  # noqa: S105 - made up
+SECRET = "correct horse battery"
 
 
 def document(drctl: Drctl, *more: str, head: str = "") -> str:
@@ -79,7 +78,7 @@ def test_the_file_is_private_whole_canonical_and_says_what_it_rests_on(kept: Drc
     (fact,) = saved.facts
     assert (fact.path, fact.outcome, fact.values["n"], fact.values["stdout"]) == ("only/look", "ok", 42, "42")
     assert [row["path"] for row in saved.rows] == ["only", "only/look", "only/big", "only/act"]
-    assert not [name for name in os.listdir(kept.folder) if name.startswith(".tmp")]
+    assert not list(kept.folder.glob(".tmp*"))
 
 
 def test_secrets_are_named_and_never_written(drctl: Drctl, monkeypatch: pytest.MonkeyPatch) -> None:
