@@ -65,7 +65,7 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.USAGE: "the command line was wrong, or names nothing that is there",
     Exit.DOCUMENT: "a runbook or an inventory is wrong",
     Exit.NOTHING_CHANGED: "closed or refused before anything was changed"
-    " (preflight, unreachable, a missing secret, no lab)",
+    " (preflight, unreachable, a missing secret, too much unknown, no lab)",
     Exit.ABORTED: "closed by the operator",
     Exit.PAUSED: "paused: a person is needed",
     Exit.STEP_FAILED: "a step failed: the run is open, or was closed because of it",
@@ -74,7 +74,7 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.IN_DOUBT: "a step began and its end is not known: look, then `drctl resolve`",
     Exit.EXCEPTIONS: "done with exceptions, or objectives missed or not measured",
     Exit.LOCKED: "another run or another process holds what is needed",
-    Exit.PLAN_CHANGED: "the frozen plan is not whole, or no longer fits",
+    Exit.PLAN_CHANGED: "a plan expired, was changed, is not whole, or no longer fits what it was made from or saw",
     Exit.OVERDUE: "a drill is overdue (not given by this version)",
     Exit.AUDIT_NOT_INTACT: "audit: not intact",
     Exit.AUDIT_TRUNCATED: "audit: truncated or forked, shown by an anchor"
