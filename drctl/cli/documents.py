@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.core.diagnostics import Diagnostic, Severity
-from drctl.core.inputs import read_input
+from drctl.core.inputs import read_input, read_members
 from drctl.core.model import InputSpec, InputType
 from drctl.errors import DocumentError, UsageError
 
@@ -123,13 +123,30 @@ def has_errors(problems: Sequence[Diagnostic]) -> bool:
     return any(problem.severity is Severity.ERROR for problem in problems)
 
 
-def gather_inputs(runbook: Runbook, inventory: Inventory, given: Sequence[str], *, ask: bool) -> Mapping[str, Value]:
-    """Take inputs from `--input NAME=VALUE`, ask for the missing ones on a terminal, and check them all.
+def read_inputs_file(path: str) -> dict[str, str | tuple[str, ...]]:
+    """Read `--inputs FILE`: a YAML map of names to values, lists for list inputs, under the rules of runbooks.
+
+    Raises:
+        UsageError: it cannot be read.
+        DocumentError: it is not such a map.
+    """
+    from drctl.loading import load_answers
+
+    loaded = load_answers(path, read_bytes)
+    if loaded.value is None:
+        raise DocumentError("The file of inputs is wrong.", loaded.diagnostics, where=path, next="mend it, then again")
+    return loaded.value
+
+
+def gather_inputs(
+    runbook: Runbook, inventory: Inventory, given: Sequence[str], *, ask: bool, file: str | None = None
+) -> Mapping[str, Value]:
+    """Take inputs from `--inputs FILE` and `--input NAME=VALUE`, which wins; ask for the missing ones on a terminal.
 
     Raises:
         UsageError: an unknown name, a wrong value, or a missing one without a terminal.
     """
-    texts = dict(pair(text, "--input") for text in given)
+    texts = {**(read_inputs_file(file) if file is not None else {}), **dict(pair(text, "--input") for text in given)}
     specs = {spec.name: spec for spec in runbook.inputs}
     for name in texts:
         if name not in specs:
@@ -170,8 +187,12 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _read(spec: InputSpec, text: str, inventory: Inventory) -> Value:
+def _read(spec: InputSpec, text: str | tuple[str, ...], inventory: Inventory) -> Value:
     try:
+        if not isinstance(text, str):
+            if spec.type is not InputType.LIST:
+                raise UsageError(f"{spec.name} is no list, and is given one.", where=f"--inputs {spec.name}")
+            return read_members(spec, text, inventory.hosts)
         return read_input(spec, text, inventory.hosts)
     except ValueError as error:
         raise UsageError(f"{error}.", where=f"--input {spec.name}", meaning="Nothing was changed.") from error

@@ -6,6 +6,7 @@ Pure: the text and the specification in, the value or a sentence about what is w
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import compiled
@@ -13,23 +14,26 @@ from drctl.core.model import InputSpec, InputType
 from drctl.core.values import Duration, Time, Value, number, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from drctl.core.inventory import Host
 
 _BOOLS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,100}")
+MOST_MEMBERS: Final = 1000
 _LONGEST: Final = 2000
 """Characters of one answer: what a person types; a record has room for a few of them."""
 
 
 def read_input(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
-    """Read one value.
+    """Read one value; the members of a list stand between commas.
 
     Raises:
         ValueError: with a sentence for the person who typed it.
     """
     text = text.strip()
+    if spec.type is InputType.LIST and not (text == "" and spec.optional):
+        return read_members(spec, [part for part in text.split(",") if part.strip()], hosts)
     if text == "" and spec.optional:
         return None
     if len(text) > _LONGEST:
@@ -39,6 +43,23 @@ def read_input(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
         if bound is not None and _beyond(value, bound, low=bad == "at least"):
             raise ValueError(f"{spec.name} must be {bad} {text_of(bound)}, and is {text}")
     return value
+
+
+def read_members(spec: InputSpec, texts: Sequence[str], hosts: Mapping[str, Host]) -> Value:
+    """Read the members of a list, each by the type of its members.
+
+    Raises:
+        ValueError: with a sentence that names the member.
+    """
+    if len(texts) > MOST_MEMBERS:
+        raise ValueError(f"{spec.name} has {len(texts)} members, and at most {MOST_MEMBERS} are taken")
+    return tuple(read_input(member_spec(spec, number), text, hosts) for number, text in enumerate(texts))
+
+
+def member_spec(spec: InputSpec, number: int) -> InputSpec:
+    """What one member of a list must be."""
+    kind = InputType(spec.of[0]) if spec.of else InputType.TEXT
+    return replace(spec, name=f"{spec.name}[{number}]", type=kind, of=(), optional=False)
 
 
 def check_value(spec: InputSpec, value: Value, hosts: Mapping[str, Host] | None = None) -> None:
@@ -54,6 +75,9 @@ def check_value(spec: InputSpec, value: Value, hosts: Mapping[str, Host] | None 
             _host(spec, str(value), hosts)
         case InputType.TEXT:
             _text(spec, str(value))
+        case InputType.LIST if isinstance(value, tuple):
+            for number, member in enumerate(value):
+                check_value(member_spec(spec, number), member, hosts)
         case _:
             pass
     for bound, bad in ((spec.minimum, "at least"), (spec.maximum, "at most")):

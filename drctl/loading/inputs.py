@@ -10,9 +10,9 @@ from drctl.core.expressions.patterns import PatternError, compiled
 from drctl.core.model import InputSpec, InputType, Text
 from drctl.core.values import Duration, Time, Value
 from drctl.loading.literals import typed_constant
-from drctl.loading.nodes import Mapping, Scalar, Sequence
+from drctl.loading.nodes import Mapping, Node, Scalar, Sequence
 from drctl.loading.records import Fields, Key, ListOf, Named, Record
-from drctl.loading.shapes import Bad, Word, written
+from drctl.loading.shapes import Bad, Choice, Word, refuse, written
 from drctl.loading.suggest import did_you_mean
 from drctl.loading.tables import HOST_NAME
 
@@ -23,6 +23,7 @@ _GROUP: Final = Record({"group": Key(Word("a group", HOST_NAME), "The host must 
 SECRET_SOURCE: Final = r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|ssm:[\w./-]+|secretsmanager:[\w./+=@:-]+"  # noqa: S105 - the form of a reference
 
 
+MEMBER: Final = Choice(("text", "int", "bool", "duration", "time", "host"))
 COMMAND: Final = Record(
     {"cmd": Key(ListOf(Word("a word")), "Program and arguments that print it; never a shell string.", required=True)}
 )
@@ -90,7 +91,9 @@ class _InputReader:
     def choices(self) -> tuple[str, ...]:
         if self.type is InputType.CHOICE and "of" not in self.fields:
             self.fields.error("E210", "type", "'of' is missing", "a choice needs of: [.., ..]")
-        if not self.only_for("of", InputType.CHOICE, InputType.HOST):
+        if self.type is InputType.LIST and "of" not in self.fields:
+            self.fields.error("E210", "type", "'of' is missing", "a list needs of: TYPE, such as of: text")
+        if not self.only_for("of", InputType.CHOICE, InputType.HOST, InputType.LIST):
             return ()
         node, reading = self.fields.nodes["of"], self.fields.reading
         if self.type is InputType.HOST:
@@ -98,6 +101,9 @@ class _InputReader:
             group = None if isinstance(found, Bad) else found.get("group", str)
             self.check_group(group)
             return (group,) if group else ()
+        if self.type is InputType.LIST:
+            word = MEMBER.read(node, reading)
+            return () if isinstance(word, Bad) else (word,)
         if not isinstance(node, Sequence) or not node.items:
             reading.problems.error("E203", node.where, f"a list of choices is expected{reading.of}", "of: [.., ..]")
             return ()
@@ -117,6 +123,8 @@ class _InputReader:
         if key not in self.fields or not self.known or self.type is InputType.SECRET:
             return None
         node, reading = self.fields.nodes[key], self.fields.reading
+        if self.type is InputType.LIST:
+            return self.members(node, of)
         value = typed_constant(self.type.value, node, reading)
         if isinstance(value, Bad):
             return None
@@ -126,6 +134,15 @@ class _InputReader:
             hint = did_you_mean(str(value), self.inventory.hosts)
             self.fields.error("E308", key, f"the inventory has no host '{value}'", hint)
         return value
+
+    def members(self, node: Node, of: tuple[str, ...]) -> Value:
+        """The default of a list."""
+        reading = self.fields.reading
+        if not isinstance(node, Sequence):
+            refuse(node, reading, "a list", "default: [.., ..]")
+            return None
+        found = [typed_constant(of[0] if of else "text", item, reading) for item in node.items]
+        return tuple(one for one in found if not isinstance(one, Bad))
 
     def limit(self, key: str) -> Value:
         if not self.only_for(key, *_ORDERED_TYPES):

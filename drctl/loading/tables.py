@@ -46,15 +46,13 @@ OBJECTIVES: Final = Record(
 INPUT: Final = Record(
     {
         "type": Key(
-            Choice(
-                tuple(one.value for one in InputType if one is not InputType.LIST), later=("list", "decimal", "size")
-            ),
+            Choice(tuple(one.value for one in InputType), later=("decimal", "size")),
             "The type of the value.",
             required=True,
         ),
         "ask": Key(PeopleText(), "The question put to a person."),
         "default": Key(Raw("literal"), "The value when none is given; without one the input is required."),
-        "of": Key(Raw("input_of"), "The choices; for a host `{group: NAME}`."),
+        "of": Key(Raw("input_of"), "The choices; for a host `{group: NAME}`; for a list the type of its members."),
         "pattern": Key(Word("a regular expression"), "RE2 pattern the whole text must match."),
         "min": Key(Raw("literal"), "Least value of an int, duration or time."),
         "max": Key(Raw("literal"), "Largest value of an int, duration or time."),

@@ -60,7 +60,7 @@ TYPES = (
         ("first(lines(stdout))", "text"),
         ("first(columns(stdout, 'a'))", "map"),
         ("sum(map(h in steps.x.hosts, h.lag))", "duration"),
-        ("first(filter(h in steps.x.hosts, h.lag > 1s)).lag", "any"),
+        ("first(filter(h in steps.x.hosts, h.lag > 1s)).lag", "duration"),
         ("max_by(h in steps.x.hosts, h.lag)", "any"),
         ("map(h in steps.x.hosts, h.host)", "list"),
         ("first(map(h in sort(h in steps.x.hosts, h.lag), h.lag))", "duration"),

@@ -27,6 +27,9 @@ def spec(type_: InputType, **more: object) -> InputSpec:
     ("wanted", "text", "value"),
     [
         (spec(InputType.TEXT), "  hello ", "hello"),
+        (spec(InputType.LIST, of=("int",)), "1, 2,3", (1, 2, 3)),
+        (spec(InputType.LIST, of=("host",)), "db1,web1", (HOSTS["db1"].ref, HOSTS["web1"].ref)),
+        (spec(InputType.LIST, of=("text",), optional=True), "", None),
         (spec(InputType.TEXT, optional=True), "", None),
         (spec(InputType.TEXT, pattern="[a-z]+"), "abc", "abc"),
         (spec(InputType.INT), "-7", -7),

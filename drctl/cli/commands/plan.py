@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("runbook", metavar="RUNBOOK")
 @click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
+@click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs from a YAML map; -i wins over it.")
 @click.option("--out", metavar="FILE", help="Keep the plan in a file, for `drctl run --plan FILE`.")
 @click.option("--valid", default="60m", metavar="DURATION", show_default=True, help="How long the kept plan stands.")
 @click.option("--max-unknown", type=click.IntRange(min=0), metavar="N", help="Refuse when more steps are unknown.")
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def plan(
-    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], out: str | None, valid: str,
-    max_unknown: int | None, no_live_reads: bool, declared_reads: str | None,
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...],
+    inputs_file: str | None, out: str | None, valid: str, max_unknown: int | None, no_live_reads: bool,
+    declared_reads: str | None,
 ) -> int:  # fmt: skip
     """Show what a run would do, found by looking only. Nothing is changed anywhere.
 
@@ -44,7 +46,14 @@ def plan(
     """
     keeping = Keeping(out=out, valid=valid, max_unknown=max_unknown)
     return make_plan(
-        settings, runbook, inventory, inputs, live=not no_live_reads, declared=declared_reads, keeping=keeping
+        settings,
+        runbook,
+        inventory,
+        inputs,
+        live=not no_live_reads,
+        declared=declared_reads,
+        keeping=keeping,
+        file=inputs_file,
     )
 
 
@@ -66,13 +75,14 @@ def make_plan(
     live: bool,
     declared: str | None,
     keeping: Keeping,
+    file: str | None = None,
 ) -> int:
     """Plan, print, and keep."""
     from drctl.reporting.plan import plan_json, plan_text
 
     path = need_inventory(find_inventory(inventory))
     book, hosts = load_documents(runbook, path)
-    values = gather_inputs(book, hosts, inputs, ask=False)
+    values = gather_inputs(book, hosts, inputs, ask=False, file=file)
     frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
     made = look(settings, frozen, (book, hosts), live=live, declared=None if declared is None else declared == "yes")
     saved = None

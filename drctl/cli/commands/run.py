@@ -14,7 +14,7 @@ from drctl.cli.runs import login, open_state
 from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
 from drctl.cli.wiring import need_inventory
-from drctl.errors import Exit
+from drctl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("runbook", metavar="RUNBOOK")
 @click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
+@click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs from a YAML map; -i wins over it.")
 @click.option(
     "--plan",
     "plan_file",
@@ -38,14 +39,18 @@ if TYPE_CHECKING:
 @click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
 @click.pass_obj
 def run(
-    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...], plan_file: str | None,
-    dry_run: bool, wait: str | None, yes: bool, live: bool | None,
+    settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...],
+    inputs_file: str | None, plan_file: str | None, dry_run: bool, wait: str | None, yes: bool, live: bool | None,
 ) -> int:  # fmt: skip
     """Run a runbook. Everything it does is recorded; it can be resumed after any interruption.
 
     Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with
     exceptions, 13 not as the plan has it; the whole table stands in the README.
     """
+    if plan_file is not None and inputs_file is not None:
+        raise UsageError(
+            "--plan and --inputs exclude each other.", meaning="Nothing was changed.", next="the plan holds its inputs"
+        )
     if plan_file is not None:
         path = need_inventory(find_inventory(inventory))
         saved, kept, moved = hold(settings, plan_file, (runbook, path), inputs)
@@ -58,10 +63,12 @@ def run(
             settings, lambda watch: opened(kept, kept_in, watch, login(), saved), wait=wait, yes=yes, live=live
         )
     if dry_run:
-        return make_plan(settings, runbook, inventory, inputs, live=True, declared=None, keeping=Keeping())
+        return make_plan(
+            settings, runbook, inventory, inputs, live=True, declared=None, keeping=Keeping(), file=inputs_file
+        )
     path = need_inventory(find_inventory(inventory))
     book, hosts = load_documents(runbook, path)
-    values = gather_inputs(book, hosts, inputs, ask=True)
+    values = gather_inputs(book, hosts, inputs, ask=True, file=inputs_file)
     frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
     states = open_state(settings.state_dir)
     return carry(settings, lambda watch: opened(frozen, states, watch, login()), wait=wait, yes=yes, live=live)
