@@ -24,7 +24,7 @@ _HINT: Final = "write env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME#KEY or 
 class SecretReference:
     """Where a secret is found. The secret itself is refused, and its line is never printed."""
 
-    def read(self, node: Node, reading: Reading) -> SecretRef | Bad:
+    def read(self, node: Node, reading: Reading) -> SecretRef | Bad:  # noqa: PLR0911 - one for each form
         """Read a text such as `env:NAME`, or a map with one source."""
         if isinstance(node, Mapping):
             found = _MAP.read(node, reading)
