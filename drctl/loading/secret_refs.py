@@ -31,6 +31,8 @@ class SecretReference:
             if isinstance(found, Bad):
                 return BAD
             given = [(name, found.many(name, str)) for name in _SOURCES if found.many(name, str)]
+            if not given and any(name in found for name in _SOURCES):
+                return BAD  # told where it stands
             if len(given) != 1:
                 return refuse(node, reading, f"one of {', '.join(_SOURCES)}", _HINT)
             return SecretRef(source=given[0][0], target=given[0][1])
