@@ -156,7 +156,7 @@ def carried_out(kind: Kind, world: World) -> None:
 
 
 def canaries(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if "canary" in path.name]
+    return [path for path in folder.rglob("*") if path.name.strip() == "canary"]
 
 
 def test_the_values_are_hostile(tmp_path: Path) -> None:
