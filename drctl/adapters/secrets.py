@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
+from drctl.adapters.s3_secrets import NotReadError, read_from_aws
 from drctl.core.inventory import SecretRef
 from drctl.core.values import Secret
 from drctl.errors import RefusedError
@@ -38,10 +39,18 @@ class Secrets:
         masker: is told every secret that is resolved.
         base: folder that relative paths of `file` references start in: that of the inventory.
         environment: where `env` references look.
+        aws: reads `ssm` and `secretsmanager` references; drctl's own reader if not given.
     """
 
-    def __init__(self, masker: "Masker", base: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        masker: "Masker",
+        base: Path,
+        environment: Mapping[str, str] | None = None,
+        aws: Callable[[SecretRef], bytes] = read_from_aws,
+    ) -> None:
         self._masker = masker
+        self._aws = aws
         self._base = base
         self._environment = os.environ if environment is None else environment
         self._known: dict[SecretRef, Secret] = {}
@@ -69,10 +78,16 @@ class Secrets:
                 return _from_file(ref, self._base / Path(path).expanduser())
             case "cmd", (_, *_):
                 return _from_command(ref)
+            case (("ssm" | "secretsmanager"), (_,)):
+                return self._from_aws(ref)
             case _:
-                return _refuse(
-                    ref, "is no reference drctl knows", "write env: NAME, file: PATH or cmd: [PROGRAM, ARGUMENT]"
-                )
+                return _refuse(ref, "is no reference drctl knows", "write env:, file:, cmd:, ssm: or secretsmanager:")
+
+    def _from_aws(self, ref: SecretRef) -> str:
+        try:
+            return _text(ref, self._aws(ref))
+        except NotReadError as error:
+            _refuse(ref, error.what, error.then)
 
     def _from_environment(self, ref: SecretRef, name: str) -> str:
         value = self._environment.get(name)

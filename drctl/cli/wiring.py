@@ -94,8 +94,7 @@ def build_parts(
     world = RealWorld(inventory, secrets, root)
 
     def secret(reference: str) -> Secret:
-        source, _, target = reference.partition(":")
-        return secrets.resolve(SecretRef(source=source, target=(target,)))
+        return secrets.resolve(SecretRef.parse(reference))
 
     person = next((p.name for p in inventory.people.values() if identity.operator in {p.name, *p.logins}), "")
     bare = Context(

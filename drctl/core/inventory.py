@@ -6,6 +6,7 @@ Secrets stand here only as references; an adapter resolves them at the moment of
 from __future__ import annotations
 
 import enum
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,10 @@ class Environment(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRef:
-    """Where a secret is found: `env`, `file` or `cmd`. `target` is a name, a path, or the words of a command."""
+    """Where a secret is found: `env`, `file`, `cmd`, `ssm` or `secretsmanager`.
+
+    `target` is a name (of `secretsmanager` with `#KEY`, when it holds a JSON object), a path, or a command's words.
+    """
 
     source: str
     target: tuple[str, ...]
@@ -36,6 +40,17 @@ class SecretRef:
     def __str__(self) -> str:
         """Write the reference, which is not itself secret."""
         return f"{self.source}:{' '.join(self.target)}"
+
+    @property
+    def written(self) -> str:
+        """The reference as one text that `parse` reads back; the words of a command stay apart."""
+        return f"{self.source}:{json.dumps(self.target)}" if self.source == "cmd" else str(self)
+
+    @classmethod
+    def parse(cls, written: str) -> SecretRef:
+        """Read what `written` gave."""
+        source, _, target = written.partition(":")
+        return cls(source=source, target=tuple(json.loads(target)) if source == "cmd" else (target,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

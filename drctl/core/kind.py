@@ -157,6 +157,8 @@ class Kind(ABC):
         CRITERIA: default lines of `expect`; a look without one must be given `expect` or `observe`.
         EFFECT: fixed effect; None when the step must state it.
         TIMEOUT: default limit of one attempt; None means 30 s for a look, 10 min for an act.
+        REQUIRES: what of the surroundings it cannot do without: words of `scenario: lost` (dns, sso, git, secrets,
+            cloud-control).
         EXAMPLE: a YAML list of steps; a test loads and plans it.
     """
 
@@ -166,6 +168,7 @@ class Kind(ABC):
     CRITERIA: ClassVar[tuple[Criterion, ...]] = ()
     EFFECT: ClassVar[Effect | None] = Effect.READ
     TIMEOUT: ClassVar[Duration | None] = None
+    REQUIRES: ClassVar[frozenset[str]] = frozenset()
     EXAMPLE: ClassVar[str] = ""
 
     @classmethod

@@ -72,6 +72,9 @@ def coerce(spec: FieldSpec, value: Any) -> Any:  # noqa: ANN401 - what a field o
         raise FieldError(spec.name, "is given a secret, and this field is shown and recorded", "use `env` or `stdin`")
     if spec.type in {"text", "host"} and isinstance(value, SCALARS) and not isinstance(value, bool):
         value = text_of(value)
+    words = value if spec.type in {"argv", "list"} and isinstance(value, tuple) else (value,)
+    if not spec.secret and any(isinstance(word, str) and "\0" in word for word in words):
+        raise FieldError(spec.name, "holds a NUL character", "no command and no name can hold one")
     if spec.type == "list" and isinstance(value, str):
         value = (value,)
     if not _fits(spec.type, value):

@@ -44,6 +44,12 @@ def summary(kind: type[Kind]) -> str:
     return inspect.cleandoc(kind.__doc__ or "").split("\n", 1)[0]
 
 
+def requirements(kind: type[Kind]) -> tuple[str, ...]:
+    """What a kind cannot do without."""
+    fence = ("a proven fence",) if issubclass(kind, ActKind) and kind.REQUIRES_FENCE else ()
+    return (*fence, *sorted(kind.REQUIRES))
+
+
 def section(kind: type[Kind]) -> str:
     """Write one kind: what it is, its fields, its outputs, when it is ok, and an example."""
     parts = [f"## {kind.NAME}", "", inspect.cleandoc(kind.__doc__ or ""), "", *_facts(kind), ""]
@@ -60,6 +66,8 @@ def _facts(kind: type[Kind]) -> Iterable[str]:
     yield f"- Is {_shape(kind)}; runs on {_PLACES[kind.PLACE]}."
     if kind.CRITERIA:
         yield f"- Ok when {' and '.join(f'`{criterion.text}`' for criterion in kind.CRITERIA)}, unless `expect` says."
+    if needs := requirements(kind):
+        yield f"- Requires {', '.join(needs)}."
     if issubclass(kind, ActKind):
         yield f"- After a crash {_after_a_crash(kind)}."
         yield f"- Way back: {_way_back(kind)}."

@@ -35,6 +35,7 @@ class DnsCheck(LookKind):
     """
 
     NAME: ClassVar[str] = "dns.check"
+    REQUIRES: ClassVar[frozenset[str]] = frozenset({"dns"})
     OUTPUTS: ClassVar[Mapping[str, str]] = {
         "answers": "list",
         "ttl": "duration",

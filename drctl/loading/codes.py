@@ -65,6 +65,10 @@ CODES: Final[dict[str, str]] = {
     "W004": "An approval shows a figure whose look has no `expect`: it has no limit.",
     "W005": "A value of a step that may be skipped, read where the reader is not skipped with it.",
     "W006": "An act on a group of which hosts may have failed before: say `where: steps.x.here.ok`.",
+    "W007": "A step needs what the runbook's own `scenario` takes away: a site, dns, sso, git, secrets, cloud-control.",
+    "W008": "Nothing looks whether a change worked: no `verify` or `expect`, and no look afterwards.",
+    "W009": "An approval or answer that only simulated people could give.",
+    "W010": "A step promotes, and no `fence.host` stands before it: the run will refuse it.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import PatternError, compiled
 from drctl.core.model import InputSpec, InputType, Text
 from drctl.core.values import Duration, Time, Value
 from drctl.loading.literals import typed_constant
-from drctl.loading.nodes import Mapping, Node, Scalar, Sequence
-from drctl.loading.records import Fields, Key, ListOf, Named, Record
+from drctl.loading.nodes import Node, Scalar, Sequence
+from drctl.loading.records import Fields, Key, Named, Record
+from drctl.loading.secret_refs import SECRET
 from drctl.loading.shapes import Bad, Choice, Word, refuse, written
 from drctl.loading.suggest import did_you_mean
 from drctl.loading.tables import HOST_NAME
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
 
 _GROUP: Final = Record({"group": Key(Word("a group", HOST_NAME), "The host must be in this group.", required=True)})
-SECRET_SOURCE: Final = r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|ssm:[\w./-]+|secretsmanager:[\w./+=@:-]+"  # noqa: S105 - the form of a reference
-
-
 MEMBER: Final = Choice(("text", "int", "bool", "duration", "time", "host"))
-COMMAND: Final = Record(
-    {"cmd": Key(ListOf(Word("a word")), "Program and arguments that print it; never a shell string.", required=True)}
-)
 
 
 def read_inputs(
@@ -171,19 +164,8 @@ class _InputReader:
     def source(self) -> str | None:
         if not self.only_for("from", InputType.SECRET):
             return None
-        node, reading = self.fields.nodes["from"], self.fields.reading
-        if isinstance(node, Mapping):
-            found = COMMAND.read(node, reading)
-            words = () if isinstance(found, Bad) else found.many("cmd", str)
-            return f"cmd:{json.dumps(words)}" if words else None
-        scalar = written(node, reading, "a reference such as env:NAME")
-        if isinstance(scalar, Bad):
-            return None
-        if not re.fullmatch(SECRET_SOURCE, scalar.text):
-            reading.problems.error("E403", node.where, f"a secret is never written in a document{reading.of}", _SOURCES)
-            return None
-        return scalar.text
+        found = SECRET.read(self.fields.nodes["from"], self.fields.reading)
+        return None if isinstance(found, Bad) else found.written
 
 
 _ORDERED_TYPES: Final = (InputType.INT, InputType.DURATION, InputType.TIME)
-_SOURCES: Final = "write env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME or {cmd: [program, argument]}"

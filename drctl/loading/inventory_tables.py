@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Final
 
-from drctl.core.inventory import Environment, SecretRef
-from drctl.loading.inputs import SECRET_SOURCE
+from drctl.core.inventory import Environment
 from drctl.loading.literals import Constants
-from drctl.loading.nodes import Mapping, Node, Scalar
 from drctl.loading.records import Key, ListOf, MapOf, Raw, Record
-from drctl.loading.shapes import BAD, Bad, Bool, Choice, Int, Reading, Schema, Word, refuse, words_of
+from drctl.loading.secret_refs import SECRET
+from drctl.loading.shapes import Bool, Choice, Int, Word, words_of
 from drctl.loading.tables import HOST_NAME
 from drctl.loading.texts import PeopleText
 
@@ -20,53 +17,6 @@ HOST: Final = Word("a host name", HOST_NAME)
 ENTRY: Final = Word("a name", HOST_NAME)
 PERSON: Final = Word("a person", r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 PORT: Final = Int(1, 65535)
-_SECRET_HINT: Final = "write env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME or {cmd: [program, argument]}"  # noqa: S105 - a hint, no secret
-
-
-@dataclass(frozen=True, slots=True)
-class SecretReference:
-    """Where a secret is found. The secret itself is refused, and its line is never printed."""
-
-    def read(self, node: Node, reading: Reading) -> SecretRef | Bad:
-        """Read `env:NAME`, `file:PATH`, or a map with one of env, file, cmd."""
-        if isinstance(node, Mapping):
-            found = _SECRET_MAP.read(node, reading)
-            if isinstance(found, Bad):
-                return BAD
-            given = [(name, found.many(name, str)) for name in _SECRET_MAP.keys if found.many(name, str)]
-            if len(given) != 1:
-                return (
-                    refuse(node, reading, "one of env, file, cmd, ssm and secretsmanager", _SECRET_HINT)
-                    if not given
-                    else BAD
-                )
-            return SecretRef(source=given[0][0], target=given[0][1])
-        if not isinstance(node, Scalar):
-            return refuse(node, reading, "a reference to a secret", _SECRET_HINT)
-        if not re.fullmatch(SECRET_SOURCE, node.text):
-            reading.problems.error(
-                "E403", node.where, f"a secret is never written in a document{reading.of}", _SECRET_HINT
-            )
-            return BAD
-        source, _, target = node.text.partition(":")
-        return SecretRef(source=source, target=(target,))
-
-    def schema(self) -> Schema:
-        """Either form."""
-        return {"anyOf": [{"type": "string", "pattern": f"^(?:{SECRET_SOURCE})$"}, _SECRET_MAP.schema()]}
-
-
-_SECRET_MAP: Final = Record(
-    {
-        "env": Key(Word("a variable's name", r"[A-Za-z_][A-Za-z0-9_]*"), "Environment variable of drctl."),
-        "file": Key(TEXT, "File on the control node."),
-        "cmd": Key(ListOf(TEXT), "Program and arguments that print it; never a shell string."),
-        "ssm": Key(Word("a parameter's name", r"[\w./-]+"), "Parameter of the AWS parameter store."),
-        "secretsmanager": Key(Word("a secret's name", r"[\w./+=@:-]+"), "Secret of AWS Secrets Manager."),
-    }
-)
-SECRET: Final = SecretReference()
-
 LOGIN: Final = Record(
     {
         "user": Key(Word("a user", r"[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,63}"), "User to log in as."),

@@ -12,6 +12,8 @@ from drctl.loading.codes import Problems
 from drctl.loading.document import Loaded
 from drctl.loading.includes import Files, Included
 from drctl.loading.inputs import read_inputs
+from drctl.loading.lint_flow import warn_of_flow
+from drctl.loading.lint_scenario import warn_of_scenario
 from drctl.loading.literals import Anything
 from drctl.loading.nodes import Mapping, Node, Scalar, Sequence
 from drctl.loading.parts import read_guards
@@ -120,7 +122,11 @@ class _RunbookReader:
             },
             phases=phases,
         )
-        return Included(runbook=runbook, outputs=check_references(runbook, self.steps, included=self.call.included))
+        outputs = check_references(runbook, self.steps, included=self.call.included)
+        if not self.call.included and not self.reading.problems.failed:  # what is not whole would be told wrong
+            warn_of_flow(runbook, self.steps.kinds, self.inventory, self.reading.problems)
+            warn_of_scenario(runbook, self.steps.kinds, self.inventory, self.reading.problems)
+        return Included(runbook=runbook, outputs=outputs)
 
     def scenario(self, fields: Fields) -> tuple[str, ...]:
         """What a drill takes for lost: sites of the inventory, and the services everything hangs on."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.loading import inventory_tables, tables
-from drctl.loading.inputs import COMMAND, SECRET_SOURCE
 from drctl.loading.literals import kind_record
 from drctl.loading.records import Record
+from drctl.loading.secret_refs import SECRET
 from drctl.loading.shapes import WRITTEN, Name
 from drctl.loading.tables import HOST_NAME
 
@@ -67,7 +67,7 @@ def _parts() -> Schema:
                 },
             ]
         },
-        "secret": {"anyOf": [{"type": "string", "pattern": f"^(?:{SECRET_SOURCE})$"}, COMMAND.schema()]},
+        "secret": SECRET.schema(),
         "vars": {"type": "object", "propertyNames": tables.VARIABLE.schema()},
         "on": {"anyOf": [dict(WRITTEN), _selection()]},
         "foreach": {

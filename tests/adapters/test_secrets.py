@@ -88,7 +88,7 @@ def _too_open(path: Path) -> SecretRef:
         ),
         (lambda _: ref("env", "SHORT"), "fewer than 6 characters", "use a longer one"),
         (lambda _: ref("env", "EMPTY"), "is empty", "use a longer one"),
-        (lambda _: ref("vault", "x"), "no reference drctl knows", "write env: NAME"),
+        (lambda _: ref("vault", "x"), "no reference drctl knows", "write env:"),
     ],
 )
 def test_what_cannot_be_resolved_is_said_without_the_value(

@@ -62,7 +62,7 @@ def test_what_must_be_given() -> None:
         ("{type: secret, from: 'secretsmanager:dr/token'}", None),
         ("{type: secret, from: {cmd: [pass, show, token]}}", None),
         ("{type: secret, from: {cmd: pass show token}}", "E203"),
-        ("{type: secret, from: 'cmd:pass show token'}", "E403"),
+        ("{type: secret, from: 'cmd:pass show token'}", "E204"),
         ("{default: x}", "E202"),
         ("{type: decimal}", "E205"),
         ("text", "E203"),

@@ -83,11 +83,13 @@ def test_the_rest_of_an_inventory() -> None:
         (f"a: {{address: x, groups: [a], login: {{user: u}}, host_key: {KEY}}}", "E401"),
         (f"a: {{address: x, site: s, login: {{user: u}}, host_key: {KEY}}}", "E401"),
         (f"a: {{address: x, login: {{user: u, password: hunter2}}, host_key: {KEY}}}", "E403"),
-        (f"a: {{address: x, login: {{user: u, password: 'cmd:pass x'}}, host_key: {KEY}}}", "E403"),
         (f"a: {{address: x, login: {{user: u, password: {{cmd: [pass, x]}}}}, host_key: {KEY}}}", None),
         (f"a: {{address: x, login: {{user: u, password: 'ssm:/dr/db1'}}, host_key: {KEY}}}", None),
         (f"a: {{address: x, login: {{user: u, password: {{secretsmanager: dr/db1}}}}, host_key: {KEY}}}", None),
         (f"a: {{address: x, login: {{user: u, password: 'secretsmanager:a b'}}, host_key: {KEY}}}", "E403"),
+        (f"a: {{address: x, login: {{user: u, password: 'cmd:pass x'}}, host_key: {KEY}}}", "E204"),
+        (f"a: {{address: x, login: {{user: u, password: 'ssm:/dr/x'}}, host_key: {KEY}}}", None),
+        (f"a: {{address: x, login: {{user: u, password: {{secretsmanager: 'x#k'}}}}, host_key: {KEY}}}", None),
     ],
 )
 def test_a_host(hosts: str, code: str | None) -> None:

@@ -22,6 +22,7 @@ def kinds(settings: Settings, name: str, markdown: bool) -> int:
     """List the step kinds, or show one: fields, outputs, effect, default criterion, example."""
     from drctl.kinds import registry
     from drctl.kinds.catalogue import markdown as catalogue
+    from drctl.kinds.catalogue import requirements
 
     known = registry()
     if name and name not in known:
@@ -38,6 +39,7 @@ def kinds(settings: Settings, name: str, markdown: bool) -> int:
                 "effect": kind.EFFECT.value if kind.EFFECT else "stated by the step",
                 "fields": {f.name: {"type": f.type, "required": f.required, "doc": f.doc} for f in kind.fields()},
                 "outputs": dict(kind.OUTPUTS), "criteria": [c.text for c in kind.CRITERIA],
+                "requires": list(requirements(kind)),
             }
             for kind in chosen.values()
         ]  # fmt: skip
@@ -47,5 +49,6 @@ def kinds(settings: Settings, name: str, markdown: bool) -> int:
     else:
         for kind in sorted(known.values(), key=lambda k: k.NAME):
             first = (kind.__doc__ or "").strip().splitlines()[0]
-            click.echo(f"{kind.NAME:<18} {kind.EFFECT.value if kind.EFFECT else 'stated':<12} {first}")
+            needs = f" Requires {', '.join(requirements(kind))}." if requirements(kind) else ""
+            click.echo(f"{kind.NAME:<18} {kind.EFFECT.value if kind.EFFECT else 'stated':<12} {first}{needs}")
     return 0

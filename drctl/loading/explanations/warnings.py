@@ -55,4 +55,35 @@ WARNINGS: Final[dict[str, Explanation]] = {
         right="the same with on: {group: app, where: steps.x.here.ok}",
         next="Add where: to the selection, or put both into one block with its own on:, which leaves out what failed.",
     ),
+    "W007": Explanation(
+        why="The runbook declares a disaster that takes something away, and a step cannot do without it: it would fail"
+        " on the day it is written for.",
+        form=Form.WORDS,
+        wrong="scenario: {lost: [dns]} beside a step with url: https://app.example/healthz",
+        right="the same step with an address, url: https://192.0.2.10/healthz",
+        next="Give the step another way, or say what it foresees: observe: true, tolerate: [unreachable].",
+    ),
+    "W008": Explanation(
+        why="A runbook with objectives makes a change and nothing afterwards could show that it worked: no verify or"
+        " expect, no later look on the host, no request from outside, no person who is asked.",
+        form=Form.WORDS,
+        wrong="a last step that changes a setting, and nothing after it",
+        right="the same step with a verify, or an http.check after it",
+        next="Give the step a verify or an expect, or look afterwards.",
+    ),
+    "W009": Explanation(
+        why="Simulated people count in a lab and in drills only. In a real run nobody could give this approval.",
+        form=Form.WORDS,
+        wrong="approve: {by: [commander]} where every commander of the inventory is simulated: true",
+        right="the same with real people in roles: commander",
+        next="Give the role to people in the inventory.",
+    ),
+    "W010": Explanation(
+        why="A standby is promoted and nothing before it in the flow makes the old primary unable to write. The run"
+        " refuses that step, after everything before it was done.",
+        form=Form.WORDS,
+        wrong="do: postgres.promote, without a step do: fence.host before it",
+        right="do: fence.host on the old primary with its proof, then do: postgres.promote",
+        next="Put a step do: fence.host before it.",
+    ),
 }
