@@ -34,7 +34,7 @@ def exceptions(state: RunState) -> tuple[str, ...]:
         f"{d.path}: {d.what}" + (f" by {d.by}" if d.by else "") + (f" ({d.because})" if d.because else "")
         for _, d in state.deviations
     ]
-    found += [f"{path}: partial" for path, block in state.blocks.items() if block.outcome is Outcome.PARTIAL]
+    found += partial(state)
     found += [f"{step.path}: in doubt, and nobody said what became of it" for step in state.in_doubt]
     figures = attained(state)
     if figures.rto is not None and figures.rto_met is None:
@@ -46,6 +46,13 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     if figures.rpo is not None and figures.rpo_met is None:
         found.append("objective not measured: RPO (neither fault and recovery_point nor data_loss were set)")
     return tuple(found)
+
+
+def partial(state: RunState) -> list[str]:
+    """What ended in part: the innermost of them, with the hosts or rounds that failed."""
+    paths = {path: block for path, block in state.blocks.items() if block.outcome is Outcome.PARTIAL}
+    inner = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+    return [f"{path}: partial" + (f" ({paths[path].because})" if paths[path].because else "") for path in inner]
 
 
 def done(state: RunState) -> Close:

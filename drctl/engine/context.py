@@ -85,5 +85,5 @@ def fixed_place(on: On | None, inventory: Inventory) -> str | None:
 
 def host_value(inventory: Inventory, name: str) -> HostRef | None:
     """A host or the holder of a role as a value."""
-    host = inventory.hosts.get(name) or inventory.host_of_role(name)
+    host = (inventory.hosts.get(name) or inventory.host_of_role(name)) if name else None
     return host.ref if host else None

@@ -66,7 +66,7 @@ class RunScope:
             "run": lambda: Names("run", self._run),
             "objectives": lambda: Names("objectives", self._objective),
             "hosts": lambda: Names("hosts", lambda n: _host(context, n)),
-            "host": lambda: _host(context, self.place),
+            "host": self._host_here,
         }
         if name in roots:
             return roots[name]()
@@ -84,6 +84,9 @@ class RunScope:
         """The hosts of a group, in inventory order."""
         hosts = tuple(host.ref for host in self.context.inventory.hosts.values() if name in host.groups)
         return hosts or Unknown(f"no host is in group {name!r}", not_yet=False)
+
+    def _host_here(self) -> Found:
+        return _host(self.context, self.place) if self.place else self._missing("this step has no host")
 
     def _missing(self, reason: str) -> Unknown:
         return Unknown("" if self.context.planning else reason, not_yet=self.context.planning)

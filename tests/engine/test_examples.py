@@ -1,0 +1,206 @@
+"""The example runbooks: they load without a warning, plan by looking only, and do on fakes what their text says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drctl.core.model import Action, walk
+from drctl.core.plan import Status
+from drctl.engine.planner import Planner
+from drctl.engine.sight import Options
+from drctl.errors import Exit
+from drctl.kinds import registry
+from drctl.loading import load_inventory, load_runbook
+from tests.engine.rig import Rig
+from tests.fakes.hosts import said
+
+if TYPE_CHECKING:
+    from drctl.core.inventory import Inventory
+    from drctl.core.model import Runbook
+    from drctl.core.ports import Command
+
+FOLDER = Path(__file__).parents[2] / "runbooks" / "examples"
+BOOKS = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "inventory.yaml")
+INPUTS: dict[str, dict[str, Any]] = {
+    "health-window.yaml": {"url": "http://192.0.2.41/healthz"},
+    "rolling-restart.yaml": {"reason": "a leak"},
+    "site-switchover.yaml": {"window": "C-17"},
+    "office-outage.yaml": {"what": "fire"},
+}
+CONTROL = re.compile(r"\b(if|for|while|until|case|elif)\b")
+
+
+def inventory() -> Inventory:
+    loaded = load_inventory("inventory.yaml", lambda _: (FOLDER / "inventory.yaml").read_bytes())
+    assert loaded.value is not None, loaded.diagnostics
+    return loaded.value
+
+
+def bare(path: str) -> str:
+    """An address without its numbers and hosts."""
+    return re.sub(r"/(\d+|@[a-z0-9-]+|\?|\.\.\.)(?=/|$)", "", path)
+
+
+def load(name: str) -> Runbook:
+    loaded = load_runbook(name, lambda path: (FOLDER / Path(path).name).read_bytes(), registry(), inventory())
+    assert loaded.diagnostics == (), [f"{d.where}: {d.code} {d.summary}" for d in loaded.diagnostics]
+    assert loaded.value is not None
+    return loaded.value
+
+
+class Example(Rig):
+    """A rig whose runbook and inventory are those of the examples; every host answers what a test says."""
+
+    def __post_init__(self) -> None:
+        self.hosts = tuple(inventory().hosts)
+        book, name = self.text, self.text
+        self.text = "runbook: x\nphases: [{id: a, steps: [{id: c, do: check, expect: true}]}]\n"
+        Rig.__post_init__(self)
+        self.text = (FOLDER / name).read_text(encoding="utf-8")
+        self.inventory = inventory()
+        self.runbook = load(book)
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_it_loads_without_a_warning_and_its_scripts_have_no_control_flow(name: str) -> None:
+    for step in (one for top in load(name).steps() for one in walk(top)):
+        if isinstance(step.body, Action) and step.body.kind == "shell":
+            script = str(step.body.fields.get("run", ""))
+            assert len([line for line in script.splitlines() if CONTROL.search(line)]) <= 3, step.path
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_plan_of_it_acts_nowhere_and_says_of_every_step_what_it_would_do(name: str) -> None:
+    rig = Example(name, inputs=INPUTS.get(name, {}))
+    for host in rig.world.hosts.values():
+        host.on("", 0)
+    context = rig.context(planning=True)
+    plan = Planner(context, rig.world, Options()).plan("digest")
+    assert all(host.effects == [] and host.asked == [] for host in rig.world.hosts.values())
+    planned = {bare(row.path) for row in plan.rows}
+    empty = {Status.WOULD_SKIP, Status.WOULD_STOP}  # a list or a selection that is empty has no rounds to show
+    inside = tuple(f"{bare(row.path)}/" for row in plan.rows if row.status in empty)
+    missing = {path for path in {bare(step.path) for step in rig.runbook.steps()} - planned if not path.startswith(inside)}
+    assert missing == set()
+
+
+# -- carried out on fakes ---------------------------------------------------------------------------------------------
+
+WEB = {"web1": "192.0.2.41", "web2": "192.0.2.42", "web3": "192.0.2.43", "web4": "192.0.2.44"}
+
+
+def fleet(bad: str = "") -> Example:
+    """Four web hosts behind a balancer; `bad` does not come back from its restart."""
+    rig = Example("rolling-restart.yaml", inputs=INPUTS["rolling-restart.yaml"])
+    rig.world.http_.answer("https://192.0.2.2/healthz", 200)
+    for name, address in WEB.items():
+        url = f"http://{address}:8080/healthz"
+        rig.world.http_.answer(url, 200)
+        host = rig.host(name).on("balancer-leave", 0).on("balancer-join", 0).on("balancer-has", 0)
+        host.on("systemctl show", said("ActiveState=active\nUnitFileState=enabled\nLoadState=loaded"))
+
+        def restart(_: Command, name: str = name, url: str = url) -> int:
+            rig.world.http_.answer(url, 500 if name == bad else 200)
+            return 0
+
+        host.on("systemctl restart", restart)
+    return rig
+
+
+def words(rig: Rig, *names: str) -> dict[str, list[str]]:
+    """The first word of what really ran on each host."""
+    return {name: [text.split()[0].strip("'") for text in rig.host(name).effects] for name in names}
+
+
+def test_the_fleet_is_restarted_canary_first_each_host_drained_and_returned() -> None:
+    rig = fleet()
+    assert rig.run() is Exit.DONE
+    for name in WEB:
+        assert [word for word in words(rig, name)[name] if word.startswith("balancer")] == [
+            "balancer-leave",
+            "balancer-join",
+        ]
+    order = [
+        body["host"] for body in rig.said("step_started", role="act") if body["path"].endswith(f"drain/@{body['host']}")
+    ]
+    assert order == ["web1", "web2", "web3", "web4"]
+    assert sum(step.startswith("restart/roll/") and step.count("/") == 2 for step in rig.state.blocks) == 4
+
+
+def test_a_canary_that_does_not_come_back_stops_the_restart_of_the_others() -> None:
+    rig = fleet(bad="web1")
+    assert rig.run() is Exit.STEP_FAILED
+    assert words(rig, "web2", "web3", "web4") == {"web2": [], "web3": [], "web4": []}
+    assert "balancer-join" not in words(rig, "web1")["web1"]
+
+
+def test_one_later_host_may_fail_and_the_end_says_so() -> None:
+    rig = fleet(bad="web3")
+    assert rig.run() is Exit.EXCEPTIONS
+    assert "balancer-join" not in words(rig, "web3")["web3"]
+    assert "balancer-join" in words(rig, "web4")["web4"]
+    assert any("@web3" in text for text in rig.said("run_closed")[0]["exceptions"])
+
+
+def cluster(damaged: tuple[str, ...]) -> Example:
+    rig = Example("cluster-restore.yaml")
+    restored: dict[str, str] = {}
+    kv1 = rig.host("kv1").on("ls -1t", said("c.db\nb.db\na.db\nnotes.txt"))
+    kv1.on("kv-snapshot-status", lambda command: 139 if named(command, "FILE")[-4:-3] in damaged else said(STATUS))
+    for name in ("kv1", "kv2", "kv3"):
+        host = rig.host(name).on("systemctl show", said("ActiveState=active\nUnitFileState=enabled\nLoadState=loaded"))
+        host.on("systemctl", 0).on("kv-send", 0).on("kv-member", 0).on("kv-put-and-get", said("same"))
+        host.on("kv-health", said('{"health": "true"}')).on("kv-status", said('{"revision": 7}'))
+
+        def restore(command: Command, name: str = name) -> int:
+            restored[name] = named(command, "SNAPSHOT")
+            return 0
+
+        host.on("kv-restore ", restore)
+        host.on("kv-restored", lambda command, name=name: 0 if restored.get(name) == named(command, "SNAPSHOT") else 1)
+    rig.__dict__["restored"] = restored
+    return rig
+
+
+STATUS = json.dumps({"keys": 3, "revision": 7})
+
+
+def named(command: Command, name: str) -> str:
+    value = command.env[name]
+    assert isinstance(value, str)
+    return value
+
+
+def test_the_newest_snapshot_that_passes_is_restored_on_every_member() -> None:
+    rig = cluster(damaged=("c",))
+    assert rig.run() is Exit.PAUSED
+    assert "b.db" in rig.question()["text"]
+    rig.answer("done", step="agreed", by="li", values={"known_loss": "an hour"})
+    while rig.resume() is Exit.PAUSED:
+        assert rig.question()["kind"] == "caution"
+        rig.answer("confirm", step=rig.question()["path"], by="ops")
+    assert rig.ends[-1] in {Exit.DONE, Exit.EXCEPTIONS}, rig.said("run_closed")
+    assert rig.__dict__["restored"] == {"kv1": "b.db", "kv2": "b.db", "kv3": "b.db"}
+
+
+def test_no_sound_snapshot_stops_before_anything_is_changed() -> None:
+    rig = cluster(damaged=("a", "b", "c"))
+    assert rig.run() is Exit.STEP_FAILED
+    assert all(host.effects == [] for host in rig.world.hosts.values())
+    assert "none of 3 is ok" in rig.said("block_finished", path="choose/pick")[0]["because"]
+
+
+def test_a_plan_of_people_only_asks_in_order_and_stops_when_somebody_is_missing() -> None:
+    rig = Example("office-outage.yaml", inputs=INPUTS["office-outage.yaml"])
+    assert rig.run() is Exit.PAUSED
+    assert rig.question()["path"] == "declare/people_safe"
+    rig.answer(
+        "done", step="people_safe", by="zhao", values={"counted": "12", "missing": "1"}, evidence="list of names"
+    )
+    assert rig.resume() is Exit.STEP_FAILED
+    assert rig.outcome("people_safe") == "failed"
