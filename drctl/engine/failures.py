@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHOICES: Final = ("retry", "skip", "done", "abort")
 ATTESTED: Final = "attested done"
+ANEW: Final = "anew"
+"""Beside the frozen list of a loop: its block is done again, so the list is looked at again when the loop begins."""
 AGAIN: Final = "drctl"
 """Who says that a step is to be done again when no person does: the block around it."""
 DOUBT_CHOICES: Final = ("done", "not_done", "look", "abort")
@@ -92,7 +94,7 @@ class Failures:
         for inner in reversed(list(containers(self._context, step))[1:]):
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None:
-                self._enter(state, frozen=False)
+                self._enter(state, anew=True)
 
     def mark_taken_back(self, step: Step) -> None:
         """After an act was taken back because not all were ok: it is to be done again, if anything is."""
@@ -112,8 +114,10 @@ class Failures:
         """Why it ended as it did, in one line."""
         return self._because(step)
 
-    def _enter(self, state: BlockState, *, frozen: bool = True) -> None:
-        kept = state.frozen if frozen else {}
+    def _enter(self, state: BlockState, *, anew: bool = False) -> None:
+        kept = state.frozen
+        if anew:  # the rounds of a loop keep their numbers; hosts are chosen anew, and are known by their names
+            kept = {"items": kept["items"], ANEW: True} if "items" in kept else {}
         again = ev.BlockStarted(path=state.path, form=state.form, title=state.title, host=state.host, frozen=kept)
         self._recorder.write(again, durable=True)
 
