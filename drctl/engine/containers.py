@@ -13,11 +13,11 @@ from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Fence, Include, Loop, Outcome, Phase, Repeat, Rung, Step
 from drctl.core.values import Duration, Unknown, Value
 from drctl.engine.blocks import Limit, LimitError, Together, side_by_side, together
-from drctl.engine.failures import good
+from drctl.engine.failures import ANEW, good
 from drctl.engine.outputs import pack
 from drctl.engine.pace import Pace
-from drctl.engine.parts import everything, form_of, frozen_of, is_rolling, is_table, parts, within
-from drctl.engine.repeats import carried, frozen_now
+from drctl.engine.parts import EARLIER, everything, form_of, frozen_of, is_rolling, is_table, parts, within
+from drctl.engine.repeats import carried, frozen_now, relisted, wanted_items
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 
@@ -82,7 +82,7 @@ class Containers:
                 self._walk.skip_all(step, unwanted)
                 return Outcome.SKIPPED
         outcome, because = (Outcome.FAILED, f"no place: {place}") if isinstance(place, Unknown) else (None, "")
-        if outcome is None and (state is None or not state.frozen):
+        if outcome is None and (state is None or not state.frozen or ANEW in state.frozen):
             outcome, because = self._begin(step, host, again=state is not None)
         elif state is None:
             self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step)))
@@ -109,6 +109,8 @@ class Containers:
             return Outcome.FAILED, str(frozen)
         if frozen.get("items") == ():
             return Outcome.SKIPPED, "the list is empty"
+        if frozen.get("batches") == () and carried(step) is not None:
+            return Outcome.SKIPPED, "every host of this batch has left the block"
         if frozen.get("batches") == ():
             return Outcome.EMPTY, "the selection gives no host"
         return None, ""
@@ -139,7 +141,29 @@ class Containers:
         """What holds to the end; Unknown when it cannot be told."""
         batch = carried(step)
         left = tuple(self._left(batch.path, step.path)) if batch is not None else ()
-        return frozen_now(step, self._scope(step), left)
+        frozen = frozen_now(step, self._scope(step), left)
+        if not isinstance(frozen, Unknown) and is_table(step) and (earlier := self._earlier(step, frozen)):
+            return {**frozen, EARLIER: earlier}
+        old = frozen_of(self._context, step.path, "items")
+        return frozen if isinstance(frozen, Unknown) or not isinstance(old, tuple) else self._relist(step, old, frozen)
+
+    def _earlier(self, step: Step, frozen: Mapping[str, Value]) -> tuple[Value, ...]:
+        """Hosts on which an attempt before began and this one does not: they still have their ways back."""
+        groups = frozen.get("batches")
+        now = {host for group in groups if isinstance(group, tuple) for host in group} if groups else set()  # type: ignore[union-attr]
+        gone = [one for one in parts(self._context, step) if one.frames[-1].host not in now]
+        return tuple(one.frames[-1].host for one in gone if self._recorder.state.step(one.path).began)
+
+    def _relist(self, step: Step, old: tuple[Value, ...], frozen: Mapping[str, Value]) -> dict[str, Value]:
+        """The list of a loop whose block is done again: members keep their numbers, so what was done is known.
+
+        Members that are gone are left out before the new list is recorded: after a crash they must not be begun.
+        """
+        wanted = wanted_items(frozen)
+        for one in parts(self._context, step):
+            if one.frames[-1].names not in wanted:
+                self._walk.skip_all(one, "it is no longer in the list")
+        return {"items": relisted(old, frozen)}
 
     def _left(self, batch: str, path: str) -> set[str]:
         """Hosts that failed in a step of this batch before, and so left the block."""
@@ -284,9 +308,9 @@ class Containers:
     def _table(self, step: Step) -> tuple[Outcome, str]:
         assert step.on is not None and step.on.selection is not None  # noqa: S101, PT018 - it is a table
         selection, steps = step.on.selection, {one.frames[-1].host: one for one in parts(self._context, step)}
-        most = self._allowed(step, selection, len(steps))
-        done: dict[str, Outcome] = {}
         groups = self._batches(step)
+        most = self._allowed(step, selection, sum(len(batch) for batch in groups))
+        done: dict[str, Outcome] = {}
         for number, batch in enumerate(groups):
             self._soak(selection, number, [steps[host] for host in groups[number - 1]] if number else [])
             careful = number == 0 and selection.canaries is not None and len(groups) > 1

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHOICES: Final = ("retry", "skip", "done", "abort")
 ATTESTED: Final = "attested done"
+ANEW: Final = "anew"
+"""Beside a frozen list or hosts: the block around is done again, so they are looked at again when it begins."""
 AGAIN: Final = "drctl"
 """Who says that a step is to be done again when no person does: the block around it."""
 DOUBT_CHOICES: Final = ("done", "not_done", "look", "abort")
@@ -80,8 +82,14 @@ class Failures:
                 self._enter(state)
 
     def start_over(self, step: Step, because: str) -> None:
-        """Before a block is done again: looks and idempotent acts anew, what must not happen twice stays done."""
+        """Before a block is done again: looks and idempotent acts anew, what must not happen twice stays done.
+
+        Its own ladder stays as it is: each rung is taken once, however many attempts there are.
+        """
+        ladder = f"{step.path}/escalate/"
         for inner in ending(self._context, step):
+            if inner.path.startswith(ladder):
+                continue
             end = self._final(inner)
             stays = end is not None and good(inner, end) and (inner.effect in HARD or isinstance(inner.body, Manual))
             if end is None or stays or end is Outcome.IN_DOUBT:
@@ -91,8 +99,8 @@ class Failures:
                     self._mark_again(one, AGAIN, because)
         for inner in reversed(list(containers(self._context, step))[1:]):
             state = self._recorder.state.blocks.get(inner.path)
-            if state is not None and state.outcome is not None:
-                self._enter(state, frozen=False)
+            if state is not None and state.outcome is not None and not inner.path.startswith(ladder):
+                self._enter(state, anew=True)
 
     def mark_taken_back(self, step: Step) -> None:
         """After an act was taken back because not all were ok: it is to be done again, if anything is."""
@@ -112,8 +120,10 @@ class Failures:
         """Why it ended as it did, in one line."""
         return self._because(step)
 
-    def _enter(self, state: BlockState, *, frozen: bool = True) -> None:
-        kept = state.frozen if frozen else {}
+    def _enter(self, state: BlockState, *, anew: bool = False) -> None:
+        kept = state.frozen
+        if anew and kept:  # until it begins, what was done so far must still be found by a way back
+            kept = {**kept, ANEW: True}
         again = ev.BlockStarted(path=state.path, form=state.form, title=state.title, host=state.host, frozen=kept)
         self._recorder.write(again, durable=True)
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from drctl.engine.context import Context
 
 
+EARLIER = "earlier"
+"""Beside the frozen hosts of a table: hosts of an attempt before that are not among them."""
+
+
 def is_table(step: Step) -> bool:
     """Whether it is carried out once for each host of a selection."""
     return step.on is not None and step.on.many and isinstance(step.body, Action)
@@ -65,10 +69,21 @@ def parts(context: Context, step: Step) -> tuple[Step, ...]:
     Rounds that are not known, because the list was never frozen, are not there.
     """
     if step.loop is not None or is_table(step) or is_rolling(step):
-        return tuple(_round(context, step, frame) for frame in rounds(context, step, step.path))
+        frames = (*rounds(context, step, step.path), *_earlier(context, step))
+        return tuple(_round(context, step, frame) for frame in frames)
     if isinstance(step.body, Fence):
         return ()
     return tuple(inside(step))
+
+
+def _earlier(context: Context, step: Step) -> Iterator[Frame]:
+    """Hosts on which an attempt before began and the newest does not: nothing but their ways back is left to do."""
+    hosts = frozen_of(context, step.path, EARLIER) if is_table(step) else None
+    for host in hosts if isinstance(hosts, tuple) else ():
+        path = f"{step.path}/{HOST}{host}"
+        known = context.made.get(path)
+        made = Frame(origin=step.origin or step.path, path=path, host=str(host))
+        yield known.frames[-1] if known is not None and known.frames[-1] == made else made
 
 
 def rounds(context: Context, step: Step, path: str) -> tuple[Frame, ...]:

@@ -172,7 +172,10 @@ class Walk:
         return any(self._state.step(inner.path).began for inner in within(self._context, step))
 
     def _skip_block(self, step: Step, because: str) -> None:
-        self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step), title=self._crew.looks.title(step)))
+        known = self._state.blocks.get(step.path)
+        frozen = known.frozen if known is not None else {}  # what began in it before keeps its ways back
+        title = self._crew.looks.title(step)
+        self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step), title=title, frozen=frozen))
         self._recorder.write(ev.BlockFinished(path=step.path, outcome="skipped", because=because))
 
     def serial(self, steps: Sequence[Step]) -> Outcome:
