@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,12 @@ from tests.engine.rig import Rig
 from tests.fakes.hosts import said
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
-    from drctl.core.ports import Command
+    from drctl.core.ports import Command, Reply
+    from tests.fakes.hosts import FakeHost
 
 FOLDER = Path(__file__).parents[2] / "runbooks" / "examples"
 BOOKS = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "inventory.yaml")
@@ -85,7 +89,9 @@ def test_a_plan_of_it_acts_nowhere_and_says_of_every_step_what_it_would_do(name:
     planned = {bare(row.path) for row in plan.rows}
     empty = {Status.WOULD_SKIP, Status.WOULD_STOP}  # a list or a selection that is empty has no rounds to show
     inside = tuple(f"{bare(row.path)}/" for row in plan.rows if row.status in empty)
-    missing = {path for path in {bare(step.path) for step in rig.runbook.steps()} - planned if not path.startswith(inside)}
+    missing = {
+        path for path in {bare(step.path) for step in rig.runbook.steps()} - planned if not path.startswith(inside)
+    }
     assert missing == set()
 
 
@@ -102,14 +108,24 @@ def fleet(bad: str = "") -> Example:
         url = f"http://{address}:8080/healthz"
         rig.world.http_.answer(url, 200)
         host = rig.host(name).on("balancer-leave", 0).on("balancer-join", 0).on("balancer-has", 0)
-        host.on("systemctl show", said("ActiveState=active\nUnitFileState=enabled\nLoadState=loaded"))
-
-        def restart(_: Command, name: str = name, url: str = url) -> int:
-            rig.world.http_.answer(url, 500 if name == bad else 200)
-            return 0
-
-        host.on("systemctl restart", restart)
+        unit(host, partial(rig.world.http_.answer, url, 500 if name == bad else 200))
     return rig
+
+
+def unit(host: FakeHost, then: Callable[[], None] = lambda: None) -> None:
+    """A unit of systemd on a host; `then` is called when it is changed."""
+    state = ["active"]
+
+    def change(command: Command) -> Reply:
+        verb = named(command, "VERB")
+        state[0] = "inactive" if verb == "stop" else "active"
+        then()
+        return said(f"active {state[0]}\nenabled enabled\n")
+
+    host.on('systemctl "$VERB"', change).on(
+        lambda command: "is-active" in str(command.script) and "VERB" not in str(command.script),
+        lambda _: said(f"active {state[0]}\nenabled enabled\n"),
+    )
 
 
 def words(rig: Rig, *names: str) -> dict[str, list[str]]:
@@ -153,16 +169,19 @@ def cluster(damaged: tuple[str, ...]) -> Example:
     kv1 = rig.host("kv1").on("ls -1t", said("c.db\nb.db\na.db\nnotes.txt"))
     kv1.on("kv-snapshot-status", lambda command: 139 if named(command, "FILE")[-4:-3] in damaged else said(STATUS))
     for name in ("kv1", "kv2", "kv3"):
-        host = rig.host(name).on("systemctl show", said("ActiveState=active\nUnitFileState=enabled\nLoadState=loaded"))
-        host.on("systemctl", 0).on("kv-send", 0).on("kv-member", 0).on("kv-put-and-get", said("same"))
+        host = rig.host(name).on("kv-send", 0)
+        unit(host)
+        host.on("kv-member", 0).on("kv-put-and-get", said("same"))
         host.on("kv-health", said('{"health": "true"}')).on("kv-status", said('{"revision": 7}'))
 
         def restore(command: Command, name: str = name) -> int:
             restored[name] = named(command, "SNAPSHOT")
             return 0
 
-        host.on("kv-restore ", restore)
-        host.on("kv-restored", lambda command, name=name: 0 if restored.get(name) == named(command, "SNAPSHOT") else 1)
+        def is_restored(command: Command, name: str = name) -> int:
+            return 0 if restored.get(name) == named(command, "SNAPSHOT") else 1
+
+        host.on("kv-restore ", restore).on("kv-restored", is_restored)
     rig.__dict__["restored"] = restored
     return rig
 
@@ -199,8 +218,6 @@ def test_a_plan_of_people_only_asks_in_order_and_stops_when_somebody_is_missing(
     rig = Example("office-outage.yaml", inputs=INPUTS["office-outage.yaml"])
     assert rig.run() is Exit.PAUSED
     assert rig.question()["path"] == "declare/people_safe"
-    rig.answer(
-        "done", step="people_safe", by="zhao", values={"counted": "12", "missing": "1"}, evidence="list of names"
-    )
+    rig.answer("done", step="people_safe", by="zhao", values={"counted": "12", "missing": "1", "evidence": "the list"})
     assert rig.resume() is Exit.STEP_FAILED
     assert rig.outcome("people_safe") == "failed"
