@@ -37,6 +37,7 @@ COVERED_ELSEWHERE = {
 
 GENERATED = {
     "docs/step-kinds.md": "tests/kinds/test_contract.py",  # the examples of the kinds, loaded there one by one
+    "docs/language.md": "tests/loading/test_language.py",
 }
 
 SECONDS = 240
