@@ -151,7 +151,7 @@ EXAMPLES: Final[dict[str, str]] = {
     within: 5m
     in_a_row: 3
     escalate:
-      - {after: 2m, steps: [{id: tell, do: notify, with: {to: [ops], text: Still not up.}}]}
+      - {after: 2m, steps: [{id: tell, do: notify, with: {to: [oncall], text: Still not up.}}]}
 """,
     "blocks": """\
 - id: both

@@ -17,8 +17,13 @@ from drctl.kinds import registry
 from drctl.loading import load_inventory, load_runbook
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, Command, blocks, prose
 
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 EVERY = [block for document in DOCUMENTS for block in blocks(document)]
-SHELL = [block for block in EVERY if block.language in {"sh", "console"}]
+SHELL = [
+    block
+    for block in EVERY
+    if block.language in {"sh", "console"} and block.document != TUTORIAL  # played as a whole, by test_tutorial.py
+]
 YAML = [block for block in EVERY if block.language == "yaml"]
 PLAIN = {"text", "json"}
 """Blocks that claim nothing."""
