@@ -186,8 +186,13 @@ def _step_keys() -> list[str]:
     ]
     for kind, record in tables.FORMS.items():
         keys = (key for key in record.keys if key not in {*tables.SAID, "do"})
-        lines.append(f"| [`{kind}`](step-kinds.md#{kind.replace('.', '')}) | {_words(keys)} |")
+        lines.append(f"| [`{kind}`]({_kind_link(kind)}) | {_words(keys)} |")
     return lines
+
+
+def _kind_link(kind: str) -> str:
+    """Where the kind is described; a fence is no file of `drctl/kinds`, and stands in this document."""
+    return "#fences-and-other-kinds-of-the-language" if kind.startswith("fence.") else f"step-kinds.md#{kind}"
 
 
 def _types() -> list[str]:

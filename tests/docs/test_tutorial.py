@@ -32,7 +32,7 @@ def script(parts: list[Block]) -> str:
 
 @pytest.mark.lab
 @pytest.mark.timeout(300)
-def test_the_tutorial_can_be_followed(folder: "os.PathLike[str]") -> None:  # noqa: F811 - pytest's way to ask for it
+def test_the_tutorial_can_be_followed(folder: "os.PathLike[str]") -> None:
     here = os.fspath(folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DRCTL_", "XDG_"))}
     env = kept | {
