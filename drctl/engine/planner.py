@@ -33,9 +33,7 @@ __all__ = ["Options", "Planner", "default_options"]
 MOST_SHOWN: Final = 100
 """Rounds of one loop or hosts of one table that a plan looks at and shows."""
 NO_ACT: Final = frozenset({"notify"})
-_OPENS: Final = frozenset(
-    {Status.WOULD_RUN, Status.NO_CHANGE, Status.KNOWN, Status.WOULD_STOP, Status.CANNOT_TELL}
-)
+_OPENS: Final = frozenset({Status.WOULD_RUN, Status.NO_CHANGE, Status.KNOWN, Status.WOULD_STOP, Status.CANNOT_TELL})
 """What a row says only when it runs at all: under a condition that is not known yet it depends on that first."""
 
 

@@ -147,14 +147,14 @@ def test_without_confirmed_commits_a_lost_primary_takes_what_had_not_crossed_the
         wait_until("invoices before the fault", lambda: lab.traffic("/status", "GET")["acknowledged"] > 20)
         lab.edge("repl:inv-a", "stall")
         seen = lab.traffic("/status", "GET")["acknowledged"]
-        wait_until("users go on", lambda: lab.traffic("/status", "GET")["acknowledged"] > seen + 20)
+        wait_until("users go on", lambda: lab.traffic("/status", "GET")["acknowledged"] > seen + 30)
         lab.break_("primary-host")
         lab.ok("inv-b", PROMOTE)
         _switch_gateway(lab, "inv-b")
         wait_until("the service on b writes", lambda: _issue(lab, "inv-b", "after-failover")[0] == 201)
         lab.traffic("/pause")
         audit = lab.traffic("/audit")
-        assert audit["lost"] >= 20
+        assert audit["lost"] >= 20  # some crossed before the stall and were acknowledged after it
         assert audit["tax_lost"] == 0  # the external record has every one of them: what a runbook re-enters from
 
 
