@@ -33,7 +33,7 @@ SLOW = 2.0
 """Seconds of CPU for one input, on a core that nobody else slows down."""
 _LOOP = 2_000_000
 _LOOP_TAKES = 0.05
-"""Seconds of CPU that so many steps of a plain loop take on such a core; one that is faster is held to the same seconds."""
+"""Seconds of CPU that so many steps of a plain loop take on such a core; a faster one is held to the same."""
 LARGE = 200 * 1024 * 1024
 """Bytes of address space that a child may grow by."""
 BATCH = 200
