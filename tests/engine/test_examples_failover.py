@@ -178,3 +178,137 @@ def test_a_move_that_dies_anywhere_in_its_preparation_still_puts_everything_back
         code = rig.abort()
         assert code in {Exit.ABORTED, Exit.NOTHING_CHANGED, Exit.EXCEPTIONS}, (seq, code)
         assert rig.as_it_was(), seq
+
+
+# -- the standby is promoted ------------------------------------------------------------------------------------------
+
+POOLERS = ("pool1", "pool2", "pool3")
+POWER = "http://192.0.2.250/db-a"
+
+
+class Promotion(Example):
+    """Site A is gone; three poolers at site B, each open or paused, with long transactions or without."""
+
+    def __post_init__(self) -> None:
+        Example.__post_init__(self)
+        self.dbs = Databases(self)
+        self.dbs.down.add("db-a")
+        self.dbs.lag = Duration.parse("2s")
+        self.host("db-a").down = True
+        self.paused = dict.fromkeys(POOLERS, False)
+        self.slow = dict.fromkeys(POOLERS, 0)
+        self.broken: dict[str, int] = {}
+        self.most_paused = 0
+        for name in POOLERS:
+            host = self.host(name).on("pool-count-slow", lambda _, name=name: said(str(self.slow[name])))
+            host.on("pool-is-paused", lambda _, name=name: 0 if self.paused[name] else 1)
+            host.on("pool-pause", partial(self.pause, name)).on("pool-resume", partial(self.let_go, name))
+        self.host("db-b").on("pool-end-slow", self.end_slow)
+        self.world.http_.answer(POWER, 200, '{"state": "on"}')
+        self.world.http_.answers[f"{POWER}/off"] = self.power_off
+        self.world.http_.answer("http://192.0.2.43:8080/healthz", 200)
+
+    def pause(self, name: str, _: Command) -> int:
+        if self.broken.get(name, 0):
+            self.broken[name] -= 1
+            return 1
+        self.paused[name] = True
+        return 0
+
+    def let_go(self, name: str, _: Command) -> int:
+        self.paused[name] = False
+        return 0
+
+    def end_slow(self, _: Command) -> int:
+        self.slow = dict.fromkeys(POOLERS, 0)
+        return 0
+
+    def power_off(self) -> HttpReply:
+        self.world.http_.answer(POWER, 200, '{"state": "off"}')
+        return HttpReply(reach=Reach.COMPLETE, status=202)
+
+    def commander_agrees(self) -> Exit:
+        asked = self.question()
+        assert (asked["kind"], asked["path"]) == ("approval", "failover/promote")
+        self.answer("approve", step="promote", by="li", target="db-b")
+        return self.resume()
+
+
+def promotion(limit: str = "10s") -> Promotion:
+    return Promotion("replica-promotion.yaml", inputs={"limit": Duration.parse(limit)})
+
+
+def test_the_standby_is_promoted_behind_paused_poolers_and_the_loss_stands_in_what_is_approved() -> None:
+    rig = promotion()
+    assert rig.run() is Exit.PAUSED, rig.lines[-1]
+    assert all(rig.paused.values())
+    assert rig.dbs.standby == {"db-b"}, "not before somebody agreed"
+    assert "2s" in str(rig.question())
+    assert rig.commander_agrees() is Exit.DONE, rig.lines[-1]
+    assert rig.dbs.standby == set()
+    assert acts(rig, *POOLERS) == dict.fromkeys(POOLERS, ["pool-pause", "pool-resume"])
+    assert rig.world.http_.effects == [f"{POWER}/off"]
+    assert {"outage_start", "fenced", "promoted", "outage_end", "service_restored"} <= set(rig.state.marks)
+
+
+def test_one_pooler_that_cannot_be_paused_opens_the_others_again_and_nothing_is_cut_off() -> None:
+    rig = promotion()
+    rig.broken["pool2"] = 1000
+    assert rig.run() is Exit.STEP_FAILED
+    assert not any(rig.paused.values())
+    done = acts(rig, *POOLERS)
+    assert done["pool1"][:2] == ["pool-pause", "pool-resume"]
+    assert "pool-resume" not in done["pool2"], "it was seen not to be paused"
+    assert rig.host("db-a").asked == []
+    assert rig.dbs.standby == {"db-b"}
+    assert rig.world.http_.sent == []
+
+
+def test_a_pooler_that_fails_once_is_tried_again_with_the_others() -> None:
+    rig = promotion()
+    rig.broken["pool2"] = 1
+    assert rig.run() is Exit.PAUSED, rig.lines[-1]
+    assert all(rig.paused.values())
+    assert acts(rig, "pool1", "pool2") == {
+        "pool1": ["pool-pause", "pool-resume", "pool-pause"],
+        "pool2": ["pool-pause", "pool-pause"],
+    }
+    assert rig.commander_agrees() is Exit.DONE
+    assert not any(rig.paused.values())
+
+
+def test_long_transactions_are_ended_after_half_of_the_wait_once() -> None:
+    rig = promotion()
+    rig.slow["pool3"] = 4
+    assert rig.run() is Exit.PAUSED, rig.lines[-1]
+    assert rig.host("db-b").count("pool-end-slow") == 1
+    assert all(rig.paused.values())
+
+
+def test_a_loss_above_the_limit_stops_before_the_fence_and_an_abort_lets_the_traffic_go() -> None:
+    rig = promotion()
+    rig.dbs.lag = Duration.parse("11s")
+    assert rig.run() is Exit.STEP_FAILED
+    assert rig.outcome("loss") == "failed"
+    assert all(rig.paused.values()), "a person decides first"
+    assert rig.world.http_.sent == []
+    assert rig.abort() is Exit.ABORTED, rig.lines[-1]
+    assert not any(rig.paused.values())
+    assert rig.dbs.standby == {"db-b"}
+
+
+def test_a_loss_that_grows_while_the_commander_thinks_stops_the_promotion() -> None:
+    rig = promotion()
+    assert rig.run() is Exit.PAUSED
+    rig.dbs.lag = Duration.parse("30s")
+    assert rig.commander_agrees() is Exit.STEP_FAILED
+    assert rig.dbs.standby == {"db-b"}
+
+
+def test_a_primary_that_is_not_proven_off_is_not_followed_by_a_promotion() -> None:
+    rig = promotion()
+    rig.world.http_.answer(f"{POWER}/off", 500)
+    rig.world.dialer.ports["primary", 5432] = PortState.SILENT
+    assert rig.run() is Exit.STEP_FAILED
+    assert rig.outcome("fence") == "failed"
+    assert rig.dbs.standby == {"db-b"}
