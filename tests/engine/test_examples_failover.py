@@ -246,7 +246,7 @@ def test_the_standby_is_promoted_behind_paused_poolers_and_the_loss_stands_in_wh
     assert "2s" in str(rig.question())
     assert rig.commander_agrees() is Exit.DONE, rig.lines[-1]
     assert rig.dbs.standby == set()
-    assert acts(rig, *POOLERS) == dict.fromkeys(POOLERS, ["pool-pause", "pool-resume"])
+    assert acts(rig, *POOLERS) == {name: ["pool-pause", "pool-resume"] for name in POOLERS}
     assert rig.world.http_.effects == [f"{POWER}/off"]
     assert {"outage_start", "fenced", "promoted", "outage_end", "service_restored"} <= set(rig.state.marks)
 
