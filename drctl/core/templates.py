@@ -58,6 +58,7 @@ def placeholders(text: str) -> tuple[Placeholder, ...]:
 
 
 def _placeholders(text: str) -> Iterator[Placeholder]:
+    known: dict[str, Expression] = {}  # an expression holds no place of its own in the text, so equal ones are one
     at = text.find(OPEN)
     while at >= 0:
         inner = at + len(OPEN)
@@ -65,11 +66,13 @@ def _placeholders(text: str) -> Iterator[Placeholder]:
         if end is None:
             hint = "close it with }}; to write the three characters themselves: ${{ '${{' }}"
             raise ExpressionError(at, "the template that begins here is not closed", hint)
-        try:
-            expression = parse(text[inner:end])
-        except ExpressionError as error:
-            raise error.moved(inner) from None
-        yield Placeholder(expression, at, inner, end + len(CLOSE))
+        written = text[inner:end]
+        if written not in known:
+            try:
+                known[written] = parse(written)
+            except ExpressionError as error:
+                raise error.moved(inner) from None
+        yield Placeholder(known[written], at, inner, end + len(CLOSE))
         at = text.find(OPEN, end + len(CLOSE))
 
 

@@ -9,7 +9,7 @@ from drctl.core.model import Fence, Manual, OnFailure, Outcome, Step
 from drctl.core.ports import HELD
 from drctl.core.values import Unknown
 from drctl.engine.outputs import pack
-from drctl.engine.parts import containers, ending, form_of, frozen_of, is_container, is_group, parts, within
+from drctl.engine.parts import containers, ending, form_of, frozen_of, is_container, is_group, is_rolling, parts, within
 from drctl.engine.repeats import frozen_now, relisted, wanted_items
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
@@ -100,7 +100,8 @@ class Failures:
         for inner in reversed(list(containers(self._context, step))[1:]):
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None and not inner.path.startswith(ladder):
-                self._enter(state, anew=True)
+                # The batches of a rolling block stay: a host in another batch would be another address.
+                self._enter(state, anew=not is_rolling(inner))
 
     def mark_taken_back(self, step: Step) -> None:
         """After an act was taken back because not all were ok: it is to be done again, if anything is."""

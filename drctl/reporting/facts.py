@@ -284,9 +284,12 @@ def changed(state: RunState) -> list[StepFacts]:
     return [facts for facts in own_steps(state) if facts.effect != "read" and facts.started_at is not None]
 
 
+_BAD = frozenset({o.value for o in Outcome if o.bad} | {"in_doubt"})
+
+
 def is_bad(outcome: str) -> bool:
     """Whether the word is a bad end."""
-    return outcome in {o.value for o in Outcome if o.bad} | {"in_doubt"}
+    return outcome in _BAD
 
 
 def held_text(opened: ev.RunOpened, *, short: bool = False) -> str:

@@ -13,9 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from drctl.core import events as ev
-from drctl.reporting.facts import SIGNS, StepFacts, is_bad, objectives, own_steps, phase_of, question_word
+from drctl.reporting.facts import SIGNS, StepFacts, is_bad, objectives, question_word
+from drctl.reporting.fleets import rows
 from drctl.reporting.lines import line
-from drctl.reporting.status import HOST_CELLS, NAME_CELLS
+from drctl.reporting.status import HOST_CELLS, NAME_CELLS, group_text
 from drctl.reporting.texts import (
     clean,
     clock,
@@ -44,6 +45,8 @@ MOST_ROWS = 30
 OTHER_ROWS = 6
 """Rows besides those of steps: head, clock, phases, what was left out, the hint, and the cursor's own."""
 BAR = 15
+COUNTS = "none"
+"""The style of rows with counts; it changes nothing, and tells them from others."""
 STYLES = {
     "ok": "green", "running": "cyan", "in_doubt": "bold magenta", "skipped": "dim", "not_run": "dim",
     "partial": "yellow",
@@ -150,18 +153,27 @@ class LiveView:
         if state is None:
             return Group()
         now = self._now() if self._now is not None else state.last_at
-        rows = [head_row(state, now), phases_row(state)]
+        head = [head_row(state, now), phases_row(state)]
         under_way = state.phase and state.blocks[state.phase].outcome is None
         steps = step_rows(state, state.phase, now) if under_way else []
         waiting = waiting_rows(state, now)
         room = min(MOST_ROWS, max(3, self._console.size.height - OTHER_ROWS - len(waiting)))
-        hidden = len(steps) - room
+        shown = _newest(steps, room)
+        hidden = len(steps) - len(shown)
         if hidden > 0:
-            rows.append(Text(f"   … {count(hidden, 'earlier step')}", style="dim"))
-        rows = [self._written(row) for row in (*rows, *steps[-room:], *waiting)]
+            head.append(Text(f"   … {count(hidden, 'earlier step')}", style="dim"))
+        rows = [self._written(row) for row in (*head, *shown, *waiting)]
         for row in rows:
             row.no_wrap, row.overflow = True, "ellipsis"  # a row that wraps would push the newest off the screen
         return Group(*rows)
+
+
+def _newest(steps: list[Text], room: int) -> list[Text]:
+    """The newest rows; the counts of the last loop or table stay, however many rows follow them."""
+    if len(steps) <= room:
+        return steps
+    counts = [index for index, row in enumerate(steps) if row.style == COUNTS and index < len(steps) - room]
+    return [steps[counts[-1]], *steps[1 - room :]] if counts and room > 1 else steps[-room:]
 
 
 class _Body:
@@ -222,10 +234,19 @@ def phase_rows(state: RunState, phase: str) -> list[Text]:
 
 def step_rows(state: RunState, phase: str, now: Time | None) -> list[Text]:
     """The steps of a phase; those that run show for how long."""
-    return [step_row(facts, now) for facts in own_steps(state) if phase_of(facts.path) == phase]
+    found = []
+    for row in rows(state, phase):
+        indent = "  " * row.depth
+        if row.group is not None:
+            text = Text(cut(indent + group_text(row.group), 80), style=COUNTS)
+            text.stylize("" if row.group.tolerated else STYLES.get(row.group.outcome, "bold red"))
+            found.append(text)
+        elif row.step is not None:
+            found.append(Text(indent).append_text(step_row(row.step, now, 80 - len(indent))))
+    return found
 
 
-def step_row(facts: StepFacts, now: Time | None) -> Text:
+def step_row(facts: StepFacts, now: Time | None, cells: int = 80) -> Text:
     """One step: sign, name, host, time, word, and why it is not simply ok."""
     name = clean(facts.path.split("/", 1)[-1])
     name = name if width(name) <= NAME_CELLS else "…" + name[-(NAME_CELLS - 1) :]
@@ -240,7 +261,7 @@ def step_row(facts: StepFacts, now: Time | None) -> Text:
     text.append(facts.word, style=style)
     plain = facts.outcome == "ok" and not facts.found and not facts.by
     reason = one_line(facts.title if plain or facts.outcome == "running" else facts.because)
-    left = 80 - width(text.plain) - 2
+    left = cells - width(text.plain) - 2
     if reason and left > 4:  # noqa: PLR2004 - less says nothing
         text.append(f"  {cut(reason, left)}", style="dim" if facts.outcome == "ok" else "")
     return text

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
-from drctl.reporting.facts import Objective, StepFacts, objectives, own_steps, phase_of, simulated, verdict
+from drctl.reporting.facts import SIGNS, WORDS, Objective, StepFacts, objectives, own_steps, simulated, verdict
+from drctl.reporting.fleets import Group, Row, rows
 from drctl.reporting.questions import question_text as _question_text
 from drctl.reporting.questions import standing
 from drctl.reporting.texts import clean, clock, count, cut, human, last_name, one_line, pad, shown, width
@@ -58,7 +59,6 @@ def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A00
 
 def phase_lines(state: RunState) -> list[str]:
     """Phases with their steps: sign, name, host, time, word and reason."""
-    every = own_steps(state)
     lines = []
     for block in state.blocks.values():
         if block.form != "phase":
@@ -67,8 +67,28 @@ def phase_lines(state: RunState) -> list[str]:
         title = f"  {one_line(block.title)}" if block.title else ""
         lines.append(cut(f"{pad(clean(block.path), NAME_CELLS)}  {word}{title}", 80))
         if word != "skipped":
-            lines += [step_line(facts) for facts in every if phase_of(facts.path) == block.path]
+            lines += [row_line(row) for row in rows(state, block.path)]
     return lines
+
+
+def row_line(row: Row, cells: int = 80) -> str:
+    """One row, indented as it lies in what repeats."""
+    indent = "  " * row.depth
+    if row.group is not None:
+        return cut(f"{indent}{group_text(row.group)}", cells)
+    assert row.step is not None  # noqa: S101 - a row is one or the other
+    return indent + step_line(row.step, cells - len(indent))
+
+
+def group_text(group: Group) -> str:
+    """A loop, table, rolling block, batch or include: sign, address, word, counts, what is left out, and why."""
+    word = f"{group.outcome}, foreseen" if group.tolerated and group.outcome != "ok" else WORDS[group.outcome]
+    sign = "·" if group.tolerated and group.outcome != "ok" else SIGNS[group.outcome]
+    parts = [f" {sign} {clean(group.path.split('/', 1)[-1])}  {group.form}, {word}"]
+    parts += [f": {group.text}"] if group.text else []
+    parts += [f"; {len(group.left_out)} not shown"] if group.left_out else []
+    parts += [f"; {one_line(group.because)}"] if group.because and group.outcome != "ok" else []
+    return "".join(parts)
 
 
 def step_line(facts: StepFacts, cells: int = 80) -> str:

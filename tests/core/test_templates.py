@@ -162,3 +162,10 @@ def test_arbitrary_text_is_a_template_or_an_expression_error(text: str) -> None:
 def test_what_is_inserted_is_never_read_again(value: str) -> None:
     assert Template.parse("<${{ v }}>").resolve(Names(v=value)) == f"<{value}>"
     assert Template.parse("${{ v }}").resolve(Names(v=value)) == value
+
+
+def test_equal_expressions_of_one_text_are_parsed_once_and_keep_their_own_places() -> None:
+    first, other, again = Template.parse("${{ vars.a }}-${{ vars.b }}-${{ vars.a }}").placeholders
+    assert again.expression is first.expression
+    assert other.expression is not first.expression
+    assert (first.offset, other.offset, again.offset) == (0, 14, 28)

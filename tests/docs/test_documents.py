@@ -17,8 +17,13 @@ from drctl.kinds import registry
 from drctl.loading import load_inventory, load_runbook
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, Command, blocks, prose
 
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 EVERY = [block for document in DOCUMENTS for block in blocks(document)]
-SHELL = [block for block in EVERY if block.language in {"sh", "console"}]
+SHELL = [
+    block
+    for block in EVERY
+    if block.language in {"sh", "console"} and block.document != TUTORIAL  # played as a whole, by test_tutorial.py
+]
 YAML = [block for block in EVERY if block.language == "yaml"]
 PLAIN = {"text", "json"}
 """Blocks that claim nothing."""
@@ -37,6 +42,7 @@ COVERED_ELSEWHERE = {
 
 GENERATED = {
     "docs/step-kinds.md": "tests/kinds/test_contract.py",  # the examples of the kinds, loaded there one by one
+    "docs/language.md": "tests/loading/test_language.py",
 }
 
 SECONDS = 240

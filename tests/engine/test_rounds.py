@@ -604,3 +604,28 @@ def test_a_person_who_retries_a_tolerant_loop_repeats_nothing_that_was_done() ->
     rig.answer("retry", step="copy", reason="mended")
     assert rig.resume() is Exit.DONE
     assert sorted(rig.noted) == ["a", "b", "c", "d"]
+
+
+def test_a_rolling_block_done_again_keeps_its_batches_and_what_was_done_once() -> None:
+    rig = Rig(
+        book(
+            "{id: again, retry: {every: 1s, times: 3}, steps: ["
+            "{id: look, on: web, run: is-wanted, effect: read, observe: true}, "
+            "{id: roll, on: {group: web, where: steps.look.here.ok, batch: 1}, steps: [{" + act("one") + "}]}, "
+            "{id: seen, on: db1, run: is-good, effect: read}]}"
+        ),
+        hosts=("db1", *WEB),
+    )
+    works(rig, "one", *WEB)
+    for place in WEB:
+        rig.host(place).on("is-wanted", 0)
+    tries = [0]
+
+    def good(_: Command) -> int:
+        tries[0] += 1
+        rig.host("w1").on("is-wanted", 1)  # after the first attempt the first host is no longer wanted
+        return 0 if tries[0] > 1 else 1
+
+    rig.host("db1").on("is-good", good)
+    assert rig.run() is Exit.DONE
+    assert effects(rig) == {place: ["do-one"] for place in WEB}

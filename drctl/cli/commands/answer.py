@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,13 +14,15 @@ from drctl.engine.questions import NEEDS_REASON
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
     from drctl.core import events as ev
     from drctl.core.fold import QuestionState, RunState
 
+_ROUNDS = re.compile(r"/(?:\d+|@[^/]+)(?=/|$)")
+"""The rounds in an address: iterations, batches, hosts."""
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
 OPTIONS = [
@@ -172,6 +175,20 @@ def _complete(typed: str, asked: ev.Asked, choice: str, *, reason: str, target: 
         )  # fmt: skip
 
 
+def _of_step(waiting: Sequence[QuestionState], name: str) -> list[QuestionState]:
+    """Questions about a step, named in full, by the end of its address, or without its rounds; the closest counts.
+
+    `id@host` and `id[3]` are `id/@host` and `id/3`.
+    """
+    wanted = re.sub(r"(?<!/)@", "/@", re.sub(r"\[(\d+)\]", r"/\1", name))
+    ways: tuple[Callable[[str], bool], ...] = (
+        lambda path: path == wanted,
+        lambda path: path.endswith(f"/{wanted}"),
+        lambda path: f"/{_ROUNDS.sub('', path)}".endswith(f"/{wanted}"),
+    )
+    return next((found for way in ways if (found := [q for q in waiting if way(q.asked.path)])), [])
+
+
 def find_question(folder: RunFolder, state: RunState, name: str) -> QuestionState:
     """The question meant: by id, by step, or the only one that waits.
 
@@ -179,7 +196,8 @@ def find_question(folder: RunFolder, state: RunState, name: str) -> QuestionStat
         UsageError: none or several.
     """
     waiting = state.open_questions
-    matches = [q for q in waiting if not name or name in {q.asked.id, q.asked.path, q.asked.path.rsplit("/", 1)[-1]}]
+    matches = [q for q in waiting if not name or name == q.asked.id]
+    matches = matches or _of_step(waiting, name)
     if len(matches) == 1:
         return matches[0]
     listed = ", ".join(f"{q.asked.id} ({q.asked.path})" for q in waiting) or "nothing"

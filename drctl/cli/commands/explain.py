@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("code", default="", metavar="[CODE]")
+@click.option("--markdown", is_flag=True, help="The reference of the language as Markdown (docs/language.md).")
 @click.pass_obj
-def explain(settings: Settings, code: str) -> int:
+def explain(settings: Settings, code: str, markdown: bool) -> int:
     """Say what a code means, why it is refused, what to write instead: E103, W002, or an exit code such as 23.
 
     Without a code all of them are listed.
@@ -27,6 +28,11 @@ def explain(settings: Settings, code: str) -> int:
     """
     from drctl.reporting.explain import explained_text
 
+    if markdown:
+        from drctl.loading.language import language_page
+
+        click.echo(language_page(), nl=False)
+        return int(Exit.DONE)
     if not code:
         return _list(settings)
     one = _find(code)

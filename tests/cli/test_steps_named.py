@@ -1,0 +1,41 @@
+"""A step named on the command line: by id, address, `id@host` or `id[3]`; what is ambiguous is refused."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from drctl.cli.commands.answer import find_question
+from drctl.core import events as ev
+from drctl.errors import UsageError
+from tests.reporting.builder import RunBuilder, opened
+
+FOLDER = cast("Any", SimpleNamespace(id="8F2KQ"))
+PATHS = ("main/copy/3", "main/roll/0/restart/@web1", "main/roll/0/restart/@web2", "main/it", "main/@odd/last")
+
+
+def named(name: str) -> str:
+    run = RunBuilder()
+    opened(run)
+    for number, path in enumerate(PATHS, 1):
+        run.add(ev.Asked(id=f"q{number}", kind="failure", path=path, text="?", choices=("retry",)))
+    return find_question(FOLDER, run.state(), name).asked.path
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("q4", "main/it"), ("it", "main/it"), ("main/it", "main/it"), ("copy/3", "main/copy/3"),
+        ("copy[3]", "main/copy/3"), ("copy", "main/copy/3"), ("restart@web1", PATHS[1]), ("restart/@web2", PATHS[2]),
+        ("roll[0]/restart@web2", PATHS[2]),
+    ],
+)  # fmt: skip
+def test_a_step_is_found(name: str, path: str) -> None:
+    assert named(name) == path
+
+
+@pytest.mark.parametrize("name", ["restart", "copy[2]", "it@web1", "start@web1", "", "\x1b["])
+def test_what_is_not_one_step_is_refused_with_the_candidates(name: str) -> None:
+    with pytest.raises(UsageError) as found:
+        named(name)
+    assert all(path in str(found.value) for path in PATHS)
