@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from drctl.core.model import Outcome, Step
 from drctl.engine.failures import good
 from drctl.engine.fanout import fan_out
+from drctl.engine.stops import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,9 +114,13 @@ def side_by_side(
 ) -> list[Outcome]:
     """Carry steps; when too many failed, the others finish the step they are in and start no new one.
 
+    A question that nobody answers yet halts no other branch when all go at once: a person is not kept from being asked
+    because another one has not answered. Where they go in turn, the next does not begin before it.
+
     Raises:
         Stop: a step stopped the run; the others have finished theirs.
     """
+    all_at_once = how.at_once >= len(steps)
     halt, limits = Halt(branches.halt), branches.limits
     failed, counting = [0], threading.Lock()
 
@@ -128,8 +133,9 @@ def side_by_side(
             outcome = carry(step)
         except HaltedError:
             return Outcome.NOT_RUN
-        except BaseException:
-            halt.set()
+        except BaseException as stop:
+            if not (all_at_once and isinstance(stop, Stop) and stop.reason == "question"):
+                halt.set()
             raise
         finally:
             branches.halt, branches.quiet, branches.limits = before

@@ -111,9 +111,11 @@ class Ledger:
             ends = _RESTORE_OVER if restore else _UNDO_OVER
             if over is not None and over.outcome in ends:
                 effects = [unit for unit in effects if unit.started_seq > over.finished_seq]
-            if not effects or effects[0].started is None or (restore and self._undone_so(step)):
+            if not effects or effects[0].started is None:
                 continue
             since = effects[-1].started_seq
+            if restore and self._undone_so(step, since):
+                continue
             started = self._of_block(step, effects[0].started, restore=restore) if owner else effects[0].started
             one = Due(step=step, started=started, since=since, restore=restore)
             if one.recorded and (restore or since > cut):
@@ -173,12 +175,12 @@ class Ledger:
         ]
         return max(passed, default=(-1, ""))
 
-    def _undone_so(self, step: Step) -> bool:
-        """Whether rollback has done already what its `restore` would do."""
+    def _undone_so(self, step: Step, since: int) -> bool:
+        """Whether what its `restore` would do was done by its `undo`, after all that it did."""
         undone = self._recorder.state.blocks.get(f"{step.path}/undo")
         is_auto = _is_auto(step.ways.restore) and _is_auto(step.ways.undo)
         same = is_auto or way_of(step, restore=True) == step.ways.undo
-        return same and undone is not None and undone.outcome is Outcome.OK
+        return same and undone is not None and undone.outcome is Outcome.OK and undone.finished_seq > since
 
     # -- taking back ------------------------------------------------------------------------------------------------
 
@@ -197,7 +199,8 @@ class Ledger:
         paths = {step.path for step in steps}
         for restore in (False, True):
             for due in self.due(restore=restore):
-                if due.step.path in paths and (restore or "none" not in due.recorded):
+                by_undo = bool(due.started.undo) and "none" not in (due.started.undo or {})
+                if due.step.path in paths and by_undo is not restore:
                     self._take_back(due)
 
     def restore_now(self, step: Step, body: RestoreNow) -> ev.StepFinished:

@@ -240,6 +240,7 @@ class FakeWorld:
         self.hosts = dict(hosts)
         self.http_ = FakeHttp()
         self.dialer = FakeDialer()
+        self.dns = FakeDns()
         self.notifier = FakeNotifier()
         self.shells = 0
         self.store = "store-1"
@@ -249,7 +250,7 @@ class FakeWorld:
             shell=self.hosts[place],
             http=self.http_,
             dialer=self.dialer,
-            dns=FakeDns(),
+            dns=self.dns,
             objects=lambda name: (_ for _ in ()).throw(KeyError(name)),
             files=lambda path: b"",  # noqa: ARG005
             clock=self.clock,

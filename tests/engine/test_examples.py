@@ -12,6 +12,7 @@ import pytest
 
 from drctl.core.model import Action, walk
 from drctl.core.plan import Status
+from drctl.core.values import Time
 from drctl.engine.planner import Planner
 from drctl.engine.sight import Options
 from drctl.errors import Exit
@@ -163,30 +164,58 @@ def test_one_later_host_may_fail_and_the_end_says_so() -> None:
     assert any("@web3" in text for text in rig.said("run_closed")[0]["exceptions"])
 
 
-def cluster(damaged: tuple[str, ...]) -> Example:
-    rig = Example("cluster-restore.yaml")
-    restored: dict[str, str] = {}
-    kv1 = rig.host("kv1").on("ls -1t", said("c.db\nb.db\na.db\nnotes.txt"))
-    kv1.on("kv-snapshot-status", lambda command: 139 if named(command, "FILE")[-4:-3] in damaged else said(STATUS))
-    for name in ("kv1", "kv2", "kv3"):
-        host = rig.host(name).on("kv-send", 0)
-        unit(host)
-        host.on("kv-member", 0).on("kv-put-and-get", said("same"))
-        host.on("kv-health", said('{"health": "true"}')).on("kv-status", said('{"revision": 7}'))
+NEW, MID, OLD = ("kv-20260301T040000Z.db", "kv-20260301T020000Z.db", "kv-20260228T230000Z.db")
+LISTED = (MID, "kv-latest.db", NEW, "notes.txt", OLD)
+"""As a listing has them: in no order that tells their age, and beside other things."""
 
-        def restore(command: Command, name: str = name) -> int:
-            restored[name] = named(command, "SNAPSHOT")
-            return 0
 
-        def is_restored(command: Command, name: str = name) -> int:
-            return 0 if restored.get(name) == named(command, "SNAPSHOT") else 1
+class Cluster(Example):
+    """Three members; `damaged` snapshots make the tool crash, `hollow` ones are sound and empty."""
 
-        host.on("kv-restore ", restore).on("kv-restored", is_restored)
-    rig.__dict__["restored"] = restored
+    damaged: tuple[str, ...] = ()
+    hollow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        Example.__post_init__(self)
+        self.restored: dict[str, str] = {}
+        self.members = ["kv1"]
+        first = self.host("kv1").on("ls -1 ", said("\n".join(LISTED))).on("kv-snapshot-status", self.test)
+        first.on("kv-member-add", lambda command: self.members.append(named(command, "MEMBER")))
+        first.on("kv-member-list", lambda command: 0 if named(command, "MEMBER") in self.members else 1)
+        first.on("kv-send", 0).on("kv-put-and-get", said("same"))
+        for name in ("kv1", "kv2", "kv3"):
+            unit(self.host(name))
+            self.host(name).on("kv-health", said('{"health": "true"}')).on("kv-status", said('{"revision": 7}'))
+            self.host(name).on("kv-restore ", partial(self.restore, name))
+            self.host(name).on("kv-restored", partial(self.is_restored, name))
+
+    def test(self, command: Command) -> Reply:
+        name = named(command, "FILE").rpartition("/")[2]
+        keys = 0 if name in self.hollow else 3
+        return said(json.dumps({"keys": keys, "revision": 7}), 139 if name in self.damaged else 0)
+
+    def restore(self, name: str, command: Command) -> int:
+        self.restored[name] = named(command, "SNAPSHOT")
+        return 0
+
+    def is_restored(self, name: str, command: Command) -> int:
+        return 0 if self.restored.get(name) == named(command, "SNAPSHOT") else 1
+
+    def go(self) -> Exit:
+        """Run; the commander agrees to the snapshot, the operator to each caution."""
+        assert self.run() is Exit.PAUSED, self.lines[-1]
+        self.answer("done", step="agreed", by="li", values={"known_loss": "an hour"})
+        while self.resume() is Exit.PAUSED:
+            assert self.question()["kind"] == "caution"
+            self.answer("confirm", step=self.question()["path"], by="ops")
+        return self.ends[-1]
+
+
+def cluster(*, damaged: tuple[str, ...] = (), hollow: tuple[str, ...] = (), fault_at: str = "") -> Cluster:
+    inputs = {"fault_at": Time.parse(fault_at)} if fault_at else {}
+    rig = Cluster("cluster-restore.yaml", inputs=inputs)
+    rig.damaged, rig.hollow = damaged, hollow
     return rig
-
-
-STATUS = json.dumps({"keys": 3, "revision": 7})
 
 
 def named(command: Command, name: str) -> str:
@@ -196,28 +225,90 @@ def named(command: Command, name: str) -> str:
 
 
 def test_the_newest_snapshot_that_passes_is_restored_on_every_member() -> None:
-    rig = cluster(damaged=("c",))
+    rig = cluster(damaged=(NEW,))
+    assert rig.go() is Exit.DONE, rig.lines[-1]
+    assert rig.restored == {"kv1": MID, "kv2": MID, "kv3": MID}
+    assert rig.members == ["kv1", "kv2", "kv3"]
+    assert words(rig, "kv1")["kv1"].count("kv-send") == 3
+    assert rig.state.marks["recovery_point"][-1].value == {"$time": Time.parse("2026-03-01T02:00:00Z").micros}
+
+
+def test_a_snapshot_that_is_sound_and_empty_is_passed_over_too() -> None:
+    rig = cluster(damaged=(NEW,), hollow=(MID,))
+    assert rig.go() is Exit.DONE, rig.lines[-1]
+    assert set(rig.restored.values()) == {OLD}
+
+
+def test_a_snapshot_from_after_the_fault_is_not_even_tried() -> None:
+    rig = cluster(fault_at="2026-03-01T01:00:00Z")
     assert rig.run() is Exit.PAUSED
-    assert "b.db" in rig.question()["text"]
-    rig.answer("done", step="agreed", by="li", values={"known_loss": "an hour"})
-    while rig.resume() is Exit.PAUSED:
-        assert rig.question()["kind"] == "caution"
-        rig.answer("confirm", step=rig.question()["path"], by="ops")
-    assert rig.ends[-1] in {Exit.DONE, Exit.EXCEPTIONS}, rig.said("run_closed")
-    assert rig.__dict__["restored"] == {"kv1": "b.db", "kv2": "b.db", "kv3": "b.db"}
+    assert OLD in rig.question()["text"]
+    assert sum("kv-snapshot-status" in look for look in rig.host("kv1").looks) == 1
 
 
 def test_no_sound_snapshot_stops_before_anything_is_changed() -> None:
-    rig = cluster(damaged=("a", "b", "c"))
+    rig = cluster(damaged=(NEW, MID, OLD))
     assert rig.run() is Exit.STEP_FAILED
     assert all(host.effects == [] for host in rig.world.hosts.values())
     assert "none of 3 is ok" in rig.said("block_finished", path="choose/pick")[0]["because"]
 
 
-def test_a_plan_of_people_only_asks_in_order_and_stops_when_somebody_is_missing() -> None:
-    rig = Example("office-outage.yaml", inputs=INPUTS["office-outage.yaml"])
-    assert rig.run() is Exit.PAUSED
-    assert rig.question()["path"] == "declare/people_safe"
-    rig.answer("done", step="people_safe", by="zhao", values={"counted": "12", "missing": "1", "evidence": "the list"})
-    assert rig.resume() is Exit.STEP_FAILED
+OFFICE = {
+    "declare/people_safe": ("done", "zhao", {"counted": "12", "missing": "0", "evidence": "the list"}),
+    "declare/how_long": ("done", "wang", {"outage": "3d"}),
+    "declare/level": ("relocate", "li", {}),
+    "relocate": ("approve", "li", {}),
+    "relocate/prepare/rooms": ("done", "wang", {}),
+    "relocate/prepare/phones": ("done", "zhao", {"evidence": "called at 10:12"}),
+    "home/access": ("done", "li", {}),
+    "tell/words": ("done", "zhao", {"text": "We work from the other office.", "next_word": "3h"}),
+    "tell/out": ("approve", "wang", {}),
+    "after/review": ("done", "li", {"actions": "a second list of names, Zhao, May"}),
+}
+"""Who says what to which question, on a day when all goes well."""
+
+
+def office(**other: tuple[str, str, dict[str, str]]) -> Example:
+    """The plan of people, carried on while somebody answers; `other` are answers that are not those of a good day."""
+    rig = Example("office-outage.yaml", inputs={"what": "fire", "seen_at": Time.parse("2026-03-01T01:00:00Z")})
+    rig.run()
+    while rig.ends[-1] is Exit.PAUSED:
+        for path in [question.asked.path for question in rig.state.open_questions]:
+            choice, by, values = other.get(path.rpartition("/")[2], OFFICE[path])
+            rig.answer(choice, step=path, by=by, values=values, reason="asked twice")
+        rig.resume()
+    return rig
+
+
+def test_a_plan_of_people_only_asks_who_is_to_answer_and_needs_no_host() -> None:
+    rig = office()
+    assert sorted(asked["path"] for asked in rig.said("asked")) == sorted(OFFICE)
+    assert rig.ends[-1] is Exit.DONE, rig.lines[-1]
+    assert "Next word in 180 minutes." in rig.world.notifier.messages[0].text
+    assert all(host.effects == [] and host.looks == [] for host in rig.world.hosts.values())
+    assert rig.state.marks["fault"][-1].value == {"$time": Time.parse("2026-03-01T01:00:00Z").micros}
+
+
+def test_a_plan_of_people_stops_when_somebody_is_missing() -> None:
+    rig = office(people_safe=("done", "zhao", {"counted": "12", "missing": "1", "evidence": "the list"}))
+    assert rig.ends[-1] is Exit.STEP_FAILED
     assert rig.outcome("people_safe") == "failed"
+    assert rig.said("asked")[-1]["kind"] == "failure"
+
+
+def test_what_somebody_says_is_not_done_stops_it_and_can_be_asked_again() -> None:
+    rig = office(phones=("not_done", "zhao", {"evidence": "no answer from the exchange"}))
+    assert rig.ends[-1] is Exit.STEP_FAILED
+    assert (rig.outcome("rooms"), rig.outcome("phones")) == ("ok", "failed")
+    assert rig.world.notifier.messages == []
+    rig.answer("retry", step="prepare", reason="the exchange answers now")
+    assert rig.resume() is Exit.PAUSED
+    assert rig.question()["path"] == "relocate/prepare/phones", "who has said that theirs is done is not asked again"
+
+
+def test_somebody_without_the_role_decides_nothing() -> None:
+    rig = Example("office-outage.yaml", inputs=INPUTS["office-outage.yaml"])
+    rig.run()
+    rig.answer("done", step="people_safe", by="li", values={"counted": "12", "missing": "0", "evidence": "the list"})
+    assert rig.resume() is Exit.PAUSED
+    assert rig.question()["path"] == "declare/people_safe"

@@ -158,6 +158,21 @@ def test_two_branches_that_ask_get_two_questions() -> None:
         assert sorted(q["id"] for q in rig.said("asked")) == ["q1", "q2", "q3"]
 
 
+def test_branches_that_ask_do_so_at_once_when_nobody_is_there_to_answer() -> None:
+    for together, asked in (("", ["main/both/x", "main/both/y"]), ("at_once: 1, ", ["main/both/x"])):
+        text = book(
+            f"{{id: both, {together}parallel: [{{id: x, do: manual, with: {{say: X}}}}, "
+            "{id: y, steps: [{id: z, do: check, expect: true}, {id: y2, do: manual, with: {say: W}}]}]}"
+        )
+        for _ in range(10):
+            rig = Rig(text)
+            assert rig.run() is Exit.PAUSED
+            assert sorted(q["path"].removesuffix("/y2") for q in rig.said("asked")) == asked
+        for question in rig.state.open_questions:
+            rig.answer("done", question=question.asked.id)
+        assert rig.resume() is (Exit.DONE if len(asked) == 2 else Exit.PAUSED)
+
+
 def test_an_inner_block_heeds_the_halt_around_it() -> None:
     text = book(
         f"{{id: both, at_once: 1, parallel: [{step('five', 'c1')}, "

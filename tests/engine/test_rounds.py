@@ -246,6 +246,38 @@ def test_all_or_none_takes_back_what_was_done() -> None:
     }
 
 
+def test_all_or_none_takes_back_by_undo_or_else_by_restore_not_by_both() -> None:
+    for undo, back in (("{run: un-it}", "un-it"), ("{none: restore does}", "put-back")):
+        rig = Rig(
+            book(
+                f"{{id: it, on: {{group: web, all_or_none: true}}, run: do-it, effect: idempotent, undo: {undo}, "
+                "restore: {run: put-back}}"
+            ),
+            hosts=("db1", *WEB),
+        )
+        for place in WEB:
+            rig.host(place).on("do-it", 1 if place == "w2" else 0).on("un-it", 0).on("put-back", 0)
+        assert rig.run() is Exit.STEP_FAILED
+        assert effects(rig, "w1") == {"w1": ["do-it", back]}
+
+
+def test_what_was_undone_once_and_then_done_again_is_still_put_back_at_the_end() -> None:
+    rig = Rig(
+        book(
+            "{id: b, retry: {every: 1s, times: 3}, steps: [{id: it, on: {group: web, all_or_none: true}, run: do-it, "
+            "effect: idempotent, undo: {run: un-it}, restore: auto}]}"
+        ),
+        hosts=("db1", *WEB),
+    )
+    tries = iter((1, 0))
+    for place in WEB:
+        rig.host(place).on("do-it", 0).on("un-it", 0)
+    rig.host("w2").on("do-it", lambda _: next(tries))
+    assert rig.run() is Exit.DONE
+    assert effects(rig)["w1"] == ["do-it", "un-it", "do-it", "un-it"]
+    assert all(found[-1] == "un-it" for found in effects(rig).values())
+
+
 def test_where_uses_what_a_table_saw_and_an_unknown_host_set_is_never_guessed() -> None:
     text = book(
         "{id: look, on: web, run: has-cron, effect: read, observe: true}",
