@@ -68,7 +68,7 @@ class Switch(Example):
         self.tables = {"web1": "5 * * * * bill\n6 * * * * mail", "web3": "7 * * * * index"}
         self.before = dict(self.tables)
         self.agents = dict.fromkeys(("web1", "web2", "web3"), True) | {"web4": False}
-        self.zone = {"ttl": 3600, "address": SITE_A}
+        self.zone: dict[str, int | str] = {"ttl": 3600, "address": SITE_A}
         for name in APP:
             self.application(name)
         self.world.dialer.ports["primary", 5432] = PortState.REFUSED
@@ -97,9 +97,11 @@ class Switch(Example):
                 return 0
             return 0 if self.agents[name] is ("is-enabled" in command.script) else 1
 
-        self.host(name).on("crontab -l", listed).on("crontab -r", lambda _: (self.tables.pop(name), 0)[1])
-        self.host(name).on("crontab -", put).on("crontab -l", listed)
-        self.host(name).on("crontab -r", lambda _: (self.tables.pop(name), 0)[1])
+        def remove(_: Command) -> int:
+            del self.tables[name]
+            return 0
+
+        self.host(name).on("crontab -", put).on("crontab -l", listed).on("crontab -r", remove)
         self.host(name).on("config-agent", agent).on("cache-clear", 0)
 
     def stop(self, _: Command) -> int:
@@ -200,13 +202,19 @@ class Promotion(Example):
         self.broken: dict[str, int] = {}
         self.most_paused = 0
         for name in POOLERS:
-            host = self.host(name).on("pool-count-slow", lambda _, name=name: said(str(self.slow[name])))
-            host.on("pool-is-paused", lambda _, name=name: 0 if self.paused[name] else 1)
+            host = self.host(name).on("pool-count-slow", partial(self.count, name))
+            host.on("pool-is-paused", partial(self.is_paused, name))
             host.on("pool-pause", partial(self.pause, name)).on("pool-resume", partial(self.let_go, name))
         self.host("db-b").on("pool-end-slow", self.end_slow)
         self.world.http_.answer(POWER, 200, '{"state": "on"}')
         self.world.http_.answers[f"{POWER}/off"] = self.power_off
         self.world.http_.answer("http://192.0.2.43:8080/healthz", 200)
+
+    def count(self, name: str, _: Command) -> Reply:
+        return said(str(self.slow[name]))
+
+    def is_paused(self, name: str, _: Command) -> int:
+        return 0 if self.paused[name] else 1
 
     def pause(self, name: str, _: Command) -> int:
         if self.broken.get(name, 0):
