@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from drctl.core.diagnostics import Where
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
-from drctl.core.model import InputSpec, InputType
 from drctl.engine.questions import NEEDS_REASON, Given
 from drctl.reporting.questions import question_text
 from drctl.reporting.texts import clean, one_line, shown

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.core.diagnostics import Diagnostic, Severity
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input, read_members
-from drctl.core.model import InputSpec, InputType
 from drctl.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:

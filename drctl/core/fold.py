@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drctl.core import events as ev
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
 from drctl.core.values import Duration, Time
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import compiled
-from drctl.core.model import InputSpec, InputType
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.values import Duration, Time, Value, number, text_of
 
 if TYPE_CHECKING:

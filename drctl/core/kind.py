@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 from drctl.core.ports import Act, Command, Facts, Probe, Reach, Reply
 
 if TYPE_CHECKING:

@@ -10,77 +10,18 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from drctl.core.outcomes import Effect, OnFailure, Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from drctl.core.diagnostics import Where
-    from drctl.core.expressions import Expression
+    from drctl.core.input_specs import InputSpec
+    from drctl.core.places import On
     from drctl.core.scripts import Script
     from drctl.core.templates import Template
     from drctl.core.values import Duration, Unknown, Value
-
-
-class Effect(enum.Enum):
-    """What carrying out a step does to the world, and so what a second time would do."""
-
-    READ = "read"
-    IDEMPOTENT = "idempotent"
-    ONCE = "once"
-    IRREVERSIBLE = "irreversible"
-
-
-class Outcome(enum.Enum):
-    """How a step ends (language specification, section 5)."""
-
-    OK = "ok"
-    FAILED = "failed"
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    IN_DOUBT = "in_doubt"
-    SKIPPED = "skipped"
-    EMPTY = "empty"
-    NOT_RUN = "not_run"
-    PARTIAL = "partial"
-
-    @property
-    def bad(self) -> bool:
-        """The field `failed` of the language: it ran or tried and did not end well."""
-        return self in {Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.EMPTY}
-
-
-class OnFailure(enum.Enum):
-    """What a failed step does to the run."""
-
-    PAUSE = "pause"
-    ROLLBACK = "rollback"
-    ABORT = "abort"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """Text for people: one template per language; a plain string has the language ''."""
-
-    by_language: Mapping[str, Template]
-
-    def pick(self, language: str) -> Template:
-        """Give the template for a language, else English, else the first written."""
-        for wanted in (language, "", "en"):
-            if wanted in self.by_language:
-                return self.by_language[wanted]
-        return next(iter(self.by_language.values()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Formula:
-    """An expression and where it stands."""
-
-    expression: Expression
-    where: Where
-
-    @property
-    def text(self) -> str:
-        """The expression as written."""
-        return self.expression.text
+    from drctl.core.written import Formula, Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,111 +38,6 @@ class Drill:
 
     every: Duration | None = None
     never_on: tuple[str, ...] = ()
-
-
-class InputType(enum.Enum):
-    """Types an input may have."""
-
-    TEXT = "text"
-    INT = "int"
-    BOOL = "bool"
-    CHOICE = "choice"
-    DURATION = "duration"
-    TIME = "time"
-    HOST = "host"
-    SECRET = "secret"  # noqa: S105 - a type's name
-    LIST = "list"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """One input or one answer field of a `manual` step.
-
-    `required` means: no default and not optional. `source` is the reference of a secret (`env:NAME`).
-    """
-
-    name: str
-    type: InputType
-    ask: Text | None = None
-    default: Value = None
-    has_default: bool = False
-    optional: bool = False
-    of: tuple[str, ...] = ()
-    pattern: str | None = None
-    minimum: Value = None
-    maximum: Value = None
-    source: str | None = None
-    where: Where
-
-    @property
-    def required(self) -> bool:
-        """Whether the run cannot start without a value."""
-        return not self.has_default and not self.optional and self.source is None
-
-
-class PlaceKind(enum.Enum):
-    """The forms of `on`."""
-
-    LOCAL = "local"
-    HOST = "host"
-    ROLE = "role"
-    COMPUTED = "computed"
-    SELECTION = "selection"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """A number of hosts: plain, or a share of all (`20%`), which is rounded up and is at least one."""
-
-    number: int
-    percent: bool = False
-
-    def of(self, total: int) -> int:
-        """The number among `total`."""
-        return max(1, -(-total * self.number // 100)) if self.percent else self.number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which hosts: those of the inventory that satisfy everything given (language specification, section 4).
-
-    Attributes:
-        group: members of this group; `on: GROUP` is short for it.
-        hosts: a list of hosts or of their names.
-        condition: the key `where`: a condition about the candidate host.
-        leave_out: the key `except`: a list of hosts, or one.
-        take: only the first so many, in inventory order; 1 gives a single result.
-        canaries: how many go first, or the group of those that do.
-    """
-
-    group: str = ""
-    site: str = ""
-    role: str = ""
-    hosts: Formula | None = None
-    condition: Formula | None = None
-    leave_out: Formula | None = None
-    take: int | None = None
-    batch: Count | None = None
-    canaries: Count | str | None = None
-    soak: Duration | None = None
-    max_failures: Count | None = None
-    all_or_none: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class On:
-    """Where a step runs. `name` is a host or role; `computed` a template that gives exactly one host."""
-
-    kind: PlaceKind
-    name: str = ""
-    computed: Template | None = None
-    selection: Selection | None = None
-    where: Where
-
-    @property
-    def many(self) -> bool:
-        """Whether it gives a table, even of one host; known from the document alone."""
-        return self.selection is not None and self.selection.take != 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,22 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from drctl.core.model import (
-    AnyOf,
-    Block,
-    Body,
-    Fence,
-    Frame,
-    Guards,
-    Include,
-    On,
-    Phase,
-    PlaceKind,
-    Repeat,
-    Step,
-    Way,
-    Ways,
-)
+from drctl.core.model import AnyOf, Block, Body, Fence, Frame, Guards, Include, Phase, Repeat, Step, Way, Ways
+from drctl.core.places import On, PlaceKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

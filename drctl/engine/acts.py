@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen, Verdict
-from drctl.core.model import Action, Effect, Outcome
+from drctl.core.model import Action
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import Act, Claim
 from drctl.core.values import Duration, Unknown
 from drctl.engine.context import ACT_LIMIT, Context

@@ -19,7 +19,8 @@ from drctl.engine.uses import Use, uses_of_step
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from drctl.core.model import Formula, Guards, Step
+    from drctl.core.model import Guards, Step
+    from drctl.core.written import Formula
     from drctl.engine.context import Context
 
 _ROUNDS: Final = re.compile(r"/(?:@[^/]*|\d+|\?|\.\.\.)(?=/|$)")

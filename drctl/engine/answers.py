@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.diagnostics import Where
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
 from drctl.core.inventory import Environment, Person
-from drctl.core.model import InputSpec, InputType, Manual
+from drctl.core.model import Manual
 from drctl.core.values import to_json
 from drctl.engine.parts import everything
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from drctl.core.model import Outcome, Step
+from drctl.core.outcomes import Outcome
 from drctl.engine.failures import good
 from drctl.engine.fanout import fan_out
 from drctl.engine.stops import Stop
@@ -15,6 +15,7 @@ from drctl.engine.stops import Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from drctl.core.model import Step
     from drctl.core.ports import Clock
     from drctl.core.values import Duration
 

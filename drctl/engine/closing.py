@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.fold import RunState, attained
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.engine.recorder import fitting
 from drctl.errors import Exit
 

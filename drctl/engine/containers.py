@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Fence, Include, Loop, Outcome, Phase, Repeat, Rung, Step
+from drctl.core.model import Block, Fence, Include, Loop, Phase, Repeat, Rung, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Unknown, Value
 from drctl.engine.blocks import Limit, LimitError, Together, side_by_side, together
 from drctl.engine.failures import ANEW, good
@@ -24,7 +25,8 @@ from drctl.engine.selection import allowed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from drctl.core.model import Formula, Selection
+    from drctl.core.places import Selection
+    from drctl.core.written import Formula
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control

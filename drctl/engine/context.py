@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drctl.core.model import On, PlaceKind
 from drctl.core.outline import Outline
+from drctl.core.places import On, PlaceKind
 from drctl.core.values import Duration, HostRef, Secret, Unknown, Value
 from drctl.engine.world import LOCAL
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing
 from drctl.engine.acts import Acts

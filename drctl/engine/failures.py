@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
-from drctl.core.model import Fence, Manual, OnFailure, Outcome, Step
+from drctl.core.model import Fence, Manual, Step
+from drctl.core.outcomes import OnFailure, Outcome
 from drctl.core.ports import HELD
 from drctl.core.values import Unknown
 from drctl.engine.outputs import pack

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import Seen
-from drctl.core.model import Fence, Outcome, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Unknown
 from drctl.engine.scope import RunScope
 from drctl.engine.units import ActUnit
@@ -15,6 +15,7 @@ from drctl.engine.units import ActUnit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drctl.core.model import Fence, Step
     from drctl.engine.looks import Looks
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from drctl.core.expressions import evaluate
 from drctl.core.kind import FieldError, FieldSpec, Kind
-from drctl.core.model import Action, FieldValue, Formula, Listed, Mapped
+from drctl.core.model import Action, FieldValue, Listed, Mapped
 from drctl.core.scripts import ResolvedScript, Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration, HostRef, Map, Secret, Size, Time, Unknown, text_of, type_name
+from drctl.core.written import Formula
 
 if TYPE_CHECKING:
     from drctl.engine.scope import RunScope

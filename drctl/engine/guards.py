@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Approve, Effect, Fence, Outcome, Step
+from drctl.core.model import Approve, Fence, Step
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import seen_in
 from drctl.core.values import Unknown, text_of
 from drctl.engine.recorder import fitting

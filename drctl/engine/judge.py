@@ -11,12 +11,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import Expression, evaluate, parse
-from drctl.core.model import Formula, Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.ports import Reach
 from drctl.core.values import Unknown, Value, text_of
 
 if TYPE_CHECKING:
     from drctl.core.kind import Kind, Outputs
+    from drctl.core.written import Formula
     from drctl.engine.scope import RunScope
 
 _REACHED: Final = "reply == 'complete'"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import ActKind, Seen
-from drctl.core.model import Action, Check, Effect, Fence, Outcome, RestoreNow, Step, Wait, Way, WayKind, Ways
+from drctl.core.model import Action, Check, Fence, RestoreNow, Step, Wait, Way, WayKind, Ways
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import seen_in
 from drctl.core.values import Unknown
 from drctl.engine.failures import CHOICES, good

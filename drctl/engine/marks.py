@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Formula, Outcome, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Time, Unknown, Value, to_json
 from drctl.engine.scope import RunScope, outputs_of
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drctl.core.fold import StepState
+    from drctl.core.model import Step
+    from drctl.core.written import Formula
     from drctl.engine.looks import Looks
     from drctl.engine.recorder import Recorder
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import Outputs
-from drctl.core.model import Ask, Check, Decide, Manual, Outcome, SetNames, Step, Wait
+from drctl.core.model import Ask, Check, Decide, Manual, SetNames, Step, Wait
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, text_of, to_json
 from drctl.engine.answers import wanted_values
 from drctl.engine.judge import Judged, criteria, judge

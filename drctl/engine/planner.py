@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import Environment
-from drctl.core.model import Action, AnyOf, Block, Fence, Formula, Guards, Include, Phase, Step
+from drctl.core.model import Action, AnyOf, Block, Fence, Guards, Include, Phase, Step
 from drctl.core.plan import Plan, PlannedStep, Status
 from drctl.core.values import Unknown
 from drctl.engine.annotate import annotated
@@ -23,7 +23,8 @@ from drctl.engine.rows import Rows, shown
 from drctl.engine.sight import Options, Sight
 
 if TYPE_CHECKING:
-    from drctl.core.model import Outcome, Text
+    from drctl.core.outcomes import Outcome
+    from drctl.core.written import Formula, Text
     from drctl.engine.context import Context
     from drctl.engine.scope import RunScope
     from drctl.engine.world import Looking

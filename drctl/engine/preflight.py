@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Fence, Include, Outcome, Phase, Selection, Step, inside
+from drctl.core.model import Block, Fence, Include, Phase, Step, inside
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Unknown
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
@@ -21,6 +22,7 @@ from drctl.engine.world import LOCAL, Looking
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from drctl.core.places import Selection
     from drctl.engine.recorder import Recorder
 
 AT_ONCE = 32

@@ -8,7 +8,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from drctl.core.expressions import evaluate
-from drctl.core.model import Frame, Outcome
+from drctl.core.model import Frame
+from drctl.core.outcomes import Outcome
 from drctl.core.plan import Status
 from drctl.core.rounds import round_of
 from drctl.core.values import HostRef, Map, Unknown, Value

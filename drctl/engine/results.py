@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drctl.core.model import Action, Block, Frame, Include, Outcome, Step
+from drctl.core.model import Action, Block, Frame, Include, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.rounds import HOST
 from drctl.core.values import Duration, Secret, Unknown, Value, parse_json, text_of
 from drctl.engine.outputs import Store, unpack

@@ -12,13 +12,10 @@ from drctl.core.model import (
     Ask,
     Check,
     Decide,
-    Effect,
     FieldValue,
-    Formula,
     Listed,
     Manual,
     Mapped,
-    Outcome,
     RestoreNow,
     SetNames,
     Step,
@@ -26,10 +23,12 @@ from drctl.core.model import (
     Way,
     WayKind,
 )
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.plan import PlannedStep, Status
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration, Secret, Unknown, Value, text_of
+from drctl.core.written import Formula
 from drctl.engine.context import ACT_LIMIT, LOOK_LIMIT
 from drctl.engine.faults import telling
 from drctl.engine.fields import build, resolve

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from drctl.core.inventory import Host
-    from drctl.core.model import Formula, Selection
+    from drctl.core.places import Selection
+    from drctl.core.written import Formula
     from drctl.engine.scope import RunScope
 
 

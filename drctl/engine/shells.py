@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import FieldError
-from drctl.core.model import Effect, Outcome
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import Claim, ClaimReply, ClaimShell, ClaimState, Command, Probe, ReadShell, Reply
 from drctl.core.values import Duration, Unknown
 from drctl.errors import DefectError

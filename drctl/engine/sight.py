@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate, parse
 from drctl.core.fold import RunState
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Unknown, Value, to_json
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen
-from drctl.core.model import Action, Fence, Outcome, Step
+from drctl.core.model import Action, Fence, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Unknown
 from drctl.engine.failures import ATTESTED
 from drctl.engine.guards import Guards, Wanted

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
-from drctl.core.model import Effect, Outcome, Step
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import LinkError, Reach
 from drctl.engine.faults import telling
 from drctl.engine.shells import BoundShell, Doubt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from drctl.core.fold import Unit
     from drctl.core.kind import ActKind, Outputs
+    from drctl.core.model import Step
     from drctl.core.ports import Act
     from drctl.core.values import Unknown, Value
     from drctl.engine.judge import Judged

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import ANY_MEMBER
-from drctl.core.model import Action, Decide, Formula, Include, Listed, Mapped, Phase, SetNames, Step, Wait
+from drctl.core.model import Action, Decide, Include, Listed, Mapped, Phase, SetNames, Step, Wait
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
+from drctl.core.written import Formula
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

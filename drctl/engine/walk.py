@@ -12,21 +12,8 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import (
-    Block,
-    Check,
-    Decide,
-    Effect,
-    Formula,
-    Manual,
-    Outcome,
-    Phase,
-    Repeat,
-    RestoreNow,
-    SetNames,
-    Step,
-    Wait,
-)
+from drctl.core.model import Block, Check, Decide, Manual, Phase, Repeat, RestoreNow, SetNames, Step, Wait
+from drctl.core.outcomes import Effect, Outcome
 from drctl.core.values import Duration, Unknown
 from drctl.engine.blocks import HaltedError, LimitError
 from drctl.engine.containers import Containers
@@ -41,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drctl.core.fold import RunState
+    from drctl.core.written import Formula
     from drctl.engine.blocks import Branches
     from drctl.engine.context import Context
     from drctl.engine.fences import Fences

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.expressions import ANY_MEMBER, Expression, evaluate, parse
-from drctl.core.model import Action, FieldValue, Formula, Listed, Mapped, Step, Wait, Way, WayKind
+from drctl.core.model import Action, FieldValue, Listed, Mapped, Step, Wait, Way, WayKind
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Unknown, Value
+from drctl.core.written import Formula
 from drctl.engine.outputs import pack, unpack
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, FieldSpec, Outputs, Preview, Seen, Verdict, arg
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Size
 from drctl.kinds.commands import ACT_LIMIT, complaint, lines_of, none, shown, streams

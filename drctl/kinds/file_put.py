@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Size, Value
 from drctl.kinds.commands import ACT_LIMIT, DIGEST_OF, complaint, lines_of, none, shown, streams

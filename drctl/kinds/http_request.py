@@ -28,7 +28,7 @@ from drctl.kinds.web import HTTP_CRITERIA, HTTP_OUTPUTS, answer, check_url, head
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.model import Effect
+    from drctl.core.outcomes import Effect
     from drctl.core.values import Duration
 
 _READS = ("GET", "HEAD")

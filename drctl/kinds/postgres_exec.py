@@ -14,7 +14,7 @@ from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, check_args, psql
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.model import Effect
+    from drctl.core.outcomes import Effect
     from drctl.core.values import Secret, Value
 
 

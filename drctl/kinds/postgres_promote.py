@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import ACT_LIMIT, none, shown, streams
 from drctl.kinds.postgres_status import STATUS_SQL, ask, read_status, status_values

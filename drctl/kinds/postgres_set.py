@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Size, Value, parse_json
 from drctl.kinds.commands import ACT_LIMIT, none, shown, streams

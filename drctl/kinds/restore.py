@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from drctl.core.kind import EngineKind, Place, arg
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from drctl.kinds.commands import ACT_LIMIT, command_values, complaint, has_secre
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.model import Effect
+    from drctl.core.outcomes import Effect
     from drctl.core.scripts import ResolvedScript
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drctl.core.model import (
-    Action,
-    Ask,
-    Body,
-    Check,
-    Decide,
-    FieldValue,
-    Formula,
-    InputSpec,
-    Manual,
-    RestoreNow,
-    Rule,
-    SetNames,
-    Text,
-    Wait,
-)
+from drctl.core.model import Action, Ask, Body, Check, Decide, FieldValue, Manual, RestoreNow, Rule, SetNames, Wait
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration, Time, Value
+from drctl.core.written import Formula, Text
 from drctl.loading.inputs import read_inputs
 from drctl.loading.literal_kinds import check_entries, check_literals
 from drctl.loading.literals import constant, kind_record
@@ -33,6 +19,7 @@ from drctl.loading.suggest import did_you_mean
 from drctl.loading.tables import DECIDE, MANUAL, RESTORE, SET, WAIT
 
 if TYPE_CHECKING:
+    from drctl.core.input_specs import InputSpec
     from drctl.core.inventory import Inventory
     from drctl.core.kind import Kind
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import check_value
-from drctl.core.model import FieldValue, InputSpec, InputType
 from drctl.loading.document import read_document
 from drctl.loading.literals import SecretText, is_template, typed_constant
 from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
-    from drctl.core.model import Runbook
+    from drctl.core.model import FieldValue, Runbook
     from drctl.loading.codes import Problems
     from drctl.loading.records import Fields
     from drctl.loading.results import Shown

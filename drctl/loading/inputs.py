@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import PatternError, compiled
-from drctl.core.model import InputSpec, InputType, Text
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.values import Duration, Time, Value
+from drctl.core.written import Text
 from drctl.loading.literals import typed_constant
 from drctl.loading.nodes import Node, Scalar, Sequence
 from drctl.loading.records import Fields, Key, Named, Record

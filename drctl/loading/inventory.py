@@ -17,7 +17,7 @@ from drctl.core.inventory import (
     Person,
     SecretRef,
 )
-from drctl.core.model import Text
+from drctl.core.written import Text
 from drctl.errors import DrctlError
 from drctl.loading import inventory_tables as tables
 from drctl.loading.codes import Problems

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import Expression, Problem, Type, check, infer
-from drctl.core.model import FieldValue, Formula, Listed, Mapped, Text
+from drctl.core.model import FieldValue, Listed, Mapped
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import type_name
+from drctl.core.written import Formula, Text
 from drctl.loading.names import as_type
 from drctl.loading.suggest import did_you_mean
 

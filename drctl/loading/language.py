@@ -20,7 +20,8 @@ from drctl.core.expressions.signatures import (
     usage,
 )
 from drctl.core.expressions.tokens import MAX_LENGTH
-from drctl.core.model import Effect, InputType, OnFailure, Outcome
+from drctl.core.input_specs import InputType
+from drctl.core.outcomes import Effect, OnFailure, Outcome
 from drctl.core.quantities import DURATION_UNITS, SIZE_UNITS
 from drctl.loading import includes, tables, yaml_nodes
 from drctl.loading import language_texts as said

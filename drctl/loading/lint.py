@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.tree import Call, Not, Tree, children, path_uses, static_path
-from drctl.core.model import Action, Decide, Formula, Outcome, SetNames, Step
+from drctl.core.model import Action, Decide, SetNames, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.scripts import Script
 from drctl.loading.codes import MOST_SHOWN
 from drctl.loading.results import COMMON, WORDS
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from drctl.core.diagnostics import Where
+    from drctl.core.written import Formula
     from drctl.loading.names import Names
     from drctl.loading.shapes import Reading
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.inventory import Environment
 from drctl.core.kind import ActKind
-from drctl.core.model import Action, Block, Effect, Fence, Include, Manual
+from drctl.core.model import Action, Block, Fence, Include, Manual
+from drctl.core.outcomes import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

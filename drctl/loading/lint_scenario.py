@@ -13,7 +13,9 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from drctl.core.model import Action, Fence, Listed, Mapped, Outcome, PlaceKind, inside
+from drctl.core.model import Action, Fence, Listed, Mapped, inside
+from drctl.core.outcomes import Outcome
+from drctl.core.places import PlaceKind
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import text_of

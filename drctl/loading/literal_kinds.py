@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import EngineKind, FieldError
-from drctl.core.model import FieldValue, Formula, Listed, Mapped
+from drctl.core.model import FieldValue, Listed, Mapped
 from drctl.core.scripts import ResolvedScript, Script
 from drctl.core.templates import Template
 from drctl.core.values import Map
+from drctl.core.written import Formula
 from drctl.loading.literals import fields_of
 from drctl.loading.suggest import did_you_mean
 

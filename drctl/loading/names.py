@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from drctl.core.expressions import ANY_MEMBER, Problem, Type
-from drctl.core.model import InputType, On, PlaceKind
+from drctl.core.input_specs import InputType
+from drctl.core.places import On, PlaceKind
 from drctl.loading.results import Result, StepType
 from drctl.loading.suggest import did_you_mean
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from drctl.core.model import Approve, FieldValue, Formula, Guards, Loop, Mark, Repeat, Rung, Text, Way, WayKind
+from drctl.core.model import Approve, FieldValue, Guards, Loop, Mark, Repeat, Rung, Way, WayKind
 from drctl.core.values import Duration
+from drctl.core.written import Formula, Text
 from drctl.loading import tables
 from drctl.loading.bodies import check_roles
 from drctl.loading.literals import Anything

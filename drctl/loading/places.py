@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
-from drctl.core.model import On, OnFailure, PlaceKind, Selection
+from drctl.core.outcomes import OnFailure
+from drctl.core.places import On, PlaceKind, Selection
 from drctl.core.templates import Template
 from drctl.loading.literals import is_template
 from drctl.loading.nodes import Mapping, Node

@@ -16,12 +16,9 @@ from drctl.core.model import (
     Block,
     Check,
     Decide,
-    Effect,
     Fence,
-    Formula,
     Include,
     Manual,
-    PlaceKind,
     RestoreNow,
     SetNames,
     Step,
@@ -29,6 +26,8 @@ from drctl.core.model import (
     rungs,
     walk,
 )
+from drctl.core.outcomes import Effect
+from drctl.core.places import PlaceKind
 from drctl.core.values import Duration, type_name
 from drctl.loading.judge import Judge
 from drctl.loading.lint import Lint
@@ -41,7 +40,9 @@ from drctl.loading.variables import order_of_variables
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.model import Guards, On, Runbook
+    from drctl.core.model import Guards, Runbook
+    from drctl.core.places import On
+    from drctl.core.written import Formula
     from drctl.loading.results import Shown
     from drctl.loading.steps import StepReader
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import Expression, Problem, Type, infer
 from drctl.core.expressions.tree import Call
-from drctl.core.model import Formula
+from drctl.core.written import Formula
 from drctl.loading.results import COMMON, WORDS
 
 if TYPE_CHECKING:

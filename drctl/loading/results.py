@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from drctl.core.expressions import ANY_MEMBER, Problem, Type
-from drctl.core.model import PlaceKind
+from drctl.core.places import PlaceKind
 from drctl.loading.selections import candidates
 from drctl.loading.suggest import did_you_mean, nearest
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drctl.core.inventory import Inventory
-    from drctl.core.model import On, Step
+    from drctl.core.model import Step
+    from drctl.core.places import On
     from drctl.loading.names import Names
 
 Shown: TypeAlias = "Mapping[str, Type]"

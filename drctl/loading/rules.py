@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import ActKind, EngineKind, Kind, LookKind
-from drctl.core.model import Block, Effect, Formula, On, PlaceKind, Step, WayKind, walk, within
+from drctl.core.model import Block, Step, WayKind, walk, within
+from drctl.core.outcomes import Effect
+from drctl.core.places import On, PlaceKind
+from drctl.core.written import Formula
 from drctl.loading.places import Role
 from drctl.loading.selections import exact
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drctl.core.model import Drill, FieldValue, Formula, Objectives, Phase, Runbook, Text
+from drctl.core.model import Drill, FieldValue, Objectives, Phase, Runbook
 from drctl.core.values import Duration
+from drctl.core.written import Formula, Text
 from drctl.loading import tables
 from drctl.loading.codes import Problems
 from drctl.loading.document import Loaded

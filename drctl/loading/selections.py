@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from drctl.core.model import Count, Formula, On, PlaceKind, Selection
+from drctl.core.places import Count, On, PlaceKind, Selection
 from drctl.core.values import Duration
+from drctl.core.written import Formula
 from drctl.loading import tables
 from drctl.loading.shapes import BAD, Bad, Reading
 from drctl.loading.suggest import did_you_mean

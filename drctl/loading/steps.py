@@ -12,24 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
-from drctl.core.model import (
-    AnyOf,
-    Block,
-    Body,
-    Effect,
-    Fence,
-    Formula,
-    Include,
-    Judgement,
-    OnFailure,
-    Outcome,
-    PlaceKind,
-    RestoreNow,
-    Step,
-    Text,
-    Ways,
-)
+from drctl.core.model import AnyOf, Block, Body, Fence, Include, Judgement, RestoreNow, Step, Ways
+from drctl.core.outcomes import Effect, OnFailure, Outcome
+from drctl.core.places import PlaceKind
 from drctl.core.values import Duration
+from drctl.core.written import Formula, Text
 from drctl.loading import rules, tables
 from drctl.loading.bodies import action, language_body, with_fields
 from drctl.loading.includes import given_inputs

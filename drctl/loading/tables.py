@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from drctl.core.model import Ask, Effect, InputType, OnFailure
+from drctl.core.input_specs import InputType
+from drctl.core.model import Ask
+from drctl.core.outcomes import Effect, OnFailure
 from drctl.core.values import Duration
 from drctl.loading.records import ByForm, Key, ListOf, MapOf, Raw, Record
 from drctl.loading.shapes import (

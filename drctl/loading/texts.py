@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from drctl.core.expressions import ExpressionError, parse
-from drctl.core.model import Formula, Text
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
+from drctl.core.written import Formula, Text
 from drctl.loading.nodes import Mapping, Node, Scalar
 from drctl.loading.shapes import BAD, WRITTEN, Bad, Reading, Schema, empty, written
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from drctl.core import events as ev
 from drctl.core.fold import QuestionState, RunState, StepState, attained
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Time
 from drctl.reporting.texts import last_name, moment, one_line
 

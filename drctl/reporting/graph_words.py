@@ -11,27 +11,23 @@ from drctl.core.model import (
     Action,
     Block,
     Check,
-    Count,
     Decide,
-    Effect,
     Fence,
-    Formula,
     Include,
     Loop,
     Manual,
-    On,
-    PlaceKind,
     Repeat,
     RestoreNow,
-    Selection,
     SetNames,
     Step,
-    Text,
     Wait,
     Way,
     WayKind,
 )
+from drctl.core.outcomes import Effect
+from drctl.core.places import Count, On, PlaceKind, Selection
 from drctl.core.scripts import Script
+from drctl.core.written import Formula, Text
 from drctl.reporting.texts import count, human
 
 if TYPE_CHECKING:

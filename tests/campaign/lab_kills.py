@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from drctl.core.fold import RunState
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from tests.campaign.registry import Figures, box_closed
 from tests.e2e import evidence
 from tests.e2e.commands import Commands, Done, Follower, People, Started, follow_new_run

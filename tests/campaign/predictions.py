@@ -20,7 +20,7 @@ import pytest
 from drctl.cli.freezing import freeze
 from drctl.cli.wiring import plan_parts
 from drctl.core import events as ev
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.plan import PlannedStep, Status
 from drctl.engine.planner import Options, Planner
 from drctl.kinds import registry

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState, attained
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Time
 from tests.core.test_events import events
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drctl.core.diagnostics import Where
+from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
 from drctl.core.inventory import Host, Login
-from drctl.core.model import InputSpec, InputType
 from drctl.core.values import Duration, HostRef, Time, Value
 
 HERE = Where(file="x")

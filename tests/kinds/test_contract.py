@@ -9,7 +9,7 @@ import yaml
 
 from drctl.core.expressions import parse
 from drctl.core.kind import ActKind, CommandAct, EngineKind, Kind, LookKind, Place, Seen
-from drctl.core.model import Effect
+from drctl.core.outcomes import Effect
 from drctl.core.ports import Reach
 from drctl.core.values import Secret, Unknown, to_json
 from drctl.kinds import registry

@@ -2,7 +2,8 @@
 
 import pytest
 
-from drctl.core.model import InputSpec, InputType, Runbook
+from drctl.core.input_specs import InputSpec, InputType
+from drctl.core.model import Runbook
 from drctl.core.values import Duration, Time
 from tests.loading.documents import codes, load, load_text
 

@@ -3,7 +3,7 @@
 import pytest
 
 from drctl.core.diagnostics import Severity
-from drctl.core.model import Outcome
+from drctl.core.outcomes import Outcome
 from tests.loading.documents import load_steps, said
 
 ACT = "run: x, effect: idempotent"

@@ -12,13 +12,9 @@ from drctl.core.model import (
     Action,
     AnyOf,
     Decide,
-    Effect,
     Fence,
     Manual,
     Mapped,
-    OnFailure,
-    Outcome,
-    PlaceKind,
     Repeat,
     Runbook,
     SetNames,
@@ -26,6 +22,8 @@ from drctl.core.model import (
     Wait,
     WayKind,
 )
+from drctl.core.outcomes import Effect, OnFailure, Outcome
+from drctl.core.places import PlaceKind
 from drctl.core.ports import Facts, Probe
 from drctl.core.scripts import Script
 from drctl.core.templates import Template

@@ -11,11 +11,8 @@ from drctl.core.model import (
     Block,
     Body,
     Check,
-    Count,
     Decide,
-    Effect,
     Fence,
-    Formula,
     Guards,
     Include,
     Judgement,
@@ -23,27 +20,25 @@ from drctl.core.model import (
     Manual,
     Mark,
     Objectives,
-    On,
-    Outcome,
     Phase,
-    PlaceKind,
     Repeat,
     RestoreNow,
     Rule,
     Runbook,
     Rung,
-    Selection,
     SetNames,
     Step,
-    Text,
     Wait,
     Way,
     WayKind,
     Ways,
 )
+from drctl.core.outcomes import Effect, Outcome
+from drctl.core.places import Count, On, PlaceKind, Selection
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration
+from drctl.core.written import Formula, Text
 
 HERE = Where(file="x.yaml", line=1, column=1)
 SECOND = 1_000_000
