@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from drctl.core.diagnostics import Diagnostic, Severity
-from drctl.core.input_specs import InputSpec, InputType
-from drctl.core.inputs import read_input, read_members
 from drctl.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
-    from drctl.core.values import Value
 
 SOURCES: dict[str, bytes] = {}
 
@@ -121,90 +117,3 @@ def _source(problem: Diagnostic) -> str:
 def has_errors(problems: Sequence[Diagnostic]) -> bool:
     """Whether any of them refuses the document."""
     return any(problem.severity is Severity.ERROR for problem in problems)
-
-
-def read_inputs_file(path: str) -> dict[str, str | tuple[str, ...]]:
-    """Read `--inputs FILE`: a YAML map of names to values, lists for list inputs, under the rules of runbooks.
-
-    Raises:
-        UsageError: it cannot be read.
-        DocumentError: it is not such a map.
-    """
-    from drctl.loading import load_answers
-
-    loaded = load_answers(path, read_bytes)
-    if loaded.value is None:
-        raise DocumentError("The file of inputs is wrong.", loaded.diagnostics, where=path, next="mend it, then again")
-    return loaded.value
-
-
-def gather_inputs(
-    runbook: Runbook, inventory: Inventory, given: Sequence[str], *, ask: bool, file: str | None = None
-) -> Mapping[str, Value]:
-    """Take inputs from `--inputs FILE` and `--input NAME=VALUE`, which wins; ask for the missing ones on a terminal.
-
-    Raises:
-        UsageError: an unknown name, a wrong value, or a missing one without a terminal.
-    """
-    texts = {**(read_inputs_file(file) if file is not None else {}), **dict(pair(text, "--input") for text in given)}
-    specs = {spec.name: spec for spec in runbook.inputs}
-    for name in texts:
-        if name not in specs:
-            raise UsageError(
-                f"The runbook has no input {name!r}; it has: {', '.join(specs) or 'none'}.", where="--input"
-            )
-        if specs[name].type is InputType.SECRET:
-            raise UsageError(
-                f"{name} is a secret: it is taken from {specs[name].source}, never from a flag.", where="--input"
-            )
-    values: dict[str, Value] = {}
-    for spec in runbook.inputs:
-        if spec.name in texts:
-            values[spec.name] = _read(spec, texts[spec.name], inventory)
-        elif spec.required and not (ask and sys.stdin.isatty()):
-            raise UsageError(
-                f"Input {spec.name} ({spec.type.value}) is missing, and there is no terminal to ask on.",
-                where="--input", meaning="Nothing was changed.", next=f"--input {spec.name}=VALUE",
-            )  # fmt: skip
-        elif ask and sys.stdin.isatty() and spec.source is None:
-            value = _prompt(spec, inventory)
-            if value is not None:
-                values[spec.name] = value
-    return values
-
-
-def pair(text: str, option: str) -> tuple[str, str]:
-    """Take NAME=VALUE apart.
-
-    Raises:
-        UsageError: it is not of that form.
-    """
-    name, found, value = text.partition("=")
-    if not found or not name.strip():
-        raise UsageError(
-            f"{text!r} is not NAME=VALUE.", where=option, meaning="Nothing was changed.", next=f"{option} NAME=VALUE"
-        )
-    return name.strip(), value
-
-
-def _read(spec: InputSpec, text: str | tuple[str, ...], inventory: Inventory) -> Value:
-    try:
-        if not isinstance(text, str):
-            if spec.type is not InputType.LIST:
-                raise UsageError(f"{spec.name} is no list, and is given one.", where=f"--inputs {spec.name}")
-            return read_members(spec, text, inventory.hosts)
-        return read_input(spec, text, inventory.hosts)
-    except ValueError as error:
-        raise UsageError(f"{error}.", where=f"--input {spec.name}", meaning="Nothing was changed.") from error
-
-
-def _prompt(spec: InputSpec, inventory: Inventory) -> Value:
-    question = spec.ask.pick("").show(None) if spec.ask else spec.name  # type: ignore[arg-type]  # plain text: no template in ask
-    hint = f" [{'/'.join(spec.of)}]" if spec.of else ""
-    while True:
-        default = str(spec.default) if spec.has_default else "" if spec.optional else None
-        text = click.prompt(f"{question}{hint}", default=default, show_default=bool(default), err=True)
-        try:
-            return read_input(spec, text, inventory.hosts)
-        except ValueError as error:
-            click.echo(f"  {error}", err=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drctl import __version__
-from drctl.cli.documents import gather_inputs, load_documents
+from drctl.cli.documents import load_documents
 from drctl.cli.freezing import freeze
+from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import open_state
 from drctl.cli.wiring import plan_parts
 from drctl.core.plan import BLOCKS
@@ -191,7 +192,7 @@ def read_saved(path: str) -> SavedPlan:
 
 
 def hold(
-    settings: Settings, path: str, documents: tuple[str, str], given: Sequence[str]
+    settings: Settings, path: str, documents: tuple[str, str], given: Given
 ) -> tuple[SavedPlan, Frozen, tuple[Moved, ...]]:
     """Compare a saved plan with documents, inputs and the world as they are now.
 
@@ -240,14 +241,14 @@ def _expired(saved: SavedPlan, path: str) -> None:
     )  # fmt: skip
 
 
-def _inputs(saved: SavedPlan, book: Runbook, hosts: Inventory, given: Sequence[str]) -> dict[str, Value]:
+def _inputs(saved: SavedPlan, book: Runbook, hosts: Inventory, given: Given) -> dict[str, Value]:
     values = {name: from_json(value) for name, value in saved.inputs.items()}
     names = {spec.name for spec in book.inputs}
-    chosen = {text.partition("=")[0].strip() for text in given}
+    chosen = given.texts().keys()
     asked = (
         replace(book, inputs=tuple(spec for spec in book.inputs if spec.name in chosen)) if chosen <= names else book
     )
-    for name, value in gather_inputs(asked, hosts, given, ask=False).items() if given else ():
+    for name, value in gather_inputs(asked, hosts, given, ask=False).items() if chosen else ():
         if name not in values or values[name] != value:
             raise UsageError(
                 f"Input {name} is another one in the plan; the plan's inputs are used, and none may differ.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drctl.cli.documents import pair
+from drctl.cli.inputs import pair
 from drctl.cli.runs import fold_of, kept, login, open_state
 from drctl.engine.questions import NEEDS_REASON
 from drctl.errors import UsageError

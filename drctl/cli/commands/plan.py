@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.documents import find_inventory, gather_inputs, load_documents
+from drctl.cli.documents import find_inventory, load_documents
 from drctl.cli.freezing import freeze
+from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.saved import keep, look
 from drctl.cli.wiring import need_inventory
 from drctl.errors import Exit, RefusedError
@@ -45,15 +46,9 @@ def plan(
     or more steps are unknown than --max-unknown allows; the plan is then not kept.
     """
     keeping = Keeping(out=out, valid=valid, max_unknown=max_unknown)
+    given = Given(flags=inputs, file=inputs_file)
     return make_plan(
-        settings,
-        runbook,
-        inventory,
-        inputs,
-        live=not no_live_reads,
-        declared=declared_reads,
-        keeping=keeping,
-        file=inputs_file,
+        settings, runbook, inventory, given, live=not no_live_reads, declared=declared_reads, keeping=keeping
     )
 
 
@@ -70,19 +65,18 @@ def make_plan(
     settings: Settings,
     runbook: str,
     inventory: str | None,
-    inputs: tuple[str, ...],
+    given: Given,
     *,
     live: bool,
     declared: str | None,
     keeping: Keeping,
-    file: str | None = None,
 ) -> int:
     """Plan, print, and keep."""
     from drctl.reporting.plan import plan_json, plan_text
 
     path = need_inventory(find_inventory(inventory))
     book, hosts = load_documents(runbook, path)
-    values = gather_inputs(book, hosts, inputs, ask=False, file=file)
+    values = gather_inputs(book, hosts, given, ask=False)
     frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
     made = look(settings, frozen, (book, hosts), live=live, declared=None if declared is None else declared == "yes")
     saved = None

@@ -8,13 +8,14 @@ import click
 
 from drctl.cli.carrying import carry
 from drctl.cli.commands.plan import Keeping, make_plan
-from drctl.cli.documents import find_inventory, gather_inputs, load_documents
+from drctl.cli.documents import find_inventory, load_documents
 from drctl.cli.freezing import freeze
+from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import login, open_state
 from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
 from drctl.cli.wiring import need_inventory
-from drctl.errors import Exit, UsageError
+from drctl.errors import Exit
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -47,13 +48,10 @@ def run(
     Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with
     exceptions, 13 not as the plan has it; the whole table stands in the README.
     """
-    if plan_file is not None and inputs_file is not None:
-        raise UsageError(
-            "--plan and --inputs exclude each other.", meaning="Nothing was changed.", next="the plan holds its inputs"
-        )
+    given = Given(flags=inputs, file=inputs_file)
     if plan_file is not None:
         path = need_inventory(find_inventory(inventory))
-        saved, kept, moved = hold(settings, plan_file, (runbook, path), inputs)
+        saved, kept, moved = hold(settings, plan_file, (runbook, path), given)
         if dry_run:
             show_drift(settings, saved, moved)
             return int(Exit.PLAN_CHANGED if moved else Exit.DONE)
@@ -63,12 +61,10 @@ def run(
             settings, lambda watch: opened(kept, kept_in, watch, login(), saved), wait=wait, yes=yes, live=live
         )
     if dry_run:
-        return make_plan(
-            settings, runbook, inventory, inputs, live=True, declared=None, keeping=Keeping(), file=inputs_file
-        )
+        return make_plan(settings, runbook, inventory, given, live=True, declared=None, keeping=Keeping())
     path = need_inventory(find_inventory(inventory))
     book, hosts = load_documents(runbook, path)
-    values = gather_inputs(book, hosts, inputs, ask=True, file=inputs_file)
+    values = gather_inputs(book, hosts, given, ask=True)
     frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
     states = open_state(settings.state_dir)
     return carry(settings, lambda watch: opened(frozen, states, watch, login()), wait=wait, yes=yes, live=live)
