@@ -2,7 +2,6 @@
 
 import http.server
 import itertools
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from drctl.adapters.s3 import S3Objects
 from drctl.core.inventory import Bucket
@@ -22,16 +20,6 @@ from tests.kinds.worlds import Objects
 
 NUMBERS = itertools.count()
 KEYS = Secret("AKIATEST0000:s3cr3t-key-of-test", name="env:KEYS")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

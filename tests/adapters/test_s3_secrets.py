@@ -3,7 +3,6 @@
 import json
 import logging
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
-from moto.server import ThreadedMotoServer
 
 from drctl.adapters import s3_secrets
 from drctl.adapters.secrets import Masker, Secrets
@@ -19,16 +17,6 @@ from drctl.core.inventory import SecretRef
 from drctl.errors import RefusedError
 
 VALUE = "kanarie-sesame-open"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

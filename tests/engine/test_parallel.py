@@ -9,6 +9,7 @@ import pytest
 from drctl.core.values import Duration
 from drctl.errors import Exit
 from tests.engine.rig import Crash, Rig
+from tests.engine.rounds import killed_anywhere
 from tests.engine.test_acts import book
 
 HOSTS = ("a1", "b1", "c1", "db1", "db2")
@@ -185,22 +186,7 @@ def test_an_inner_block_heeds_the_halt_around_it() -> None:
 
 
 def test_killed_at_any_record_every_effect_happens_once() -> None:
-    for after in (False, True):
-        seq = 0
-        while True:
-            seq += 1
-            rig = branches()
-            rig.crash_at(seq, after=after)
-            try:
-                rig.run()
-            except Crash:
-                pass
-            else:
-                break
-            if rig.lines[-1][1] != "run_closed":
-                assert rig.resume() is Exit.DONE, (seq, after)
-            assert effects(rig) == EVERYTHING, (seq, after)
-    assert seq > 30
+    killed_anywhere(branches, lambda rig: effects(rig) == EVERYTHING, least=30)
 
 
 @pytest.mark.parametrize("die_in", range(1, 8))

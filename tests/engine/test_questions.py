@@ -7,8 +7,8 @@ import pytest
 from drctl.core.values import Duration
 from drctl.errors import Exit
 from tests.engine.rig import Crash, Rig
+from tests.engine.rounds import WEB, Noting, act, effects, killed_anywhere, works
 from tests.engine.test_acts import book
-from tests.engine.test_rounds import WEB, Noting, act, effects, killed_anywhere, works
 
 BAD = "{id: bad, on: db1, run: do-bad, effect: idempotent, on_failure: rollback}"
 FENCE = (

@@ -7,9 +7,9 @@ import pytest
 from drctl.core.inventory import Environment
 from drctl.errors import Exit
 from tests.engine.rig import Rig
+from tests.engine.rounds import INNER, WEB, Noting, act, effects, given, including, killed_anywhere, works
 from tests.engine.test_acts import book
 from tests.engine.test_questions import BAD, approving, passing
-from tests.engine.test_rounds import INNER, WEB, Noting, act, effects, given, including, killed_anywhere, works
 from tests.fakes.hosts import said
 
 # -- 17 to 19, 21 to 25 -----------------------------------------------------------------------------------------------

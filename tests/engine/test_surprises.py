@@ -8,10 +8,10 @@ import pytest
 
 from drctl.errors import Exit
 from tests.engine.rig import Rig
+from tests.engine.rounds import WEB, Noting, act, effects, given, killed_anywhere, works
 from tests.engine.test_acts import book
 from tests.engine.test_planner import planned
 from tests.engine.test_questions import BAD, FENCE, passing
-from tests.engine.test_rounds import WEB, Noting, act, effects, given, killed_anywhere, works
 
 if TYPE_CHECKING:
     from drctl.core.ports import Command
