@@ -54,6 +54,8 @@ class RunState:
     intents: int = 0
     sessions: int = 0
     last_at: Time | None = None
+    away: list[tuple[Time, Time]] = field(default_factory=list)
+    """Stretches without a writer: from its last record to the first of the next."""
     records: int = 0
     unknown_types: list[str] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
@@ -102,6 +104,19 @@ class RunState:
         """The word that ends this run; it holds over any crash."""
         return next((c for _, c in list(self.controls) if c.verb == "abort" and c.accepted), None)
 
+    def idle(self, since: Time, until: Time) -> Duration:
+        """How long nothing could go on in a stretch of time: no writer was there, or a person was waited for.
+
+        What overlaps counts once: two people who are waited for at the same time hold a run up no longer than one.
+        """
+        waits = [(q.asked_at, q.over_at or until) for q in list(self.questions.values())]
+        total, reached = 0, since.micros
+        for begin, end in sorted([*self.away, *waits], key=lambda one: one[0].micros):
+            first, last = max(begin.micros, reached), min(end.micros, until.micros)
+            if last > first:
+                total, reached = total + last - first, last
+        return Duration(total)
+
     def ended_seq(self, path: str) -> int:
         """The record of the newest final end of a step or block, -1 when it has none."""
         block = self.blocks.get(path)
@@ -115,8 +130,10 @@ class RunState:
     def apply(self, entry: Entry) -> None:
         """Take one more record into account."""
         self.records += 1
+        event, before = entry.event, self.last_at
         self.last_at = entry.at
-        event = entry.event
+        if isinstance(event, ev.RunResumed | ev.RunTakenOver) and before is not None:
+            self.away.append((before, entry.at))
         if isinstance(event, ev.StepFinished | ev.BlockFinished) and event.outcome not in _OUTCOMES:
             self.unknown_types.append(f"{event.TYPE} with outcome {event.outcome!r}")
             return
@@ -213,13 +230,13 @@ class RunState:
             question = self.questions[event.id]
             question.answers.append(event)
             if question.decided is not None and question.decided_seq < 0:
-                question.decided_seq = entry.seq
+                question.decided_seq, question.over_at = entry.seq, entry.at
 
     def _settle_questions(self, path: str) -> None:
         """What was asked about a path (any, when empty) needs no answer any more."""
         for question in self.questions.values():
             if question.open and (not path or question.asked.path == path):
-                question.closed = True
+                question.closed, question.over_at = True, self.last_at
 
 
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)

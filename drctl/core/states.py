@@ -186,6 +186,8 @@ class QuestionState:
     answers: list[ev.Answered] = field(default_factory=list)
     closed: bool = False
     decided_seq: int = -1
+    over_at: Time | None = None
+    """When it needed no answer any more: it was decided, or settled otherwise."""
 
     @property
     def accepted(self) -> tuple[ev.Answered, ...]:

@@ -9,7 +9,7 @@ execute; verify; record the outcome
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
@@ -42,17 +42,25 @@ if TYPE_CHECKING:
     from drctl.engine.world import World
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What a pause between two attempts heeds: the ladder of the wait, and whether no further attempt begins."""
+
+    ladder: Ladder = field(default_factory=Ladder)
+    halted: Callable[[], bool] = lambda: False
+
+
 class Acts:
     """Acts of one run."""
 
     def __init__(
-        self, looks: Looks, recorder: Recorder, world: World, control: Control, ladder: Ladder | None = None
+        self, looks: Looks, recorder: Recorder, world: World, control: Control, waits: Waits | None = None
     ) -> None:
         self._looks = looks
         self._recorder = recorder
         self._world = world
         self._control = control
-        self._ladder = ladder or Ladder()
+        self._waits = waits or Waits()
         self._running: dict[str, Running] = {}
 
     @property
@@ -80,7 +88,7 @@ class Acts:
             again, settling = settling and end.again, False
             elapsed = Duration(clock.monotonic().micros - began.micros)
             pause = self._pause(unit, end, pace)
-            if pause is not None and pace is not None and not pace.climb(self._ladder, clock.monotonic()):
+            if pause is not None and pace is not None and not pace.climb(self._waits.ladder, clock.monotonic()):
                 pause, end = None, replace(end, because=f"{pace.refused}; {end.because}")
             stops = self._control.stopping and (again or pause is not None)
             final = not (again or end.ended or pause is not None)
@@ -88,8 +96,8 @@ class Acts:
             if final or stops or end.ended:
                 return finished
             if pause is not None and not again:
-                clock.sleep(pause, lambda: self._control.stopping)
-                if self._control.stopping:
+                clock.sleep(pause, self._waits.halted)
+                if self._waits.halted():
                     return finished
 
     def _pause(self, unit: ActUnit, end: End, pace: Pace | None) -> Duration | None:

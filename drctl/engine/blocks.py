@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from drctl.core.outcomes import Outcome
 from drctl.engine.failures import good
@@ -15,15 +15,10 @@ from drctl.engine.stops import Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from drctl.core.fold import RunState
     from drctl.core.model import Step
     from drctl.core.ports import Clock
-    from drctl.core.values import Duration
-
-
-class Waiting(Protocol):
-    """Whoever waits for people, and counts it in microseconds."""
-
-    waited: int
+    from drctl.core.values import Duration, Time
 
 
 class HaltedError(Exception):
@@ -32,10 +27,10 @@ class HaltedError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limit:
-    """The time limit of a block: an end on the monotonic clock, moved by what people took since it began."""
+    """The time limit of a block: an end on the monotonic clock, moved by what the run stood still since `since`."""
 
     end: Duration
-    waited: int
+    since: Time
 
 
 class LimitError(Exception):
@@ -96,10 +91,13 @@ class Branches(threading.local):
             self.limits = before
 
 
-def over(branches: Branches, clock: Clock, people: Waiting) -> bool:
-    """Whether the time of a block around is over."""
-    now = clock.monotonic().micros
-    return any(now > limit.end.micros + people.waited - limit.waited for limit in branches.limits)
+def over(branches: Branches, clock: Clock, state: RunState) -> Limit | None:
+    """The outermost block around of which the time is over."""
+    now, utc = clock.monotonic().micros, clock.now()
+    for limit in branches.limits:
+        if now > limit.end.micros + state.idle(limit.since, utc).micros:
+            return limit
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,3 +164,12 @@ def together(steps: Sequence[Step], outcomes: Sequence[Outcome], allowed: int = 
     if outcomes and all(outcome.bad for outcome in outcomes):
         return outcomes[0]
     return Outcome.OK
+
+
+def whole(step: Step, members: Sequence[Step], ends: Sequence[Outcome], allowed: int = 0) -> Outcome:
+    """The outcome of a container by the ends inside it; `first_ok` needs one that is ok, and rejects the others."""
+    if step.loop is not None and step.loop.first_ok:
+        if Outcome.IN_DOUBT in ends:
+            return Outcome.IN_DOUBT
+        return Outcome.OK if Outcome.OK in ends else Outcome.FAILED
+    return together(members, ends, step.loop.max_failures if step.loop is not None else allowed)

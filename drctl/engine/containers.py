@@ -1,36 +1,47 @@
 """What has no unit of its own: blocks, branches, loops, tables, rolling blocks, includes and fences.
 
-The lists and hosts of what repeats are evaluated once, recorded when it begins, and never looked at again; each round
-is then a step like any other.
+The lists and hosts of what repeats are evaluated when it begins and recorded; each round is then a step like any other.
+They are evaluated again only when a person says so, or the block around it is done again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Fence, Include, Loop, Phase, Repeat, Rung, Step
+from drctl.core.model import Block, Fence, Include, Loop, Step
 from drctl.core.outcomes import Outcome
+from drctl.core.rounds import round_of
 from drctl.core.values import Duration, Unknown, Value
-from drctl.engine.blocks import Limit, LimitError, Together, side_by_side, together
+from drctl.engine.attempts import GOOD, Attempts
+from drctl.engine.blocks import Together, side_by_side, together, whole
 from drctl.engine.failures import ANEW, good
 from drctl.engine.outputs import pack
-from drctl.engine.pace import Pace
-from drctl.engine.parts import EARLIER, everything, form_of, frozen_of, is_rolling, is_table, parts, within
-from drctl.engine.repeats import carried, frozen_now, relisted, wanted_items
+from drctl.engine.parts import (
+    EARLIER,
+    everything,
+    form_of,
+    frames_of,
+    frozen_of,
+    is_container,
+    is_rolling,
+    is_table,
+    parts,
+    within,
+)
+from drctl.engine.repeats import carried, frozen_now, over_at_once, relisted, wanted_items
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from drctl.core.places import Selection
-    from drctl.core.written import Formula
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control
-    from drctl.engine.walk import Crew
+    from drctl.engine.walk import Crew, Walk
 
 FAN_OUT = 32
 """Hosts at a time where a selection names no batch."""
@@ -38,27 +49,16 @@ MOST_TOLD = 10
 """Rounds or hosts named in one line."""
 
 
-class Steps(Protocol):
-    """The walk, as far as containers need it."""
-
-    def phase(self, phase: Phase, path: str, scope: RunScope) -> Outcome: ...  # noqa: D102 - see Walk
-    def skip_all(self, step: Step, because: str) -> None: ...  # noqa: D102 - see Walk
-    def began(self, step: Step) -> bool: ...  # noqa: D102 - see Walk
-    def serial(self, steps: Sequence[Step]) -> Outcome: ...  # noqa: D102 - see Walk
-    def step(self, step: Step) -> Outcome: ...  # noqa: D102 - see Walk
-    def between(self, step: Step) -> None: ...  # noqa: D102 - see Walk
-    def unwanted(self, when: Formula | None, path: str, scope: RunScope) -> str: ...  # noqa: D102 - see Walk
-
-
 class Containers:
     """Containers of one run."""
 
-    def __init__(self, walk: Steps, crew: Crew, recorder: Recorder, control: Control) -> None:
+    def __init__(self, walk: Walk, crew: Crew, recorder: Recorder, control: Control) -> None:
         self._walk = walk
         self._crew = crew
         self._recorder = recorder
         self._control = control
         self._branches = crew.branches
+        self.attempts = Attempts(walk, crew, recorder, control)
 
     @property
     def _context(self) -> Context:
@@ -93,29 +93,25 @@ class Containers:
         elif outcome is None:
             because = self.agree(step)
         if outcome is None:
-            outcome, because = (Outcome.FAILED, because) if because else self._limited(step)
+            outcome, because = (
+                (Outcome.FAILED, because) if because else self.attempts.whole(step, lambda: self._inside(step))
+            )
         return self._end(step, outcome, because, host)
 
     def _begin(self, step: Step, host: str, *, again: bool) -> tuple[Outcome | None, str]:
-        """Freeze what repeats and record the beginning; an outcome when it is over with that."""
+        """Freeze what repeats and record the beginning; an outcome when it is over with that.
+
+        Nothing to carry out is not frozen: a person who says "again" wants the list as it is then.
+        """
         frozen = self._frozen(step)
-        failed = isinstance(frozen, Unknown)
-        if not again or not failed:
-            kept = {} if isinstance(frozen, Unknown) else frozen
-            packed = pack(kept, self._context.store, self._crew.looks.pen.mask).values
-            if not again or packed:
-                title = self._crew.looks.title(step)
-                started = ev.BlockStarted(path=step.path, form=form_of(step), title=title, host=host, frozen=packed)
-                self._recorder.write(started)
-        if isinstance(frozen, Unknown):
-            return Outcome.FAILED, str(frozen)
-        if frozen.get("items") == ():
-            return Outcome.SKIPPED, "the list is empty"
-        if frozen.get("batches") == () and carried(step) is not None:
-            return Outcome.SKIPPED, "every host of this batch has left the block"
-        if frozen.get("batches") == ():
-            return Outcome.EMPTY, "the selection gives no host"
-        return None, ""
+        over = (Outcome.FAILED, str(frozen)) if isinstance(frozen, Unknown) else over_at_once(step, frozen)
+        kept = {} if over is not None or isinstance(frozen, Unknown) else frozen
+        packed = pack(kept, self._context.store, self._crew.looks.pen.mask).values
+        if not again or packed:
+            title = self._crew.looks.title(step)
+            started = ev.BlockStarted(path=step.path, form=form_of(step), title=title, host=host, frozen=packed)
+            self._recorder.write(started)
+        return over or (None, "")
 
     def _end(self, step: Step, outcome: Outcome, because: str, host: str) -> Outcome:
         outputs: Mapping[str, Value] = {}
@@ -172,7 +168,8 @@ class Containers:
         state = self._recorder.state
         gone = set()
         for step in everything(self._context):
-            if step.path.startswith(f"{batch}/") and step.path != path and step.frames and step.frames[-1].host:
+            own = step.path.startswith(f"{path}/")
+            if step.path.startswith(f"{batch}/") and not own and step.frames and step.frames[-1].host:
                 outcome = state.step(step.path).outcome
                 if outcome is not None and not good(step, outcome):
                     gone.add(step.frames[-1].host)
@@ -185,67 +182,28 @@ class Containers:
         guards = step.guards
         if not (guards.approve or guards.caution or guards.recheck):
             return ""
-        units = [one for one in within(self._context, step) if not isinstance(one.body, Block | Include | Fence)]
+        units = [one for one in within(self._context, step) if not is_container(one)]
         if any(self._recorder.state.step(unit.path).began for unit in units) and not is_table(step):
             return ""  # people have agreed before its first step
-        return self._crew.turns.group(step, units)
+        return self._crew.turns.group(step, list(self._acts(step)))
 
-    # -- limits, and doing it again -----------------------------------------------------------------------------------
-
-    def _limited(self, step: Step) -> tuple[Outcome, str]:
-        """Carry it out within its time: no step starts after the limit, acts keep their own."""
-        if step.timeout is None or step.loop is not None or not isinstance(step.body, Block | Include):
-            return self._tried(step)
-        end = Duration(self._context.clock.monotonic().micros + step.timeout.micros)
-        limit = Limit(end=end, waited=self._crew.questions.waited)
-        try:
-            with self._branches.limited(limit):
-                return self._tried(step)
-        except LimitError as over:
-            if over.limit is not limit:
-                raise
-            return Outcome.TIMEOUT, f"its time of {step.timeout.human()} is over"
-
-    def _tried(self, step: Step) -> tuple[Outcome, str]:
-        repeat = step.retry or step.until
-        if repeat is None or step.loop is not None or not isinstance(step.body, Block | Include):
-            return self._inside(step)
-        clock = self._context.clock
-        began, pace = clock.monotonic(), Pace(repeat, clock.monotonic())
-        row = 0
-        while True:
-            pace.tries += 1
-            with self._branches.quietly():
-                outcome, because = self._inside(step)
-            if outcome is Outcome.IN_DOUBT:
-                return outcome, because
-            row = row + 1 if outcome in {Outcome.OK, Outcome.PARTIAL} else 0
-            if row >= repeat.in_a_row:
-                return outcome, because
-            pause = pace.next_pause(clock.monotonic(), repeat.in_a_row - row)
-            if pause is None:
-                return (Outcome.TIMEOUT if pace.time_over else Outcome.FAILED), f"gave up: {because or outcome.value}"
-            refused = self.climb(repeat, Duration(clock.monotonic().micros - began.micros))
-            if refused:
-                return Outcome.FAILED, refused
-            clock.sleep(pause, lambda: self._control.stopping)
-            if self._control.stopping:
-                raise self._control.stop(step.path)
-            self._crew.failures.start_over(step, f"{step.path} is done again")
-
-    def climb(self, repeat: Repeat, since: Duration) -> str:
-        """Take the rungs of a ladder that are due, each once; why one failed, else empty."""
-        for rung in repeat.escalate:
-            if since < rung.after or self._taken(rung):
-                continue
-            with self._branches.quietly():
-                outcome = self._walk.serial(rung.steps)
-            if outcome not in {Outcome.OK, Outcome.PARTIAL}:
-                return f"{rung.steps[-1].path.rpartition('/')[0]} after {rung.after.human()}: {outcome.value}"
-        return ""
-
-    def _taken(self, rung: Rung) -> bool:
-        return all(self._crew.failures.ended(step) for step in rung.steps)
+    def _acts(self, step: Step) -> Iterator[Step | str]:
+        """What it will carry out, as far as that can be told now; a sentence where it cannot."""
+        if not is_container(step):
+            yield step
+        elif isinstance(step.body, Fence) and step.loop is None:
+            yield from step.body.methods
+        elif step.loop is not None or is_table(step) or is_rolling(step):
+            frozen = {} if self._recorder.state.blocks.get(step.path) else frozen_now(step, self._scope(step))
+            if isinstance(frozen, Unknown):
+                yield f"{step.path}, for each of what is not known yet: {frozen}"
+                return
+            made = [round_of(step, frame) for frame in frames_of(step, step.path, frozen)]
+            for one in made or parts(self._context, step):
+                yield from self._acts(one)
+        else:
+            for inner in parts(self._context, step):
+                yield from self._acts(inner)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +224,7 @@ class Containers:
             if not body.parallel:
                 return self._walk.serial(body.steps), ""
             how = Together(at_once=body.at_once or len(body.steps))
-            return together(body.steps, side_by_side(body.steps, how, self._branches, self._walk.step)), ""
+            return whole(step, body.steps, side_by_side(body.steps, how, self._branches, self._walk.step)), ""
 
     def _include(self, step: Step, body: Include) -> tuple[Outcome, str]:
         scope = RunScope(context=self._context, frames=step.frames, home=step.origin or step.path)
@@ -286,7 +244,7 @@ class Containers:
             return self._walk.serial(rounds), ""
         how = Together(at_once=loop.at_once, allowed=loop.max_failures)
         outcomes = side_by_side(rounds, how, self._branches, self._walk.step)
-        return together(rounds, outcomes, loop.max_failures), _told(rounds, outcomes)
+        return whole(step, rounds, outcomes), _told(rounds, outcomes)
 
     def _first_ok(self, rounds: Sequence[Step]) -> tuple[Outcome, str]:
         rejected: list[str] = []
@@ -313,32 +271,38 @@ class Containers:
         groups = self._batches(step)
         most = self._allowed(step, selection, sum(len(batch) for batch in groups))
         done: dict[str, Outcome] = {}
+        outcome = Outcome.OK
         for number, batch in enumerate(groups):
             self._soak(selection, number, [steps[host] for host in groups[number - 1]] if number else [])
             careful = number == 0 and selection.canaries is not None and len(groups) > 1
-            bad = sum(not good(steps[host], outcome) for host, outcome in done.items())
+            bad = sum(not good(steps[host], end) for host, end in done.items())
             how = Together(at_once=min(FAN_OUT, len(batch)), allowed=0 if careful else most - bad)
             members = [steps[host] for host in batch]
             done |= dict(zip(batch, side_by_side(members, how, self._branches, self._walk.step), strict=True))
-            outcome = together(members, [done[host] for host in batch], 0 if careful else most - bad)
+            outcome = together(members, [done[host] for host in batch], how.allowed)
             if outcome in {Outcome.FAILED, Outcome.IN_DOUBT}:
                 break
         members, outcomes = [steps[host] for host in done], list(done.values())
-        outcome = Outcome.FAILED if careful and outcome is Outcome.FAILED else together(members, outcomes, most)
+        if outcome not in {Outcome.FAILED, Outcome.IN_DOUBT}:
+            outcome = together(members, outcomes, most)
         because = _told(members, outcomes)
-        if selection.all_or_none and not all(one is Outcome.OK for one in outcomes):
-            outcome = self._none(members, outcome)
-            because = f"all or none: {because}"
+        if selection.all_or_none and carried(step) is None and not all(one is Outcome.OK for one in outcomes):
+            return self._none(members, outcome, because)
         return outcome, because
 
-    def _none(self, members: Sequence[Step], outcome: Outcome) -> Outcome:
-        """Not every host was ok: take back what was done on the others."""
+    def _none(self, members: Sequence[Step], outcome: Outcome, because: str) -> tuple[Outcome, str]:
+        """Not every host was ok: take back what was done on the others, and say where that did not work."""
         if outcome is Outcome.IN_DOUBT:
-            return outcome  # settled by a look or a person first; then it is carried out, and taken back, again
-        self._crew.ledger.take_back(members)
+            return (
+                outcome,
+                because,
+            )  # settled by a look or a person first; then it is carried out, and taken back, again
+        kept = self._crew.ledger.take_back(members)
         for one in members:
-            self._crew.failures.mark_taken_back(one)
-        return Outcome.FAILED
+            if one.path not in kept:
+                self._crew.failures.mark_taken_back(one)
+        left = "".join(f"; NOT taken back: {path} ({why})" for path, why in kept.items())
+        return Outcome.FAILED, f"all or none: {because}{left}"
 
     def _allowed(self, step: Step, selection: Selection, total: int) -> int:
         """How many hosts may fail; in a rolling block what earlier failures in it have left of its limit."""
@@ -352,19 +316,23 @@ class Containers:
     def _rolling(self, step: Step) -> tuple[Outcome, str]:
         assert step.on is not None and step.on.selection is not None  # noqa: S101, PT018 - it rolls over hosts
         selection, rounds = step.on.selection, parts(self._context, step)
-        partial = False
+        outcome, because = Outcome.OK, ""
         for number, batch in enumerate(rounds):
             self._soak(selection, number, [rounds[number - 1]] if number else [])
-            outcome = self._walk.step(batch)
+            with self._branches.quietly(really=selection.all_or_none):
+                end = self._walk.step(batch)
             careful = number == 0 and selection.canaries is not None and len(rounds) > 1
-            is_fine = outcome in {Outcome.OK, Outcome.SKIPPED} or (outcome is Outcome.PARTIAL and not careful)
-            if not is_fine:
-                return (outcome if outcome.bad or outcome is Outcome.IN_DOUBT else Outcome.FAILED), f"batch {number}"
-            partial = partial or outcome is Outcome.PARTIAL
-        return (Outcome.PARTIAL if partial else Outcome.OK), ""
+            outcome = Outcome.PARTIAL if end is Outcome.PARTIAL else outcome
+            if end not in GOOD or (careful and end is Outcome.PARTIAL):
+                outcome, because = (end if end not in GOOD else Outcome.FAILED), f"batch {number}"
+                break
+        if selection.all_or_none and outcome is not Outcome.OK:
+            units = [one for batch in rounds for one in within(self._context, batch) if not is_container(one)]
+            return self._none(units, outcome, because or "not every host is ok")
+        return outcome, because
 
     def _soak(self, selection: Selection, number: int, before: Sequence[Step]) -> None:
-        """Pause before a batch, for what is left since the one before ended; not before one that began already."""
+        """Pause before a batch, for what is left since the one before ended."""
         if selection.soak is None or not number:
             return
         clock = self._context.clock
@@ -372,9 +340,7 @@ class Containers:
         newest = max((at.micros for at in ends if at is not None), default=clock.now().micros)
         left = selection.soak.micros - max(0, clock.now().micros - newest)
         if left > 0:
-            clock.sleep(Duration(left), lambda: self._control.stopping)
-            if self._control.stopping:
-                raise self._control.stop(before[0].path if before else "")
+            self.attempts.pause(Duration(left), before[0].path)
 
 
 def _told(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> str:

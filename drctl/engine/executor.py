@@ -11,7 +11,7 @@ from drctl.core import events as ev
 from drctl.core.outcomes import Outcome
 from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing
-from drctl.engine.acts import Acts
+from drctl.engine.acts import Acts, Waits
 from drctl.engine.blocks import Branches, over
 from drctl.engine.failures import Failures
 from drctl.engine.fences import Fences
@@ -76,14 +76,17 @@ class Executor:
         branches = Branches()
 
         def halted(role: ev.Role) -> bool:
-            if role is ev.Role.LOOK and (questions.halted() or over(branches, context.clock, questions)):
+            if role is ev.Role.LOOK and (questions.halted() or over(branches, context.clock, recorder.state)):
                 return True
             return control.ending
+
+        def act_halted() -> bool:
+            return questions.halted() or over(branches, context.clock, recorder.state) is not None
 
         ladder = Ladder()
         looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted, ladder)
         self._questions = questions
-        self._acts = Acts(looks, recorder, world, control, ladder)
+        self._acts = Acts(looks, recorder, world, control, Waits(ladder=ladder, halted=act_halted))
         turns = Turns(looks, self._acts, Guards(looks, recorder, questions), recorder)
         people = People(looks, recorder, questions, control)
         hands = Hands(looks=looks, acts=self._acts, turns=turns, people=people, questions=questions, control=control)
@@ -101,9 +104,9 @@ class Executor:
             sleeps=Sleeps(context.clock, recorder),
             questions=questions,
             branches=branches,
+            ladder=ladder,
         )
         self._walk = Walk(crew, recorder, control)
-        ladder.take = self._walk.climb
 
     def run(self) -> Exit:
         """Go on until the run is over or must pause; the journal then says which, and why.

@@ -92,8 +92,7 @@ class Failures:
             if inner.path.startswith(ladder):
                 continue
             end = self._final(inner)
-            stays = end is not None and good(inner, end) and (inner.effect in HARD or isinstance(inner.body, Manual))
-            if end is None or stays or end is Outcome.IN_DOUBT:
+            if end is None or end is Outcome.IN_DOUBT or self._stays(inner, end):
                 continue
             for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
                 if self._final(one) is not None:
@@ -103,6 +102,14 @@ class Failures:
             if state is not None and state.outcome is not None and not inner.path.startswith(ladder):
                 # The batches of a rolling block stay: a host in another batch would be another address.
                 self._enter(state, anew=not is_rolling(inner))
+
+    def _stays(self, step: Step, end: Outcome) -> bool:
+        """Whether it is not done again with the block: what must not happen twice and is there, and people's words."""
+        final = self._recorder.state.step(step.path).own_final
+        if final is not None and final.by:
+            return True
+        done = good(step, end) and end is not Outcome.SKIPPED
+        return done and (step.effect in HARD or isinstance(step.body, Manual))
 
     def mark_taken_back(self, step: Step) -> None:
         """After an act was taken back because not all were ok: it is to be done again, if anything is."""

@@ -195,14 +195,17 @@ class Ledger:
             self._take_back(due)
         self._note("restore", "not restored")
 
-    def take_back(self, steps: Sequence[Step]) -> None:
-        """Take back what began of these steps, by `undo` or else by `restore`: not every host was ok."""
-        paths = {step.path for step in steps}
+    def take_back(self, steps: Sequence[Step]) -> Mapping[str, str]:
+        """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, with the reason."""
+        paths, kept = {step.path for step in steps}, dict[str, str]()
         for restore in (False, True):
             for due in self.due(restore=restore):
                 by_undo = bool(due.started.undo) and "none" not in (due.started.undo or {})
                 if due.step.path in paths and by_undo is not restore:
-                    self._take_back(due)
+                    outcome, because = self._take_back(due)
+                    if outcome not in {Outcome.OK, Outcome.SKIPPED}:
+                        kept[due.step.path] = because or outcome.value
+        return kept
 
     def restore_now(self, step: Step, body: RestoreNow) -> ev.StepFinished:
         """The `restore` kind: the restores of the named steps at this place."""

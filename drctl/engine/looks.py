@@ -84,6 +84,8 @@ class Looks:
         fixed = fixed_place(step.on, self.context.inventory)
         if fixed is not None or step.on is None:
             return fixed or LOCAL
+        if step.on.many:  # never one of many: who asks here cannot carry it out on each
+            return Unknown("it stands on several hosts", not_yet=False)
         begun = self._recorder.state.step(step.path).intent
         if begun is not None:  # evaluated once, and frozen with the first unit
             return begun.host

@@ -74,8 +74,6 @@ class Questions:
         self._lock = threading.RLock()
         self._terminal = threading.Lock()
         self._glanced = 0
-        self.waited = 0
-        """Microseconds that were spent waiting for people; the time of a block does not count them."""
 
     def ask(self, question: ev.Asked, stop: Stop) -> ev.Answered:
         """Get the deciding answer to a question, now or from the record.
@@ -95,15 +93,11 @@ class Questions:
                 assert isinstance(written, ev.Asked)  # noqa: S101 - for the type checker
                 standing = self._recorder.state.questions[written.id]
         self.drain()
-        began = self._context.clock.monotonic().micros
-        try:
-            while standing.decided is None:
-                if self._control.abort:
-                    raise self._control.stop(question.path)
-                if not self._await(standing):
-                    raise self._control.stop(question.path) if self._control.abort else stop
-        finally:
-            self.waited += self._context.clock.monotonic().micros - began
+        while standing.decided is None:
+            if self._control.abort:
+                raise self._control.stop(question.path)
+            if not self._await(standing):
+                raise self._control.stop(question.path) if self._control.abort else stop
         return standing.decided
 
     def answered(self, kind: str, path: str, digest: str = "") -> ev.Answered | None:

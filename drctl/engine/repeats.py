@@ -58,6 +58,18 @@ def relisted(old: tuple[Value, ...], frozen: Mapping[str, Value]) -> tuple[Value
     return (*old, *(item for item in wanted_items(frozen) if item not in old))
 
 
+def over_at_once(step: Step, frozen: Mapping[str, Value]) -> tuple[Outcome, str] | None:
+    """How a container ends for which there is nothing to carry out, and why; None when there is something."""
+    if frozen.get("items") == ():
+        needs_one = step.loop is not None and step.loop.first_ok
+        return Outcome.FAILED if needs_one else Outcome.SKIPPED, "the list is empty"
+    if frozen.get("batches") != ():
+        return None
+    if carried(step) is not None:
+        return Outcome.SKIPPED, "every host of this batch has left the block"
+    return Outcome.EMPTY, "the selection gives no host"
+
+
 def carried(step: Step) -> Frame | None:
     """The batch whose hosts the step runs on, when the block around it carries them."""
     return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)
@@ -118,15 +130,12 @@ class Repeats:
             because = what if frozen.not_yet else str(frozen)
             once = (self._unknown_round(step, frozen),)
             return Shown(known=False, rounds=once, status=status, because=because, unknown=(str(frozen),))
-        if frozen.get("items") == ():
-            return Shown(
-                rounds=(), frozen=frozen, status=Status.WOULD_SKIP, outcome=Outcome.SKIPPED, because="the list is empty"
-            )
-        if frozen.get("batches") == ():
-            fine = Outcome.EMPTY in step.judgement.tolerate
+        over = over_at_once(step, frozen)
+        if over is not None:
+            outcome, because = over
+            fine = outcome is Outcome.SKIPPED or outcome in step.judgement.tolerate
             status = Status.WOULD_SKIP if fine else Status.WOULD_STOP
-            because = "the selection gives no host"
-            return Shown(rounds=(), frozen=frozen, status=status, outcome=Outcome.EMPTY, because=because)
+            return Shown(rounds=(), frozen=frozen, status=status, outcome=outcome, because=because)
         rounds = tuple(round_of(step, frame) for frame in frames_of(step, step.path, frozen))
         return Shown(rounds=rounds, frozen=frozen, because=_counted(frozen))
 

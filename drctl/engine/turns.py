@@ -104,16 +104,19 @@ class Turns:
         wanted = Wanted(place=place, text="\n".join(f"{n}. {text}" for n, text in enumerate(texts, 1)), digest=digest)
         return self._guards.ask(step, wanted) or self._guards.recheck(step)
 
-    def group(self, step: Step, units: Sequence[Step]) -> str:
+    def group(self, step: Step, units: Sequence[Step | str]) -> str:
         """Ask about a table, loop or block as a whole; empty when it may go on, else why not.
 
         What can be resolved now is bound to the answer. What needs values that are still to come is shown as written.
         """
         lines, digests = [], []
         for unit in units:
-            place = self._looks.place_of(unit)
-            if not unit.acts or isinstance(unit.body, Fence):
+            if isinstance(unit, str):
+                lines.append(unit)
                 continue
+            if not unit.acts:
+                continue
+            place = self._looks.place_of(unit)
             one = f"no place yet: {place}" if isinstance(place, Unknown) else self._resolved(unit, place)
             where = "" if isinstance(place, Unknown) else f"on {place}: "
             lines.append(f"{where}{one if isinstance(one, str) else one.text}")

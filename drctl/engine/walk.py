@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Check, Decide, Manual, Phase, Repeat, RestoreNow, SetNames, Step, Wait
+from drctl.core.model import Block, Check, Decide, Manual, Phase, RestoreNow, SetNames, Step, Wait
 from drctl.core.outcomes import Effect, Outcome
-from drctl.core.values import Duration, Unknown
-from drctl.engine.blocks import HaltedError, LimitError
+from drctl.core.values import Unknown
+from drctl.engine.blocks import HaltedError, LimitError, over
 from drctl.engine.containers import Containers
 from drctl.engine.failures import AGAIN, Failures, good
 from drctl.engine.parts import ending, form_of, is_container, is_group, parts, within
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from drctl.engine.ledger import Ledger
     from drctl.engine.looks import Looks
     from drctl.engine.marks import Marks
+    from drctl.engine.pace import Ladder
     from drctl.engine.people import People
     from drctl.engine.preflight import Preflight
     from drctl.engine.questions import Questions
@@ -58,6 +59,7 @@ class Crew:
     sleeps: Sleeps
     questions: Questions
     branches: Branches
+    ladder: Ladder
 
 
 class Walk:
@@ -70,6 +72,8 @@ class Walk:
         self._control = control
         self._branches = crew.branches
         self._containers = Containers(self, crew, recorder, control)
+        self.ladder = crew.ladder
+        self.ladder.take = self._containers.attempts.climb
 
     @property
     def _context(self) -> Context:
@@ -136,10 +140,6 @@ class Walk:
                 raise Stop("abort", path=path, because=because, exit=Exit.ABORTED)
             self._recorder.write(ev.BlockStarted(path=path, form="phase"), durable=True)
 
-    def climb(self, repeat: Repeat, since: Duration) -> str:
-        """Take the rungs of a ladder that are due; why one failed, else empty."""
-        return self._containers.climb(repeat, since)
-
     def skip_all(self, step: Step, because: str) -> None:
         """Record everything inside as skipped, before the block itself: a crash in between skips the rest."""
         for inner in ending(self._context, step):
@@ -183,6 +183,7 @@ class Walk:
             outcome = self._one(step)
             if good(step, outcome) or self._branches.quiet:
                 return outcome
+            self._in_time()  # else a person would be asked about a step that its block has given up
             answered = self._crew.failures.take(step, outcome)
             if answered is not None:
                 self._crew.marks.set(step)
@@ -202,10 +203,12 @@ class Walk:
         if self._control.stopping:
             raise self._control.stop(step.path)
         self._crew.sleeps.check()
-        now = self._context.clock.monotonic().micros
-        for limit in self._branches.limits:
-            if now > limit.end.micros + self._questions.waited - limit.waited:
-                raise LimitError(limit)
+        self._in_time()
+
+    def _in_time(self) -> None:
+        limit = over(self._branches, self._context.clock, self._state)
+        if limit is not None:
+            raise LimitError(limit)
 
     def _one(self, step: Step) -> Outcome:
         """Carry one step or block out, or pass it by when its end is recorded."""
@@ -224,6 +227,7 @@ class Walk:
             return Outcome.SKIPPED
         finished = self._carry_out(step)
         if not finished.final:
+            self.between(step)  # it stopped for a word from outside, or because the time of a block is over
             raise self._control.stop(step.path)
         self._crew.marks.set(step)
         return Outcome(finished.outcome)
