@@ -405,10 +405,10 @@ def rungs(step: Step) -> Iterator[Step]:
 def inside(step: Step) -> Iterator[Step]:
     """The steps right inside a step, as written: rungs first, then what a block, fence or include holds."""
     yield from rungs(step)
-    yield from within(step)
+    yield from members(step)
 
 
-def within(step: Step) -> Iterator[Step]:
+def members(step: Step) -> Iterator[Step]:
     """What a block, fence or include holds, without the ladders."""
     match step.body:
         case Block(steps=steps):
@@ -422,3 +422,11 @@ def within(step: Step) -> Iterator[Step]:
                 yield from look.looks if isinstance(look, AnyOf) else (look,)
         case _:
             pass
+
+
+def around(step: Step) -> Iterator[Step]:
+    """The steps that stand around what a step does: looks at it, and its ways back."""
+    yield from step.unless
+    yield from step.verify
+    for way in (step.ways.undo, step.ways.restore):
+        yield from way.steps if way is not None else ()

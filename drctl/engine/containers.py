@@ -328,7 +328,7 @@ class Containers:
                 break
         if selection.all_or_none and outcome is not Outcome.OK:
             units = [one for batch in rounds for one in within(self._context, batch) if not is_container(one)]
-            return self._none(units, outcome, because or "not every host is ok")
+            return self._none([step, *units], outcome, because or "not every host is ok")
         return outcome, because
 
     def _soak(self, selection: Selection, number: int, before: Sequence[Step]) -> None:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import ActKind, Seen
-from drctl.core.model import Action, Check, Fence, RestoreNow, Step, Wait, Way, WayKind, Ways
+from drctl.core.model import Action, Check, Fence, Frame, RestoreNow, Step, Wait, Way, WayKind, Ways
 from drctl.core.outcomes import Effect, Outcome
-from drctl.core.rounds import seen_in
+from drctl.core.rounds import HOST, round_of, seen_in
 from drctl.core.values import Unknown
 from drctl.engine.failures import CHOICES, good
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.outputs import unpack
-from drctl.engine.parts import is_container, parts, within
+from drctl.engine.parts import is_container, is_rolling, parts, within
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
@@ -107,7 +107,7 @@ class Ledger:
         cut = self._cut()[0]
         for step, owner in self._owned(restore=restore):
             path = step.path
-            effects = self._effects(step, owner=owner)
+            effects = self._effects(step, owner)
             over = self._recorder.state.blocks.get(f"{path}/{'restore' if restore else 'undo'}")
             ends = _RESTORE_OVER if restore else _UNDO_OVER
             if over is not None and over.outcome in ends:
@@ -117,37 +117,51 @@ class Ledger:
             since = effects[-1].started_seq
             if restore and self._undone_so(step, since):
                 continue
-            started = self._of_block(step, effects[0].started, restore=restore) if owner else effects[0].started
+            first = effects[0].started
+            started = first if owner is None else self._of_block(step, first, restore=restore)
             one = Due(step=step, started=started, since=since, restore=restore)
             if one.recorded and (restore or since > cut):
                 found.append(one)
         return sorted(found, key=lambda one: -one.since)
 
-    def _owned(self, *, restore: bool) -> list[tuple[Step, bool]]:
-        """Every step with effects of its own, or the outermost block around it whose own way back stands for all."""
+    def _owned(self, *, restore: bool) -> list[tuple[Step, Step | None]]:
+        """Every step with effects of its own, or the outermost block around it whose own way back stands for all.
+
+        With it the block that owns the effects; one that rolls over hosts is taken back on each host it acted on.
+        """
         context = self._looks.context
-        found: list[tuple[Step, bool]] = []
+        found: list[tuple[Step, Step | None]] = []
 
         def add(step: Step) -> None:
             way = step.ways.restore if restore else step.ways.undo
             if is_container(step) and step.loop is None and not isinstance(step.body, Action) and way is not None:
-                found.append((step, True))
+                found.extend((one, step) for one in self._by_host(step))
                 return
-            found.append((step, False))
+            found.append((step, None))
             for inner in parts(context, step):
                 add(inner)
             methods = step.body.methods if isinstance(step.body, Fence) and step.loop is None else ()
-            found.extend((method, False) for method in methods)
+            found.extend((method, None) for method in methods)
 
         for phase in context.runbook.phases:
             for top in phase.steps:
                 add(top)
         return found
 
-    def _effects(self, step: Step, *, owner: bool) -> list[Unit]:
+    def _by_host(self, block: Step) -> list[Step]:
+        """The block itself; one that rolls over hosts once for each host it acted on, in the order it did."""
+        if not is_rolling(block):
+            return [block]
+        hosts = dict.fromkeys(unit.host for unit in self._effects(block, block))
+        origin = block.origin or block.path
+        frames = [Frame(origin=origin, path=f"{block.path}/{HOST}{host}", host=host) for host in hosts]
+        return [round_of(block, frame) for frame in frames]
+
+    def _effects(self, step: Step, owner: Step | None) -> list[Unit]:
         state = self._recorder.state
-        inner = within(self._looks.context, step) if owner else (step,)
-        units = [unit for one in inner for unit in state.step(one.path).effects]
+        inner = within(self._looks.context, owner) if owner is not None else (step,)
+        host = step.frames[-1].host if owner is not None and step is not owner else ""
+        units = [unit for one in inner for unit in state.step(one.path).effects if host in {"", unit.host}]
         return sorted(units, key=lambda unit: unit.started_seq)
 
     def _of_block(self, step: Step, first: ev.StepStarted, *, restore: bool) -> ev.StepStarted:
@@ -196,16 +210,20 @@ class Ledger:
         self._note("restore", "not restored")
 
     def take_back(self, steps: Sequence[Step]) -> Mapping[str, str]:
-        """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, with the reason."""
+        """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, and why."""
         paths, kept = {step.path for step in steps}, dict[str, str]()
         for restore in (False, True):
             for due in self.due(restore=restore):
                 by_undo = bool(due.started.undo) and "none" not in (due.started.undo or {})
-                if due.step.path in paths and by_undo is not restore:
+                if self._is_of(due, paths) and by_undo is not restore:
                     outcome, because = self._take_back(due)
                     if outcome not in {Outcome.OK, Outcome.SKIPPED}:
                         kept[due.step.path] = because or outcome.value
         return kept
+
+    def _is_of(self, due: Due, paths: set[str]) -> bool:
+        """Whether it belongs to one of these steps, or to the block of one of them on a host."""
+        return due.step.path in paths or due.step.path.rpartition(f"/{HOST}")[0] in paths
 
     def restore_now(self, step: Step, body: RestoreNow) -> ev.StepFinished:
         """The `restore` kind: the restores of the named steps at this place."""
@@ -215,7 +233,7 @@ class Ledger:
         paths = {inner.path for one in seen for inner in within(context, one)}
         bad = []
         for due in self.due(restore=True):
-            if due.step.path in paths:
+            if self._is_of(due, paths):
                 outcome, because = self._take_back(due)
                 if outcome not in _RESTORE_OVER:
                     bad.append(f"{due.step.id}: {because or outcome.value}")

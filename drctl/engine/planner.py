@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Final
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import Environment
 from drctl.core.model import Action, AnyOf, Block, Fence, Guards, Include, Phase, Step
+from drctl.core.outcomes import Outcome
 from drctl.core.plan import Plan, PlannedStep, Status
 from drctl.core.values import Unknown
 from drctl.engine.annotate import annotated
-from drctl.engine.blocks import together
-from drctl.engine.parts import form_of, is_container, is_group, is_rolling
+from drctl.engine.blocks import whole
+from drctl.engine.parts import form_of, is_container, is_group, is_rolling, is_table
 from drctl.engine.repeats import Repeats
 from drctl.engine.rows import Rows, shown
+from drctl.engine.selection import allowed
 from drctl.engine.sight import Options, Sight
 
 if TYPE_CHECKING:
-    from drctl.core.outcomes import Outcome
     from drctl.core.written import Formula, Text
     from drctl.engine.context import Context
     from drctl.engine.scope import RunScope
@@ -133,6 +134,7 @@ class Planner:
         """A block, loop, table or include: a row for the whole, then what is inside."""
         plan = self._repeats.of(step)
         because = "; ".join(text for text in (wanted.because, plan.because) if text)
+        at = len(self._made)
         status = plan.status if plan.status is not None and wanted.status is Status.WOULD_RUN else wanted.status
         self._made.append(
             PlannedStep(
@@ -144,10 +146,24 @@ class Planner:
         if plan.frozen is not None:
             self._sight.froze(step, plan.frozen)
         inner = wanted if plan.known else replace(wanted, status=Status.DEPENDS)
-        with self._sight.perhaps(really=not plan.known):
+        with self._sight.perhaps(really=not plan.known or _done_again(step)):
             outcome = self._inside(step, plan.rounds, depth, inner)
+        if _judges(step):
+            self._foreseen(step, at, outcome)
         if plan.known and outcome is not None:
             self._sight.ended(step, plan.outcome or outcome)
+
+    def _foreseen(self, step: Step, at: int, outcome: Outcome | None) -> None:
+        """Inside of what judges its members, a bad end stops nothing by itself; the whole does, if it would fail."""
+        for number in range(at + 1, len(self._made)):
+            row = self._made[number]
+            if row.status is Status.WOULD_STOP:
+                seen = (
+                    Status.WOULD_WAIT if _done_again(step) else Status.LOOKED if row.effect == "read" else Status.KNOWN
+                )
+                self._made[number] = replace(row, status=seen)
+        if outcome in {Outcome.FAILED, Outcome.IN_DOUBT} and not _done_again(step):
+            self._made[at] = replace(self._made[at], status=Status.WOULD_STOP, because="too many of them would fail")
 
     def _inside(self, step: Step, rounds: tuple[Step, ...] | None, depth: int, wanted: Wanted) -> Outcome | None:
         """What is inside; how the whole ends when every end inside is known and counts."""
@@ -166,7 +182,10 @@ class Planner:
             return None
         ends = [self._sight.outcome(inner) for inner in members]
         known = [end for end in ends if end is not None]
-        return together(members, known) if len(known) == len(ends) else None
+        if len(known) < len(ends) and not (step.loop is not None and step.loop.first_ok and Outcome.OK in known):
+            return None
+        selection = step.on.selection if step.on is not None else None
+        return whole(step, members, known, allowed(selection, len(members)) if selection is not None else 0)
 
     def _more(self, step: Step, depth: int, number: int) -> None:
         because = f"{number} more like these; not looked at"
@@ -220,6 +239,19 @@ class Planner:
         for proof in body.proof:
             for look in proof.looks if isinstance(proof, AnyOf) else (proof,):
                 self._made.append(self._rows.row(look, depth + 1))
+
+
+def _done_again(step: Step) -> bool:
+    """Whether a block is done again until it is ok: what is not ok yet decides nothing."""
+    return (step.retry or step.until) is not None and isinstance(step.body, Block | Include)
+
+
+def _judges(step: Step) -> bool:
+    """Whether a failure inside is for the whole to judge."""
+    selection = step.on.selection if step.on is not None else None
+    tolerant = selection is not None and selection.max_failures is not None
+    loops = step.loop is not None and (step.loop.first_ok or step.loop.max_failures > 0)
+    return loops or _done_again(step) or (tolerant and (is_table(step) or is_rolling(step)))
 
 
 def _asked(guards: Guards) -> tuple[str, ...]:

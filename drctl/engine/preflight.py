@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Fence, Include, Phase, Step, inside
+from drctl.core.model import Block, Fence, Include, Phase, Step, around, walk
 from drctl.core.outcomes import Outcome
+from drctl.core.rounds import round_of
 from drctl.core.values import Unknown
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
+from drctl.engine.parts import frames_of, is_rolling, is_table
+from drctl.engine.repeats import frozen_now
 from drctl.engine.scope import RunScope
-from drctl.engine.selection import candidates, chosen
+from drctl.engine.selection import candidates
 from drctl.engine.stops import Stop
-from drctl.engine.world import LOCAL, Looking
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
-    from drctl.core.places import Selection
     from drctl.engine.recorder import Recorder
+    from drctl.engine.world import Looking
 
 AT_ONCE = 32
 
@@ -81,46 +83,59 @@ class Preflight:
 
 
 def named(step: Step, context: Context) -> set[str]:
-    """Every host a step names."""
-    if isinstance(step.body, Block | Include):
-        return {host for inner in inside(step) for host in named(inner, context)}
-    if step.on is not None and step.on.selection is not None:
-        return set(candidates(step.on.selection, RunScope(context=context)))
-    place = fixed_place(step.on, context.inventory)
-    return {place} if place is not None and place != LOCAL else set()
+    """Every host a step may touch, looks around it and ways back among them, as far as the documents tell."""
+    found: set[str] = set()
+    for one in (each for inner in walk(step) for each in (inner, *around(inner))):
+        if one.on is not None and one.on.selection is not None:
+            found.update(candidates(one.on.selection, RunScope(context=context)))
+        else:
+            found.update(_place(one, context))
+    return found
 
 
 def needed(step: Step, context: Context, sure: set[str], perhaps: set[str]) -> None:
-    """Add the hosts a step cannot do without: to `sure`, or to `perhaps` where its `when` is not decided yet."""
+    """Add the hosts a step cannot do without: to `sure`, or to `perhaps` where that is not decided yet, or foreseen."""
     names = RunScope(context=context).at(step)
     seen = evaluate(step.when.expression, names) if step.when is not None else True
     if seen is False:
         return
-    into = perhaps if isinstance(seen, Unknown) else sure
-    if isinstance(step.body, Include):
-        for phase in step.body.runbook.phases:
-            home = RunScope(context=context, frames=step.frames, home=step.origin or step.path)
-            open_ = phase.when is not None and evaluate(phase.when.expression, home) is not True
-            for inner in phase.steps:
-                needed(inner, context, perhaps if open_ else into, perhaps)
-        return
-    if isinstance(step.body, Block):
+    into = perhaps if isinstance(seen, Unknown) or _may_fail(step) else sure
+    if step.loop is not None or is_table(step) or is_rolling(step):
+        frozen = frozen_now(step, names)
+        if isinstance(frozen, Unknown):
+            perhaps.update(named(step, context))
+            return
+        for frame in frames_of(step, step.path, frozen):
+            needed(round_of(step, frame), context, into, perhaps)
+    elif isinstance(step.body, Include):
+        _needed_inside(step, step.body, context, (into, perhaps))
+    elif isinstance(step.body, Block):
         for inner in step.body.steps:
             needed(inner, context, into, perhaps)
-        return
-    if step.on is not None and step.on.selection is not None:
-        _needed_of(step, step.on.selection, into, perhaps, names)
-        return
-    foreseen = step.judgement.observe or Outcome.UNREACHABLE in step.judgement.tolerate
-    if not foreseen and not isinstance(step.body, Fence):
-        into.update(named(step, context))
+    elif not isinstance(step.body, Fence):  # its host may be dead, and any method or proof may do
+        into.update(_place(step, context))
 
 
-def _needed_of(step: Step, selection: Selection, sure: set[str], perhaps: set[str], names: RunScope) -> None:
-    """Hosts of a selection: needed when every one of them must be ok, and when they are known."""
-    hosts = chosen(selection, names)
-    tolerant = selection.max_failures is not None or step.judgement.observe
-    if isinstance(hosts, Unknown) or tolerant or Outcome.UNREACHABLE in step.judgement.tolerate:
-        perhaps.update(candidates(selection, names) if isinstance(hosts, Unknown) else hosts)
-    else:
-        sure.update(hosts)
+def _needed_inside(step: Step, body: Include, context: Context, hosts: tuple[set[str], set[str]]) -> None:
+    scope = RunScope(context=context, frames=step.frames, home=step.origin or step.path)
+    for phase in body.runbook.phases:
+        is_open = phase.when is not None and evaluate(phase.when.expression, scope) is not True
+        for inner in phase.steps:
+            needed(inner, context, hosts[1] if is_open else hosts[0], hosts[1])
+
+
+def _may_fail(step: Step) -> bool:
+    """Whether it goes on without a host of it that cannot be reached."""
+    loop, selection = step.loop, step.on.selection if step.on is not None else None
+    if loop is not None and (loop.first_ok or loop.max_failures):
+        return True
+    if selection is not None and selection.max_failures is not None:
+        return True
+    return step.judgement.observe or Outcome.UNREACHABLE in step.judgement.tolerate
+
+
+def _place(step: Step, context: Context) -> set[str]:
+    place = fixed_place(step.on, context.inventory)
+    if place is None and step.on is not None and step.on.computed is not None:
+        place = str(step.on.computed.resolve(RunScope(context=context).at(step)))
+    return {place} if place is not None and place in context.inventory.hosts else set()

@@ -50,6 +50,20 @@ class Lookup:
         """A value that is not there: not yet in a plan, none in a run."""
         return Unknown("" if self.context.planning else reason, not_yet=self.context.planning)
 
+    def not_begun(self, step: Step, path: str, name: str) -> Value | Unknown:
+        """A field of what has no record: inside something that is over it was left out, else it has not run."""
+        while "/" in path:
+            path = path.rpartition("/")[0]
+            block = self.context.state.blocks.get(path)
+            if block is not None and block.outcome is not None:
+                left_out = Outcome.SKIPPED if block.outcome is Outcome.SKIPPED else Outcome.NOT_RUN
+                known: dict[str, Value] = {"ok": False, "failed": False, "started": False, "outcome": left_out.value}
+                if name in known:
+                    return known[name]
+                how = "skipped" if left_out is Outcome.SKIPPED else "not run"
+                return Unknown(f"{step.id} was {how} with {path}", not_yet=False)
+        return False if name == "started" and not self.context.planning else self.missing(f"{step.id} has not run")
+
 
 def result_of(lookup: Lookup, step: Step, frames: tuple[Frame, ...]) -> Single | TableResult | LoopResult:
     """The node for a step of the document, read from inside some rounds.
@@ -106,6 +120,8 @@ class Single:
         ended = context.state.step(self.path)
         if ended.final is None and block is not None and block.outcome is not None:
             return block_field(block, name, context.store)
+        if not ended.units and block is None:
+            return self.lookup.not_begun(self.step, self.path, name)
         if name == "started" and (ended.final is not None or not context.planning):
             return ended.began or block is not None
         if ended.final is None:
@@ -147,8 +163,10 @@ class TableResult:
             return HostsResult(self)
         blocks = [self.lookup.context.state.blocks.get(path) for path in self.paths]
         over = [block for block in blocks if block is not None and block.outcome is not None]
+        if not any(blocks):
+            return self.lookup.not_begun(self.step, self.paths[0] if self.paths else self.step.path, name)
         if name == "started":
-            return any(block is not None for block in blocks)
+            return True
         if not over or len(over) < len(blocks):
             return self.lookup.missing(f"{self.step.id} has not run")
         worst = max(over, key=lambda block: _WORSE.index(block.outcome or Outcome.OK))
@@ -235,19 +253,21 @@ class LoopResult:
     def member(self, name: str) -> Found:
         """`each`, a field of the loop as a whole, or what the winner of `first_ok` gave."""
         block = self.lookup.context.state.blocks.get(self.path)
+        if block is None:
+            return self.lookup.not_begun(self.step, self.path, name)
         if name == "started":
-            return block is not None
-        if block is None or block.outcome is None:
+            return True
+        if block.outcome is None:
             return self.lookup.missing(f"{self.step.id} has not run")
-        if name == "each":
-            return _Each(self)
+        return _Each(self) if name == "each" else self._whole(block, name)
+
+    def _whole(self, block: BlockState, name: str) -> Found:
         whole = block_field(block, name, self.lookup.context.store)
         if not isinstance(whole, Unknown) or self.step.loop is None or not self.step.loop.first_ok:
             return whole
-        for round_ in self.rounds():
-            if round_.member("ok") is True:
-                return round_.member(name)
-        return Unknown(f"no round of {self.step.id} was ok", not_yet=False)
+        winner = next((one for one in self.rounds() if one.member("ok") is True), None)
+        none = Unknown(f"no round of {self.step.id} was ok", not_yet=False)
+        return winner.member(name) if winner is not None else none
 
     def rounds(self) -> tuple[RoundResult, ...]:
         """Every round, in order."""

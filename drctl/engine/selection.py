@@ -53,7 +53,9 @@ def batches(selection: Selection, hosts: tuple[str, ...], scope: RunScope) -> tu
     first: tuple[str, ...] = ()
     if isinstance(selection.canaries, str):
         in_group = {h.name for h in scope.context.inventory.hosts.values() if selection.canaries in h.groups}
-        first = tuple(host for host in scope.context.inventory.hosts if host in in_group)
+        out = _names(selection.leave_out, scope)
+        left_out = out if isinstance(out, tuple) else ()
+        first = tuple(host for host in scope.context.inventory.hosts if host in in_group and host not in left_out)
     elif selection.canaries is not None:
         first = hosts[: selection.canaries.of(len(hosts))]
     rest = tuple(host for host in hosts if host not in first)

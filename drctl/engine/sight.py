@@ -122,6 +122,12 @@ class Sight:
     def look(self, step: Step) -> ev.StepFinished:
         """Take a look, once. It counts only when nothing it is judged by is still to come."""
         sure = self.counts and self.still_to_come(step) is None
+        if sure and step.until is not None:  # what is not ok yet is no end: the run looks again until it is
+            final = self._shown.carry_out(replace(step, until=None))
+            if final.outcome == Outcome.OK.value:
+                self._recorder.write(final)
+                self._marks.set(step)
+            return final
         final = (self._sure if sure else self._shown).carry_out(replace(step, until=None))
         if sure:
             self._marks.set(step)
@@ -145,6 +151,8 @@ class Sight:
     def ended(self, step: Step, outcome: Outcome) -> None:
         """Let later steps see how a container of looks ends; unless that may still change."""
         if self.counts and not step.acts:
+            if step.path not in self.context.state.blocks:
+                self.froze(step, {})
             self._recorder.write(ev.BlockFinished(path=step.path, outcome=outcome.value))
             self._marks.set(step)
 

@@ -417,7 +417,8 @@ def _of_turn(whole: StepType) -> tuple[str, ...]:
 
 
 def _plain_look(step: Step) -> bool:
-    return isinstance(step.body, Action | Check) and step.effect is Effect.READ
+    once = step.loop is None and (step.on is None or not step.on.many)
+    return once and isinstance(step.body, Action | Check) and step.effect is Effect.READ
 
 
 def _restorable(step: Step) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import ActKind, EngineKind, Kind, LookKind
-from drctl.core.model import Block, Step, WayKind, walk, within
+from drctl.core.model import Block, Step, WayKind, members, walk
 from drctl.core.outcomes import Effect
 from drctl.core.places import On, PlaceKind
 from drctl.core.written import Formula
@@ -103,7 +103,7 @@ def _acted_on(branch: Step, inventory: Inventory | None) -> dict[str, Step]:
 
 def check_whole(fields: Fields, step: Step) -> None:
     """What applies to a block or include as a whole, and goes with looks or with acts only."""
-    acts = any(inner.acts for inner in within(step))
+    acts = any(inner.acts for inner in members(step))
     if "until" in fields and "retry" in fields:
         fields.error("E210", "retry", "'until' and 'retry' exclude each other", "looks wait, acts retry")
     elif acts and "until" in fields:
@@ -130,7 +130,7 @@ def _taken_back(step: Step) -> bool:
     """Whether there is something that takes the step back, or each act inside it."""
     if any(way is not None and way.kind is not WayKind.NONE for way in (step.ways.undo, step.ways.restore)):
         return True
-    inner = [one for one in within(step) if one.acts]
+    inner = [one for one in members(step) if one.acts]
     return bool(inner) and all(_taken_back(one) for one in inner)
 
 

@@ -257,6 +257,9 @@ class StepReader:
         """A step of a kind with fields."""
         on, user = placed(fields, around, kind.PLACE, self.inventory)
         effect = rules.effect_of(fields, kind, around.role)
+        if around.role is not Role.STEP and "on" in fields and on is not None and on.many:
+            hint = "name one host here; a step of its own is carried out on each"
+            fields.error("E209", "on", "several hosts cannot stand", hint)
         body = action(fields, kind, self.inventory)
         if body is None:
             return None
