@@ -216,6 +216,10 @@ class Frame:
         """The address of what repeats, in the rounds around it."""
         return self.path.rpartition("/")[0]
 
+    def moved(self, path: str) -> str:
+        """The address in this round of what has this address in the rounds around."""
+        return self.path + path[len(self.around) :]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drctl.core.diagnostics import Where
+    from drctl.core.inventory import Host
     from drctl.core.templates import Template
     from drctl.core.values import Duration
     from drctl.core.written import Formula
@@ -60,6 +61,14 @@ class Selection:
     soak: Duration | None = None
     max_failures: Count | None = None
     all_or_none: bool = False
+
+    def fits(self, host: Host) -> bool:
+        """Whether a host is of the group, site and role that are given."""
+        return (
+            (not self.group or self.group in host.groups)
+            and (not self.site or self.site == host.site)
+            and (not self.role or self.role == host.role)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

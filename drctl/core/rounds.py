@@ -52,14 +52,13 @@ class _Move:
 
     def __init__(self, frame: Frame, selection: On | None = None, here: On | None = None) -> None:
         self._frame = frame
-        self._cut = len(frame.around)
         self._selection = selection
         self._here = here
 
     def step(self, step: Step) -> Step:
         return replace(
             step,
-            path=self._frame.path + step.path[self._cut :],
+            path=self._frame.moved(step.path),
             origin=step.origin or step.path,
             frames=(*step.frames, self._frame),
             on=self._here if self._here is not None and step.on == self._selection else step.on,

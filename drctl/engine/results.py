@@ -73,7 +73,7 @@ def result_of(lookup: Lookup, step: Step, frames: tuple[Frame, ...]) -> Single |
     path, inner = step.path, []
     for frame in frames:
         if not frame.host and (step.path == frame.origin or step.path.startswith(f"{frame.origin}/")):
-            path = frame.path + path[len(frame.around) :]
+            path = frame.moved(path)
             inner.append(frame)
     in_round = any(frame.origin == step.path for frame in inner)
     if step.loop is not None and not in_round:
@@ -98,7 +98,7 @@ def _tables(context: Context, step: Step, path: str, inner: list[Frame]) -> Iter
     outside = around[0]
     prefix = path[: len(path) - len(step.path) + len(outside.path)]
     for batch in rounds(context, outside, prefix):
-        yield from _tables(context, step, batch.path + path[len(prefix) :], [*inner, batch])
+        yield from _tables(context, step, batch.moved(path), [*inner, batch])
 
 
 @dataclass(frozen=True, slots=True)

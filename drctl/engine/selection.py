@@ -11,7 +11,6 @@ from drctl.core.values import HostRef, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from drctl.core.inventory import Host
     from drctl.core.places import Selection
     from drctl.core.written import Formula
     from drctl.engine.scope import RunScope
@@ -32,7 +31,7 @@ def chosen(selection: Selection, scope: RunScope) -> tuple[str, ...] | Unknown:
     found = []
     for host in inventory.hosts.values():
         outside = host.name in (left_out or ()) or (named is not None and host.name not in named)
-        if outside or not _fits(host, selection):
+        if outside or not selection.fits(host):
             continue
         wanted = _wanted(selection.condition, replace(scope, place=host.name))
         if isinstance(wanted, Unknown):
@@ -45,7 +44,7 @@ def chosen(selection: Selection, scope: RunScope) -> tuple[str, ...] | Unknown:
 def candidates(selection: Selection, scope: RunScope) -> tuple[str, ...]:
     """The hosts it may give, as far as the inventory tells: conditions and lists that are not known leave none out."""
     hosts = scope.context.inventory.hosts.values()
-    return tuple(host.name for host in hosts if _fits(host, selection) and selection.hosts is None)
+    return tuple(host.name for host in hosts if selection.fits(host) and selection.hosts is None)
 
 
 def batches(selection: Selection, hosts: tuple[str, ...], scope: RunScope) -> tuple[tuple[str, ...], ...]:
@@ -77,14 +76,6 @@ def _wanted(condition: Formula | None, scope: RunScope) -> bool | Unknown:
     if isinstance(seen, Unknown) and not seen.not_yet:
         return Unknown(f"cannot tell whether {condition.text} for {scope.place}: {seen}", not_yet=False)
     return seen if isinstance(seen, Unknown) else seen is True
-
-
-def _fits(host: Host, selection: Selection) -> bool:
-    return (
-        (not selection.group or selection.group in host.groups)
-        and (not selection.site or selection.site == host.site)
-        and (not selection.role or selection.role == host.role)
-    )
 
 
 def _names(formula: Formula | None, scope: RunScope) -> tuple[str, ...] | Unknown | None:

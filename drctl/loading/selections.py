@@ -68,15 +68,7 @@ def candidates(on: On | None, inventory: Inventory | None) -> frozenset[str] | N
     if on is None or inventory is None:
         return None
     if on.selection is not None:
-        chosen = on.selection
-        hosts = inventory.hosts.values()
-        return frozenset(
-            host.name
-            for host in hosts
-            if (not chosen.group or chosen.group in host.groups)
-            and (not chosen.site or host.site == chosen.site)
-            and (not chosen.role or host.role == chosen.role)
-        )
+        return frozenset(host.name for host in inventory.hosts.values() if on.selection.fits(host))
     if on.kind is PlaceKind.ROLE:
         holder = inventory.host_of_role(on.name)
         return None if holder is None else frozenset({holder.name})
