@@ -6,23 +6,23 @@ They are evaluated again only when a person says so, or the block around it is d
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Fence, Include, Loop, Step
 from drctl.core.outcomes import Outcome
+from drctl.core.roster import Roster
 from drctl.core.rounds import round_of
 from drctl.core.values import Duration, Unknown, Value
 from drctl.engine.attempts import GOOD, Attempts
 from drctl.engine.blocks import Together, side_by_side, together, whole
-from drctl.engine.failures import ANEW, good
+from drctl.engine.failures import good
 from drctl.engine.outputs import pack
 from drctl.engine.parts import (
-    EARLIER,
     everything,
     form_of,
-    frames_of,
     frozen_of,
     is_container,
     is_rolling,
@@ -30,7 +30,7 @@ from drctl.engine.parts import (
     parts,
     within,
 )
-from drctl.engine.repeats import carried, frozen_now, over_at_once, relisted, wanted_items
+from drctl.engine.repeats import carried, frozen_now, over_at_once, relisted
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 
@@ -84,7 +84,7 @@ class Containers:
                 self._walk.skip_all(step, unwanted)
                 return Outcome.SKIPPED
         outcome, because = (Outcome.FAILED, f"no place: {place}") if isinstance(place, Unknown) else (None, "")
-        if outcome is None and (state is None or not state.frozen or ANEW in state.frozen):
+        if outcome is None and (state is None or not state.frozen or frozen_of(self._context, step.path).anew):
             outcome, because = self._begin(step, host, again=state is not None)
         elif state is None:
             self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step)))
@@ -105,8 +105,8 @@ class Containers:
         """
         frozen = self._frozen(step)
         over = (Outcome.FAILED, str(frozen)) if isinstance(frozen, Unknown) else over_at_once(step, frozen)
-        kept = {} if over is not None or isinstance(frozen, Unknown) else frozen
-        packed = pack(kept, self._context.store, self._crew.looks.pen.mask).values
+        kept = Roster() if over is not None or isinstance(frozen, Unknown) else frozen
+        packed = pack(kept.values, self._context.store, self._crew.looks.pen.mask).values
         if not again or packed:
             title = self._crew.looks.title(step)
             started = ev.BlockStarted(path=step.path, form=form_of(step), title=title, host=host, frozen=packed)
@@ -135,33 +135,30 @@ class Containers:
 
     # -- freezing ---------------------------------------------------------------------------------------------------
 
-    def _frozen(self, step: Step) -> dict[str, Value] | Unknown:
-        """What holds to the end; Unknown when it cannot be told."""
+    def _frozen(self, step: Step) -> Roster | Unknown:
+        """The rounds from now on; Unknown when they cannot be told."""
         batch = carried(step)
         left = tuple(self._left(batch.path, step.path)) if batch is not None else ()
-        frozen = frozen_now(step, self._scope(step), left)
-        if not isinstance(frozen, Unknown) and is_table(step) and (earlier := self._earlier(step, frozen)):
-            return {**frozen, EARLIER: earlier}
-        old = frozen_of(self._context, step.path, "items")
-        return frozen if isinstance(frozen, Unknown) or not isinstance(old, tuple) else self._relist(step, old, frozen)
+        now, old = frozen_now(step, self._scope(step), left), frozen_of(self._context, step.path)
+        if isinstance(now, Unknown) or not old.known:
+            return now
+        if is_table(step):
+            # Hosts on which an attempt before began and this one does not still have their ways back.
+            gone = [one for one in parts(self._context, step) if one.frames[-1].host not in now.hosts]
+            began = [one.frames[-1].host for one in gone if self._recorder.state.step(one.path).began]
+            return replace(now, earlier=tuple(began))
+        return self._relisted(step, old, now) if old.items is not None else now
 
-    def _earlier(self, step: Step, frozen: Mapping[str, Value]) -> tuple[Value, ...]:
-        """Hosts on which an attempt before began and this one does not: they still have their ways back."""
-        groups = frozen.get("batches")
-        now = {host for group in groups if isinstance(group, tuple) for host in group} if groups else set()  # type: ignore[union-attr]
-        gone = [one for one in parts(self._context, step) if one.frames[-1].host not in now]
-        return tuple(one.frames[-1].host for one in gone if self._recorder.state.step(one.path).began)
-
-    def _relist(self, step: Step, old: tuple[Value, ...], frozen: Mapping[str, Value]) -> dict[str, Value]:
-        """The list of a loop whose block is done again: members keep their numbers, so what was done is known.
+    def _relisted(self, step: Step, old: Roster, now: Roster) -> Roster:
+        """The list of a loop that is done again: members keep their numbers, so what was done is known.
 
         Members that are gone are left out before the new list is recorded: after a crash they must not be begun.
         """
-        wanted = wanted_items(frozen)
+        wanted = now.items or ()
         for one in parts(self._context, step):
             if one.frames[-1].names not in wanted:
                 self._walk.skip_all(one, "it is no longer in the list")
-        return {"items": relisted(old, frozen)}
+        return Roster(items=relisted(old.items or (), wanted))
 
     def _left(self, batch: str, path: str) -> set[str]:
         """Hosts that failed in a step of this batch before, and so left the block."""
@@ -194,13 +191,13 @@ class Containers:
         elif isinstance(step.body, Fence) and step.loop is None:
             yield from step.body.methods
         elif step.loop is not None or is_table(step) or is_rolling(step):
-            frozen = {} if self._recorder.state.blocks.get(step.path) else frozen_now(step, self._scope(step))
+            begun = self._recorder.state.blocks.get(step.path) is not None
+            frozen = frozen_of(self._context, step.path) if begun else frozen_now(step, self._scope(step))
             if isinstance(frozen, Unknown):
                 yield f"{step.path}, for each of what is not known yet: {frozen}"
                 return
-            made = [round_of(step, frame) for frame in frames_of(step, step.path, frozen)]
-            for one in made or parts(self._context, step):
-                yield from self._acts(one)
+            for frame in frozen.frames(step, step.path):
+                yield from self._acts(round_of(step, frame))
         else:
             for inner in parts(self._context, step):
                 yield from self._acts(inner)
@@ -260,16 +257,11 @@ class Containers:
 
     # -- hosts ------------------------------------------------------------------------------------------------------
 
-    def _batches(self, step: Step) -> list[tuple[str, ...]]:
-        found = frozen_of(self._context, step.path, "batches")
-        groups = found if isinstance(found, tuple) else ()
-        return [tuple(str(host) for host in batch) for batch in groups if isinstance(batch, tuple)]
-
     def _table(self, step: Step) -> tuple[Outcome, str]:
         assert step.on is not None and step.on.selection is not None  # noqa: S101, PT018 - it is a table
         selection, steps = step.on.selection, {one.frames[-1].host: one for one in parts(self._context, step)}
-        groups = self._batches(step)
-        most = self._allowed(step, selection, sum(len(batch) for batch in groups))
+        frozen = frozen_of(self._context, step.path)
+        groups, most = frozen.batches or (), self._allowed(step, selection, len(frozen.hosts))
         done: dict[str, Outcome] = {}
         outcome = Outcome.OK
         for number, batch in enumerate(groups):
@@ -309,8 +301,7 @@ class Containers:
         batch = carried(step)
         if batch is None:
             return allowed(selection, total)
-        whole = frozen_of(self._context, batch.around, "batches")
-        everyone = sum(len(batch) for batch in whole if isinstance(batch, tuple)) if isinstance(whole, tuple) else total
+        everyone = len(frozen_of(self._context, batch.around).hosts)
         return max(0, allowed(selection, everyone) - len(self._left(batch.around, step.path)))
 
     def _rolling(self, step: Step) -> tuple[Outcome, str]:

@@ -8,10 +8,9 @@ from drctl.core import events as ev
 from drctl.core.model import Fence, Manual, Step
 from drctl.core.outcomes import OnFailure, Outcome
 from drctl.core.ports import HELD
+from drctl.core.roster import Roster
 from drctl.core.values import Unknown
-from drctl.engine.outputs import pack
-from drctl.engine.parts import containers, ending, form_of, frozen_of, is_container, is_group, is_rolling, parts, within
-from drctl.engine.repeats import frozen_now, relisted, wanted_items
+from drctl.engine.parts import containers, ending, form_of, is_container, is_group, is_rolling
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
 from drctl.engine.units import HARD
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 CHOICES: Final = ("retry", "skip", "done", "abort")
 ATTESTED: Final = "attested done"
-ANEW: Final = "anew"
-"""Beside a frozen list or hosts: the block around is done again, so they are looked at again when it begins."""
 AGAIN: Final = "drctl"
 """Who says that a step is to be done again when no person does: the block around it."""
 DOUBT_CHOICES: Final = ("done", "not_done", "look", "abort")
@@ -80,7 +77,7 @@ class Failures:
         for inner in reversed(list(containers(self._context, step))):
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None and not good(inner, state.outcome):
-                self._enter(state)
+                self._enter(state, anew=inner.loop is not None)  # a person who says "again" wants the list of now
 
     def start_over(self, step: Step, because: str) -> None:
         """Before a block is done again: looks and idempotent acts anew, what must not happen twice stays done.
@@ -132,7 +129,7 @@ class Failures:
     def _enter(self, state: BlockState, *, anew: bool = False) -> None:
         kept = state.frozen
         if anew and kept:  # until it begins, what was done so far must still be found by a way back
-            kept = {**kept, ANEW: True}
+            kept = {**kept, **Roster(anew=True).values}
         again = ev.BlockStarted(path=state.path, form=state.form, title=state.title, host=state.host, frozen=kept)
         self._recorder.write(again, durable=True)
 
@@ -224,33 +221,6 @@ class Failures:
                 if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
                     self._mark_again(one, answer.by, because)
         self.reopen(step)
-        for loop in [one for one in containers(self._context, step) if one.loop is not None]:
-            self._relist(loop)
-
-    def _relist(self, loop: Step) -> None:
-        """A loop that a person has retried gets the list as it is now; what was done is known by its value."""
-        state = self._recorder.state.blocks.get(loop.path)
-        old = frozen_of(self._context, loop.path, "items")
-        new = frozen_now(loop, RunScope(context=self._context).at(loop))
-        if state is None or state.outcome is not None or not isinstance(old, tuple) or isinstance(new, Unknown):
-            return
-        items = relisted(old, new)
-        if items != old:
-            kept = pack({"items": items}, self._context.store, self._looks.pen.mask).values
-            again = ev.BlockStarted(path=loop.path, form=state.form, title=state.title, frozen=kept)
-            self._recorder.write(again, durable=True)
-        for one in parts(self._context, loop):
-            gone = one.frames[-1].names not in wanted_items(new)
-            if gone and not any(self._recorder.state.step(inner.path).began for inner in within(self._context, one)):
-                self._drop(one)
-
-    def _drop(self, one: Step) -> None:
-        because = "it is no longer in the list"
-        if is_container(one):
-            self._recorder.write(ev.BlockStarted(path=one.path, form=form_of(one)))
-            self._recorder.write(ev.BlockFinished(path=one.path, outcome="skipped", because=because), durable=True)
-        else:
-            self._looks.end_early(one, Outcome.SKIPPED, because)
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
         """A person's word instead of an outcome."""

@@ -9,19 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drctl.core.model import Action, AnyOf, Block, Fence, Frame, Include, Step, inside
+from drctl.core.roster import Roster
 from drctl.core.rounds import HOST, round_of
-from drctl.core.values import Map, Unknown, Value
 from drctl.engine.outputs import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from drctl.core.fold import BlockState
     from drctl.engine.context import Context
-
-
-EARLIER = "earlier"
-"""Beside the frozen hosts of a table: hosts of an attempt before that are not among them."""
 
 
 def is_table(step: Step) -> bool:
@@ -77,12 +72,11 @@ def parts(context: Context, step: Step) -> tuple[Step, ...]:
 
 
 def _earlier(context: Context, step: Step) -> Iterator[Frame]:
-    """Hosts on which an attempt before began and the newest does not: nothing but their ways back is left to do."""
-    hosts = frozen_of(context, step.path, EARLIER) if is_table(step) else None
-    for host in hosts if isinstance(hosts, tuple) else ():
+    """Hosts on which an attempt before began and the newest does not."""
+    for host in frozen_of(context, step.path).earlier if is_table(step) else ():
         path = f"{step.path}/{HOST}{host}"
         known = context.made.get(path)
-        made = Frame(origin=step.origin or step.path, path=path, host=str(host))
+        made = Frame(origin=step.origin or step.path, path=path, host=host)
         yield known.frames[-1] if known is not None and known.frames[-1] == made else made
 
 
@@ -94,30 +88,15 @@ def rounds(context: Context, step: Step, path: str) -> tuple[Frame, ...]:
     key = (path, block.started_seq, len(block.frozen))
     known = context.rounds.get(key)
     if known is None:
-        known = context.rounds[key] = tuple(_frames(context, step, path, block))
+        known = context.rounds[key] = tuple(frozen_of(context, path).frames(step, path))
     return known
 
 
-def _frames(context: Context, step: Step, path: str, block: BlockState) -> Iterator[Frame]:
-    frozen = {name: unpack(value, context.store) for name, value in block.frozen.items()}
-    return frames_of(step, path, {name: value for name, value in frozen.items() if not isinstance(value, Unknown)})
-
-
-def frames_of(step: Step, path: str, frozen: Mapping[str, Value]) -> Iterator[Frame]:
-    """The rounds that frozen lists stand for."""
-    origin = step.origin or step.path
-    items, groups = frozen.get("items"), frozen.get("batches")
-    if isinstance(items, tuple) and step.loop is not None:
-        for number, names in enumerate(items):
-            if isinstance(names, Map):
-                yield Frame(origin=origin, path=f"{path}/{number}", names=names)
-        return
-    for number, group in enumerate(groups if isinstance(groups, tuple) else ()):
-        hosts = tuple(str(host) for host in group) if isinstance(group, tuple) else ()
-        if is_rolling(step):
-            yield Frame(origin=origin, path=f"{path}/{number}", hosts=hosts, on=step.on)
-        else:
-            yield from (Frame(origin=origin, path=f"{path}/{HOST}{host}", host=host) for host in hosts)
+def frozen_of(context: Context, path: str) -> Roster:
+    """What a container froze; empty when it has not begun, or froze nothing."""
+    block = context.state.blocks.get(path)
+    kept = block.frozen if block is not None else {}
+    return Roster.of({name: unpack(value, context.store) for name, value in kept.items()})
 
 
 def _round(context: Context, step: Step, frame: Frame) -> Step:
@@ -157,12 +136,3 @@ def ending(context: Context, step: Step) -> Iterator[Step]:
 def containers(context: Context, step: Step) -> Iterator[Step]:
     """Whatever is no unit of its own among a step and the steps inside it, outermost first."""
     return (one for one in within(context, step) if is_container(one))
-
-
-def frozen_of(context: Context, path: str, name: str) -> object:
-    """One frozen value of a block, None when there is none."""
-    block = context.state.blocks.get(path)
-    if block is None or name not in block.frozen:
-        return None
-    value = unpack(block.frozen[name], context.store)
-    return None if isinstance(value, Unknown) else value

@@ -16,7 +16,7 @@ from drctl.core.rounds import round_of
 from drctl.core.values import Unknown
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
-from drctl.engine.parts import frames_of, is_rolling, is_table
+from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.repeats import frozen_now
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import candidates
@@ -105,7 +105,7 @@ def needed(step: Step, context: Context, sure: set[str], perhaps: set[str]) -> N
         if isinstance(frozen, Unknown):
             perhaps.update(named(step, context))
             return
-        for frame in frames_of(step, step.path, frozen):
+        for frame in frozen.frames(step, step.path):
             needed(round_of(step, frame), context, into, perhaps)
     elif isinstance(step.body, Include):
         _needed_inside(step, step.body, context, (into, perhaps))

@@ -11,15 +11,14 @@ from drctl.core.expressions import evaluate
 from drctl.core.model import Frame
 from drctl.core.outcomes import Outcome
 from drctl.core.plan import Status
+from drctl.core.roster import Roster
 from drctl.core.rounds import round_of
 from drctl.core.values import HostRef, Map, Unknown, Value
 from drctl.engine.fields import resolve
-from drctl.engine.parts import frames_of, is_rolling, is_table
+from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.selection import batches, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from drctl.core.model import Loop, Step
     from drctl.engine.scope import RunScope
     from drctl.engine.sight import Sight
@@ -27,43 +26,37 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 100_000
 
 
-def frozen_now(step: Step, scope: RunScope, left: tuple[str, ...] = ()) -> dict[str, Value] | Unknown:
-    """What holds from now to the end: the items of a loop, or hosts in batches; Unknown when it cannot be told.
+def frozen_now(step: Step, scope: RunScope, left: tuple[str, ...] = ()) -> Roster | Unknown:
+    """The rounds as they are now; Unknown when they cannot be told.
 
     `left` are hosts that have left the block around, which a step of it does not touch any more.
     """
     if step.loop is not None:
         items = _items(step.loop, scope)
-        return items if isinstance(items, Unknown) else {"items": items}
+        return items if isinstance(items, Unknown) else Roster(items=items)
     if not (is_table(step) or is_rolling(step)) or step.on is None or step.on.selection is None:
-        return {}
+        return Roster()
     batch = carried(step)
     if batch is not None:
         hosts: tuple[str, ...] | Unknown = tuple(host for host in batch.hosts or () if host not in left)
-        return {"batches": (hosts,) if hosts else ()}
+        return Roster(batches=(hosts,) if hosts else ())
     hosts = chosen(step.on.selection, scope)
     if isinstance(hosts, Unknown):
         return Unknown(f"cannot tell which hosts: {hosts}", not_yet=hosts.not_yet)
-    return {"batches": batches(step.on.selection, hosts, scope) if hosts else ()}
+    return Roster(batches=batches(step.on.selection, hosts, scope) if hosts else ())
 
 
-def wanted_items(frozen: Mapping[str, Value]) -> tuple[Value, ...]:
-    """The items of a frozen list."""
-    items = frozen.get("items")
-    return items if isinstance(items, tuple) else ()
-
-
-def relisted(old: tuple[Value, ...], frozen: Mapping[str, Value]) -> tuple[Value, ...]:
+def relisted(old: tuple[Value, ...], new: tuple[Value, ...]) -> tuple[Value, ...]:
     """An old list that goes on as a new one: members keep their numbers, new members come after them."""
-    return (*old, *(item for item in wanted_items(frozen) if item not in old))
+    return (*old, *(item for item in new if item not in old))
 
 
-def over_at_once(step: Step, frozen: Mapping[str, Value]) -> tuple[Outcome, str] | None:
+def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
     """How a container ends for which there is nothing to carry out, and why; None when there is something."""
-    if frozen.get("items") == ():
+    if frozen.items == ():
         needs_one = step.loop is not None and step.loop.first_ok
         return Outcome.FAILED if needs_one else Outcome.SKIPPED, "the list is empty"
-    if frozen.get("batches") != ():
+    if frozen.batches != ():
         return None
     if carried(step) is not None:
         return Outcome.SKIPPED, "every host of this batch has left the block"
@@ -106,7 +99,7 @@ class Shown:
 
     known: bool = True
     rounds: tuple[Step, ...] | None = None
-    frozen: Mapping[str, Value] | None = None
+    frozen: Roster | None = None
     status: Status | None = None
     outcome: Outcome | None = None
     because: str = ""
@@ -136,8 +129,8 @@ class Repeats:
             fine = outcome is Outcome.SKIPPED or outcome in step.judgement.tolerate
             status = Status.WOULD_SKIP if fine else Status.WOULD_STOP
             return Shown(rounds=(), frozen=frozen, status=status, outcome=outcome, because=because)
-        rounds = tuple(round_of(step, frame) for frame in frames_of(step, step.path, frozen))
-        return Shown(rounds=rounds, frozen=frozen, because=_counted(frozen))
+        rounds = tuple(round_of(step, frame) for frame in frozen.frames(step, step.path))
+        return Shown(rounds=rounds, frozen=frozen, because=str(frozen))
 
     def _unknown_round(self, step: Step, why: Unknown) -> Step:
         """A round of which nothing is known: its names have no value yet, its host is none yet."""
@@ -148,13 +141,3 @@ class Repeats:
         if is_rolling(step) or step.on is None or step.on.selection is None:
             return once
         return replace(once, on=replace(step.on, selection=replace(step.on.selection, take=1)))
-
-
-def _counted(frozen: Mapping[str, Value]) -> str:
-    items, groups = frozen.get("items"), frozen.get("batches")
-    if isinstance(items, tuple):
-        return f"{len(items)} round(s)"
-    members = [group for group in groups if isinstance(group, tuple)] if isinstance(groups, tuple) else []
-    total = sum(len(group) for group in members)
-    in_batches = f" in {len(members)} batches" if len(members) > 1 else ""
-    return f"{total} host(s){in_batches}"

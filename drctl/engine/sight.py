@@ -15,6 +15,7 @@ from drctl.core import events as ev
 from drctl.core.expressions import evaluate, parse
 from drctl.core.fold import RunState
 from drctl.core.outcomes import Outcome
+from drctl.core.roster import Roster
 from drctl.core.values import Unknown, Value, to_json
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
@@ -143,16 +144,16 @@ class Sight:
                     return value
         return None
 
-    def froze(self, step: Step, frozen: Mapping[str, Value]) -> None:
+    def froze(self, step: Step, frozen: Roster) -> None:
         """Let rounds be known, as a run freezes them."""
-        values = {name: to_json(value) for name, value in frozen.items()}
+        values = {name: to_json(value) for name, value in frozen.values.items()}
         self._recorder.write(ev.BlockStarted(path=step.path, form=form_of(step), frozen=values))
 
     def ended(self, step: Step, outcome: Outcome) -> None:
         """Let later steps see how a container of looks ends; unless that may still change."""
         if self.counts and not step.acts:
             if step.path not in self.context.state.blocks:
-                self.froze(step, {})
+                self.froze(step, Roster())
             self._recorder.write(ev.BlockFinished(path=step.path, outcome=outcome.value))
             self._marks.set(step)
 

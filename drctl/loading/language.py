@@ -261,7 +261,7 @@ def _limits() -> list[str]:
         "characters of a text": value_types.MAX_TEXT,
         "members of a list or map": value_types.MAX_MEMBERS,
         "bytes of a script": scripts.LARGEST,
-        "bytes of a part of a frozen list in the journal": frozen.PART,
+        "bytes of a part of the frozen plan in the journal": frozen.PART,
     }
     return ["| limit | at most |", "|---|---|", *(f"| {name} | {most:,} |" for name, most in limits.items())]
 

@@ -9,5 +9,5 @@ def items(*names: str) -> tuple[Map, ...]:
 
 
 def test_members_keep_their_numbers_and_new_ones_come_after_them() -> None:
-    assert relisted(items("a", "b", "c"), {"items": items("c", "x", "a")}) == items("a", "b", "c", "x")
-    assert relisted(items("a"), {"items": ()}) == items("a")
+    assert relisted(items("a", "b", "c"), items("c", "x", "a")) == items("a", "b", "c", "x")
+    assert relisted(items("a"), ()) == items("a")
