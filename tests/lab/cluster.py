@@ -131,7 +131,7 @@ class Cluster:
         return int(str(self.sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")[0][0])[:8], 16)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a unix socket's path has at most 107 bytes
     one = Cluster(folder)
