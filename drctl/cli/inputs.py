@@ -62,7 +62,9 @@ def gather_inputs(runbook: Runbook, inventory: Inventory, given: Given, *, ask: 
             raise UsageError(f"The runbook has no input {name!r}; it has: {known}.", where=where)
         if specs[name].type is InputType.SECRET:
             source = specs[name].source
-            raise UsageError(f"{name} is a secret: it is taken from {source}, never from here.", where=where)
+            raise UsageError(
+                f"{name} is a secret: it is taken from {source}, never from a flag or a file of inputs.", where=where
+            )
     values: dict[str, Value] = {}
     asks = ask and sys.stdin is not None and sys.stdin.isatty()  # none: closed before drctl began
     for spec in runbook.inputs:

@@ -205,9 +205,8 @@ def running_lab(*, async_replication: bool = False) -> Iterator[RunningLab]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(
-    scope="package"
-)  # gone with its folder: a lab that nobody looks at still keeps a quarter of a core busy
+# Gone with its folder: a lab that nobody looks at still keeps a quarter of a core busy.
+@pytest.fixture(scope="package")
 def lab() -> Iterator[RunningLab]:
     """The shared lab: a test puts back what it changes."""
     with running_lab() as made:
