@@ -24,7 +24,7 @@ from tests.engine.test_acts import book
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from drctl.core.inventory import Inventory
+    from drctl.core.inventory import Inventory, SecretRef
     from drctl.core.values import Duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +88,9 @@ class RecordingWorld:
         )  # fmt: skip
 
     def reach(self, place: str) -> str:  # noqa: ARG002 - the port
+        return ""
+
+    def finds(self, secret: SecretRef) -> str:  # noqa: ARG002 - the port
         return ""
 
     def __getattr__(self, name: str) -> object:
