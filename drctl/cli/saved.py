@@ -105,7 +105,7 @@ def _timed(plan: Plan, past: Past) -> Plan:
 def saved_of(made: Made, valid: Duration) -> SavedPlan:
     """The plan as it is kept."""
     from drctl.engine.uses import hosts_used
-    from drctl.reporting.plan import coverage, row_maps
+    from drctl.reporting.plan import row_maps
 
     runbook, frozen = made.parts.context.runbook, made.frozen
     inputs = {name: value for name, value in frozen.inputs.items() if not _is_secret(value)}
@@ -114,7 +114,7 @@ def saved_of(made: Made, valid: Duration) -> SavedPlan:
         expires_at=made.now + valid.micros, documents=_documents(runbook, frozen.runbook_file),
         inventory=inventory_digests(made.inventory, hosts_used(made.parts.context)), inputs=inputs,
         secrets=tuple(sorted(frozen.inputs.keys() - inputs.keys())), live=made.options.live,
-        declared=made.options.declared, facts=made.facts, coverage=dict(coverage(made.plan)),
+        declared=made.options.declared, facts=made.facts, coverage=dict(made.plan.coverage),
         rows=tuple(_masked(row, made.mask) for row in row_maps(made.plan)),
     )  # fmt: skip
 

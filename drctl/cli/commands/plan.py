@@ -93,13 +93,13 @@ def make_plan(
 
 
 def _too_much(plan: Plan, keeping: Keeping) -> bool:
-    return keeping.max_unknown is not None and len(plan.unknowns) > keeping.max_unknown
+    return keeping.max_unknown is not None and plan.coverage["unknown"] > keeping.max_unknown
 
 
 def _refusal(plan: Plan, keeping: Keeping) -> RefusedError:
     rows = [f"{row.path}: {row.status.value}{f' ({row.because})' if row.because else ''}" for row in plan.unknowns]
     return RefusedError(
-        f"{len(rows)} steps are unknown, and --max-unknown allows {keeping.max_unknown}.",
+        f"{plan.coverage['unknown']} steps are unknown, and --max-unknown allows {keeping.max_unknown}.",
         meaning="\n  ".join([*rows, "Nothing was changed, and the plan was not kept."]),
         next="make them known (reach the hosts, --declared-reads yes), or allow more",
     )
