@@ -6,7 +6,7 @@ zone's rules: the same journal gives the same report, byte for byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from drctl.core.nouns import dataclass
 
 TO_FILL = "[to be filled in]"
 """Stands where only people can say something; never left out, so that a gap is seen."""
