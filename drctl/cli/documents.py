@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from drctl.core.diagnostics import Diagnostic, Severity
+from drctl.core.nouns import dataclass
 from drctl.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ shown, and `resumable` says that no version may act on top of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from drctl.core import events as ev
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
 from drctl.core.values import Duration, Time

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.core.values import HostRef, Map
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ run time still names file, line and column.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, OnFailure, Outcome
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ How records become these is `core.fold`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 
 if TYPE_CHECKING:

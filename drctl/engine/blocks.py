@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.engine.failures import good
 from drctl.engine.fanout import fan_out

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.approvals import agreement
 from drctl.core.expressions import evaluate
 from drctl.core.model import Approve, Fence, Step
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import seen_in
 from drctl.core.values import Unknown, text_of

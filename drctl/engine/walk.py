@@ -7,12 +7,12 @@ as a block or a loop, is carried out in `engine.containers`, which comes back he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Check, Decide, Manual, Phase, RestoreNow, SetNames, Step, Wait
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.values import Unknown
 from drctl.engine.blocks import HaltedError, LimitError, over

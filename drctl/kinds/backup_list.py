@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, Place, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Facts, ObjectError, ObjectVersion, Probe, Reach, ReadObjects
 from drctl.core.values import Map, Size, Time, Unknown, Value, parse_json
 from drctl.kinds.commands import without_values

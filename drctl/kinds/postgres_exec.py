@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reply
 from drctl.kinds.commands import ACT_LIMIT, command_values, shown, streams
 from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, check_args, psql, sql_complaint

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach
 from drctl.core.values import Unknown, parse_json
 from drctl.kinds.commands import LOOK_LIMIT, none, shown, stream_text, streams, unanswered

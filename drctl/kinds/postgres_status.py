@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drctl.core.kind import Criterion, LookKind, Outputs, Place, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Time, Unknown, Value, parse_json
 from drctl.kinds.commands import none, shown, streams, unanswered

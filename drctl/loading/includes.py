@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import check_value
+from drctl.core.nouns import dataclass
 from drctl.loading.document import read_document
 from drctl.loading.literals import SecretText, is_template, typed_constant
 from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar

@@ -6,9 +6,10 @@ All members stay in the record and in JSON; what is left out on a screen is coun
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.nouns import dataclass
 from drctl.reporting.facts import StepFacts, is_bad, own_steps, phase_of
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ zone's rules: the same journal gives the same report, byte for byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from drctl.core.approvals import agreement
+from drctl.core.nouns import dataclass
 
 TO_FILL = "[to be filled in]"
 """Stands where only people can say something; never left out, so that a gap is seen."""

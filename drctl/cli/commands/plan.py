@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from drctl.cli.documents import asked
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.saved import keep, look
+from drctl.core.nouns import dataclass
 from drctl.errors import Exit, RefusedError
 
 if TYPE_CHECKING:
