@@ -128,6 +128,21 @@ def import_findings(relative: str, tree: ast.AST) -> Iterator[str]:
             yield f"{where}: {top} is at home in {', '.join(HOMES.get(top, ('no file: give it one in HOMES',)))}"
 
 
+def noun_findings(relative: str, tree: ast.AST) -> Iterator[str]:
+    """The standard decorator costs half a millisecond for each class, at every start (docs/adr/0006)."""
+    if layer_of(relative) in ("lab", "bootstrap", "errors") or relative == "core/nouns.py":
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
+            yield from (
+                f"{relative}:{node.lineno}: dataclass is in drctl.core.nouns"
+                for a in node.names
+                if a.name == "dataclass"
+            )
+        if isinstance(node, ast.Attribute) and node.attr == "dataclass" and owner_of(node) == "dataclasses":
+            yield f"{relative}:{node.lineno}: dataclass is in drctl.core.nouns"
+
+
 def world_findings(relative: str, tree: ast.AST) -> Iterator[str]:
     if layer_of(relative) in EDGES:
         return
@@ -152,7 +167,7 @@ def owner_of(node: ast.Attribute) -> str:
 
 def findings(relative: str, source: str) -> list[str]:
     tree = ast.parse(source, filename=relative)
-    return [*import_findings(relative, tree), *world_findings(relative, tree)]
+    return [*import_findings(relative, tree), *world_findings(relative, tree), *noun_findings(relative, tree)]
 
 
 def test_every_file_keeps_to_its_layer() -> None:
@@ -204,6 +219,8 @@ def test_the_layers_have_no_cycle() -> None:
         ("kinds/x.py", "import os\nos.environ['HOME']"),
         ("kinds/x.py", "from os import getenv"),
         ("kinds/x.py", "from urllib import request"),
+        ("kinds/x.py", "from dataclasses import dataclass, field"),
+        ("cli/x.py", "import dataclasses\n@dataclasses.dataclass(slots=True)\nclass X: ..."),
     ],
 )
 def test_a_breach_is_found(relative: str, source: str) -> None:
@@ -220,6 +237,8 @@ def test_a_breach_is_found(relative: str, source: str) -> None:
         ("adapters/ssh_link.py", "import paramiko, subprocess, time"),
         ("lab/hosts.py", "import asyncssh, os\nos.environ['HOME']\nopen('x')"),
         ("cli/wiring.py", "from drctl.adapters.ssh import Shell\nfrom drctl.lab import supervisor"),
+        ("kinds/x.py", "from dataclasses import field, replace\nfrom drctl.core.nouns import dataclass"),
+        ("lab/x.py", "from dataclasses import dataclass"),
         ("kinds/x.py", "text = probe.files.read_text('/etc/hosts')\nclock.now()"),
     ],
 )

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["dataclass"]
 
 _ORDER: Final = {"__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
-_BY_FACTORY: Final = object()  # the default of a parameter whose field has a factory
+
+
+class _ByFactory:
+    """The default of a parameter whose field has a factory, as `help` shows it."""
+
+    def __repr__(self) -> str:
+        return "<factory>"
 
 
 def _dataclass(
@@ -97,7 +103,7 @@ class _Late:
 def _init(noun: type, _: str) -> tuple[str, dict[str, object]]:
     """The constructor. A slot of a frozen class is filled by its descriptor: twice as fast as `object.__setattr__`."""
     parameters: dict[bool, list[str]] = {False: [], True: []}
-    body, given = [], dict[str, object]({"_by_factory": _BY_FACTORY})
+    body, given = [], dict[str, object]({"_by_factory": _ByFactory()})
     me = "self" if "self" not in noun.__dataclass_fields__ else "__dataclass_self__"  # type: ignore[attr-defined]
     for field in dataclasses.fields(noun):
         name, value = field.name, field.name
