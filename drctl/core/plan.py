@@ -33,8 +33,12 @@ class PlannedStep:
     """One row of a plan.
 
     Attributes:
+        origin: its address in the document; in a round `path` is another one.
+        stands_for: how many steps like this one are meant; more than 1 where rounds are not shown one by one.
         depth: how deep in blocks, phases are 0.
         place: host, 'local', or empty.
+        hosts: all that it stands for, where it stands for several.
+        perhaps: where its place is not known yet, every host that it may turn out to be.
         text: exactly what is sent, unknown values shown as such.
         because: why this status; for a look what was seen.
         unknown: what it could not know, one sentence each.
@@ -70,6 +74,10 @@ class PlannedStep:
     approvals: tuple[str, ...] = ()
     expected: Duration | None = None
     samples: int = 0
+    origin: str = ""
+    stands_for: int = 1
+    hosts: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
 
     @property
     def waits_for_people(self) -> bool:
@@ -100,8 +108,8 @@ class Plan:
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
-        """The rows that are steps; phases and blocks only hold some, but what is left out of one (`/...`) counts."""
-        return tuple(row for row in self.rows if row.kind not in BLOCKS or row.path.endswith("/..."))
+        """The rows that are steps; phases and blocks only hold some."""
+        return tuple(row for row in self.rows if row.kind not in BLOCKS)
 
     @property
     def unknowns(self) -> tuple[PlannedStep, ...]:
@@ -116,9 +124,10 @@ class Plan:
         `declared` are the looks that were taken, read-only by the author's word alone.
         """
         seen = {Status.LOOKED, Status.NOW}
-        counts = {"steps": len(self.steps), "unknown": len(self.unknowns)}
-        counts |= {status.value: sum(row.status is status for row in self.steps) for status in Status}
-        counts["declared"] = sum(row.declared and row.status in seen for row in self.steps)
+        steps = self.steps
+        counts = {"steps": sum(r.stands_for for r in steps), "unknown": sum(r.stands_for for r in self.unknowns)}
+        counts |= {s.value: sum(row.stands_for for row in steps if row.status is s) for s in Status}
+        counts["declared"] = sum(row.declared and row.status in seen for row in steps)
         return {name: count for name, count in counts.items() if count or name in {"steps", "unknown"}}
 
 

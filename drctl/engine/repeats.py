@@ -19,6 +19,8 @@ from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.selection import batches, chosen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.core.model import Loop, Step
     from drctl.engine.scope import RunScope
     from drctl.engine.sight import Sight
@@ -66,6 +68,12 @@ def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
 def carried(step: Step) -> Frame | None:
     """The batch whose hosts the step runs on, when the block around it carries them."""
     return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)
+
+
+def hosts_of(rounds: Sequence[Step]) -> tuple[str, ...]:
+    """The hosts of some rounds of a table or a rolling block."""
+    frames = [step.frames[-1] for step in rounds]
+    return tuple(host for frame in frames for host in ((frame.host,) if frame.host else frame.hosts or ()))
 
 
 def _items(loop: Loop, scope: RunScope) -> tuple[Value, ...] | Unknown:
@@ -132,12 +140,23 @@ class Repeats:
         rounds = tuple(round_of(step, frame) for frame in frozen.frames(step, step.path))
         return Shown(rounds=rounds, frozen=frozen, because=str(frozen))
 
+    def left_out(self, step: Step, rounds: Sequence[Step], because: str) -> Step:
+        """One that stands for rounds that are not shown one by one: names without a value, on all their hosts."""
+        origin, path = step.origin or step.path, f"{step.path}/..."
+        if step.loop is not None:
+            why = Unknown(because, not_yet=True)
+            return round_of(step, Frame(origin=origin, path=path, names=dict.fromkeys(step.loop.lists, why)))
+        return self._narrowed(step, round_of(step, Frame(origin=origin, path=path, hosts=hosts_of(rounds), on=step.on)))
+
     def _unknown_round(self, step: Step, why: Unknown) -> Step:
         """A round of which nothing is known: its names have no value yet, its host is none yet."""
         origin, path = step.origin or step.path, f"{step.path}/?"
         if step.loop is not None:
             return round_of(step, Frame(origin=origin, path=path, names=dict.fromkeys(step.loop.lists, why)))
-        once = round_of(step, Frame(origin=origin, path=path, hosts=()))
+        return self._narrowed(step, round_of(step, Frame(origin=origin, path=path, hosts=())))
+
+    def _narrowed(self, step: Step, once: Step) -> Step:
+        """A round of a table that is no table itself, though its host is not known."""
         if is_rolling(step) or step.on is None or step.on.selection is None:
             return once
         return replace(once, on=replace(step.on, selection=replace(step.on.selection, take=1)))
