@@ -84,7 +84,7 @@ def look(settings: Settings, frozen: Frozen, documents: Documents, *, live: bool
         now = parts.world.clock.now().micros
     finally:
         parts.world.close()
-    plan = _timed(made, past_of(states.root, made.runbook))
+    plan = _timed(made, past_of(states.root, made.runbook, made.inventory))
     return Made(plan=plan, frozen=frozen, inventory=inventory, parts=parts, options=options, facts=facts, now=now)
 
 
@@ -92,7 +92,7 @@ def _timed(plan: Plan, past: Past) -> Plan:
     """The same with how long steps took before, or are said to take."""
     rows = []
     for row in plan.rows:
-        found = past.median(row.path, row.kind) if row.kind not in BLOCKS else None
+        found = past.median(row.path, row.kind, row.place) if row.kind not in BLOCKS else None
         if found is not None:
             rows.append(replace(row, expected=Duration(found[0]), samples=found[1]))
         else:

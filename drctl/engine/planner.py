@@ -19,7 +19,7 @@ from drctl.core.values import Unknown
 from drctl.engine.annotate import Made, annotated
 from drctl.engine.blocks import whole
 from drctl.engine.parts import form_of, is_container, is_group, is_rolling, is_table
-from drctl.engine.repeats import Repeats, hosts_of
+from drctl.engine.repeats import Repeats, at_once, hosts_of, soaks
 from drctl.engine.rows import Rows, shown
 from drctl.engine.selection import allowed, possible
 from drctl.engine.sight import Options, Sight
@@ -139,7 +139,7 @@ class Planner:
             status = Status.DEPENDS if row.status in _OPENS else row.status
             unknown = (*own.unknown, *row.unknown)
             row = replace(row, status=status, unknown=unknown, because=own.because or row.because)
-        self._add(replace(row, needs=(*own.needs, *row.needs)), step)
+        self._add(replace(row, needs=(*own.needs, *row.needs), open=is_open), step)
         if step.acts and row.kind not in NO_ACT and not step.touches_nothing and self._sight.outcome(step) is None:
             self._sight.acted = True
 
@@ -157,6 +157,8 @@ class Planner:
                 because=because, unknown=(*wanted.unknown, *plan.unknown), takes=step.takes,
                 needs=(*wanted.needs, *self._rows.needs(step, ""), *_repeated(step)), timeout=step.timeout,
                 back=self._rows.back(step) if step.acts and not is_table(step) else "",
+                open=wanted.status is Status.DEPENDS, at_once=at_once(step, plan.frozen),
+                pauses=soaks(step, plan.frozen),
             ), step,
         )  # fmt: skip
         if plan.frozen is not None:
@@ -260,11 +262,12 @@ class Planner:
         )  # fmt: skip
         for method in body.methods:
             row = self._rows.row(method, depth + 1)
-            self._add(replace(row, status=Status.DEPENDS) if is_open and row.status in _OPENS else row, method)
+            row = replace(row, status=Status.DEPENDS) if is_open and row.status in _OPENS else row
+            self._add(replace(row, open=is_open), method)
         self._sight.acted = True
         for proof in body.proof:
             for look in proof.looks if isinstance(proof, AnyOf) else (proof,):
-                self._add(self._rows.row(look, depth + 1), look)
+                self._add(replace(self._rows.row(look, depth + 1), open=is_open), look)
 
 
 def _done_again(step: Step) -> bool:

@@ -8,12 +8,12 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from drctl.core.expressions import evaluate
-from drctl.core.model import Frame
+from drctl.core.model import Block, Frame
 from drctl.core.outcomes import Outcome
 from drctl.core.plan import Status
 from drctl.core.roster import Roster
 from drctl.core.rounds import round_of
-from drctl.core.values import HostRef, Map, Unknown, Value
+from drctl.core.values import Duration, HostRef, Map, Unknown, Value
 from drctl.engine.fields import resolve
 from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.selection import batches, chosen
@@ -51,6 +51,30 @@ def frozen_now(step: Step, scope: RunScope, left: tuple[str, ...] = ()) -> Roste
 def relisted(old: tuple[Value, ...], new: tuple[Value, ...]) -> tuple[Value, ...]:
     """An old list that goes on as a new one: members keep their numbers, new members come after them."""
     return (*old, *(item for item in new if item not in old))
+
+
+FAN_OUT = 32
+"""Hosts of one batch at most that a step acts on at a time."""
+
+
+def at_once(step: Step, frozen: Roster | None) -> int:
+    """How many of the steps right inside a container run together."""
+    if step.loop is not None:
+        return 1 if step.loop.first_ok else step.loop.at_once
+    if is_table(step):
+        batches = frozen.batches or () if frozen is not None else ()
+        return min(FAN_OUT, max((len(batch) for batch in batches), default=1))
+    branches = isinstance(step.body, Block) and step.body.parallel and not is_rolling(step)
+    return (step.body.at_once or len(step.body.steps)) if branches and isinstance(step.body, Block) else 1
+
+
+def soaks(step: Step, frozen: Roster | None) -> Duration | None:
+    """How long a selection pauses in all between its batches; None where it does not."""
+    selection = step.on.selection if step.on is not None and step.loop is None else None
+    batches = frozen.batches or () if frozen is not None else ()
+    if selection is None or selection.soak is None or len(batches) < 2:  # noqa: PLR2004 - one needs no pause
+        return None
+    return Duration(selection.soak.micros * (len(batches) - 1))
 
 
 def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:

@@ -63,12 +63,15 @@ def _at(row: PlannedStep) -> str:
 def estimate_lines(plan: Plan) -> list[str]:
     """What is known of the time, and how much is not."""
     sums = estimate(plan)
-    text = f"at least {human(Duration(sums.known_us))}" if sums.known_us else "nothing is known"
+    text = f"about {human(Duration(sums.known_us))} as far as it is known" if sums.known_us else "nothing is known"
+    if sums.more_us:
+        text += f", {human(Duration(sums.more_us))} more if every open condition comes true"
     if sums.without:
         text += f", and {count(sums.without, 'step')} without an estimate"
     if sums.people:
         text += f"; besides, {count(sums.people, 'wait')} for people"
-        text += f" ({human(Duration(sums.people_us))} in past runs)" if sums.people_us else ""
+        told = sums.people - sums.people_without
+        text += f" ({human(Duration(sums.people_us))} in past runs for {told} of them)" if sums.people_us else ""
     return wrap(text, first="Time       ")
 
 
