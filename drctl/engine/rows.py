@@ -37,6 +37,7 @@ from drctl.engine.parts import is_table
 from drctl.engine.people import finding
 from drctl.engine.selection import possible
 from drctl.engine.shells import user_of
+from drctl.engine.units import limit_of
 from drctl.engine.ways import NO_INVERSE, owner_of, stands_for_all
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ class Rows:
         if step.effect is Effect.READ:
             return self._look(step, base)
         assert isinstance(built, ActKind)  # noqa: S101 - the loader checked it
+        base = replace(base, timeout=limit_of(step, built))
         return self._act(step, built, base, user if isinstance(user, str) else None)
 
     def _look(self, step: Step, base: PlannedStep) -> PlannedStep:  # noqa: PLR0911 - one for each word of a plan

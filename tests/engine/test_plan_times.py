@@ -17,8 +17,8 @@ MINUTE = 60_000_000
 ASK = "{id: ask, do: manual, with: {say: Say, ask: {n: {type: int}}}}"
 
 
-def take(id_: str, minutes: int, more: str = "") -> str:
-    return f"{{id: {id_}, on: local, run: x, effect: idempotent, takes: {minutes}m{more}}}"
+def take(id_: str, minutes: int, more: str = "", on: str = "on: local, ") -> str:
+    return f"{{id: {id_}, {on}run: x, effect: idempotent, takes: {minutes}m{more}}}"
 
 
 def sums(*steps: str) -> Estimate:
@@ -38,7 +38,7 @@ def sums(*steps: str) -> Estimate:
         (("{id: l, foreach: {i: [1, 2, 3, 4]}, at_once: 2, steps: [{id: w, do: wait, with: {for: 60s}}]}",), 2),
         (("{id: t, on: {group: web}, run: x, effect: idempotent, takes: 1m}",), 2),  # 40 hosts, 32 at a time
         (("{id: t, on: {group: web, batch: 10}, run: x, effect: idempotent, takes: 1m}",), 4),
-        ((f"{{id: r, on: {{group: web, batch: 20, soak: 3m}}, steps: [{take('t', 1).replace('on: local, ', '')}]}}",), 5),
+        ((f"{{id: r, on: {{group: web, batch: 20, soak: 3m}}, steps: [{take('t', 1, on='')}]}}",), 5),
         ((f"{{id: whole, takes: 10m, steps: [{take('a', 1)}, {take('b', 2)}]}}",), 10),
         ((f"{{id: whole, takes: 1m, steps: [{take('a', 1)}, {take('b', 2)}]}}",), 3),
     ],
