@@ -26,6 +26,7 @@ from drctl.core.saved_plan import (
     compared,
     inventory_digests,
     read_plan,
+    rows_compared,
     text_digest,
 )
 from drctl.core.values import Duration, Time, from_json
@@ -84,7 +85,7 @@ def look(settings: Settings, frozen: Frozen, documents: Documents, *, live: bool
         now = parts.world.clock.now().micros
     finally:
         parts.world.close()
-    plan = _timed(made, past_of(states.root, made.runbook))
+    plan = _timed(made, past_of(states.root, made.runbook, made.inventory))
     return Made(plan=plan, frozen=frozen, inventory=inventory, parts=parts, options=options, facts=facts, now=now)
 
 
@@ -92,7 +93,7 @@ def _timed(plan: Plan, past: Past) -> Plan:
     """The same with how long steps took before, or are said to take."""
     rows = []
     for row in plan.rows:
-        found = past.median(row.path, row.kind) if row.kind not in BLOCKS else None
+        found = past.median(row.path, row.kind, row.place) if row.kind not in BLOCKS else None
         if found is not None:
             rows.append(replace(row, expected=Duration(found[0]), samples=found[1]))
         else:
@@ -190,18 +191,24 @@ def read_saved(path: str) -> SavedPlan:
         ) from error  # fmt: skip
 
 
-def hold(
-    settings: Settings, path: str, documents: Documents, given: Given
-) -> tuple[SavedPlan, Frozen, tuple[Moved, ...]]:
-    """Compare a saved plan with documents, inputs and the world as they are now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A kept plan against the present: the documents frozen with its inputs, and whatever moved since."""
 
-    Gives the plan, the frozen documents with the plan's inputs, and the facts that moved.
+    saved: SavedPlan
+    frozen: Frozen
+    moved: tuple[Moved, ...]
+
+
+def hold(settings: Settings, path: str, documents: Documents, given: Given) -> Held:
+    """Compare a saved plan with documents, inputs and the world as they are now.
 
     Raises:
         PlanChangedError: it expired, or documents, inventory or drctl are others. UsageError: an input is another one.
     """
     from drctl.engine.drift import drift
-    from drctl.engine.uses import hosts_used
+    from drctl.engine.uses import FOR_PEOPLE, hosts_used, timed
+    from drctl.reporting.plan import row_maps
 
     saved = read_saved(path)
     book, hosts = documents.runbook, documents.inventory
@@ -218,7 +225,11 @@ def hold(
     made = look(settings, frozen, documents, live=saved.live, declared=saved.declared)
     entries = inventory_digests(hosts, hosts_used(made.parts.context))
     _refuse(compared("inventory: ", saved.inventory, entries), path)
-    return saved, frozen, drift(made.parts.context, saved.facts, made.facts)
+    facts = drift(made.parts.context, saved.facts, made.facts)
+    rows = [_masked(row, made.mask) for row in row_maps(made.plan)]
+    times, told = timed(made.parts.context), {f"{one.name}: status" for one in facts}
+    other = rows_compared(saved.rows, rows, lambda row: row["origin"] in times or row["kind"] in FOR_PEOPLE)
+    return Held(saved=saved, frozen=frozen, moved=(*facts, *(one for one in other if one.name not in told)))
 
 
 def _expired(saved: SavedPlan, path: str) -> None:
@@ -267,32 +278,35 @@ def _refuse(moved: Sequence[Moved], path: str) -> None:
 
 
 def refuse_drift(moved: Sequence[Moved], path: str) -> None:
-    """Stop before the run opens when facts moved.
+    """Stop before the run opens when anything moved.
 
     Raises:
-        PlanChangedError: they did; names each, old and new.
+        PlanChangedError: it did; names each fact and row, old and new.
     """
     if moved:
-        number = "One fact" if len(moved) == 1 else f"{len(moved)} facts"
+        number = "One thing is" if len(moved) == 1 else f"{len(moved)} things are"
         raise PlanChangedError(
-            f"{number} that the runbook goes by moved since the plan was made.", where=path,
+            f"{number} not as the plan has it.", where=path,
             meaning="\n  ".join([*map(str, moved), UNCHANGED]),
             next="look at it, then make a new plan: drctl plan RUNBOOK --out FILE",
         )  # fmt: skip
 
 
-def show_drift(settings: Settings, saved: SavedPlan, moved: Sequence[Moved]) -> None:
+def show_drift(settings: Settings, held: Held) -> None:
     """Print what moved, and nothing else."""
     import dataclasses
     import json
 
     from drctl.reporting.texts import clean, count, moment
 
+    saved, moved = held.saved, held.moved
     if settings.output == "json":
         plan = {"plan": saved.digest, "made_at": saved.made_at, "drift": [dataclasses.asdict(one) for one in moved]}
         click.echo(json.dumps(plan, ensure_ascii=False))
         return
     head = f"plan sha256:{saved.digest[:16]}… made at {moment(Time(saved.made_at))}"
-    click.echo(f"{head}: {count(len(moved), 'fact')} moved, {count(len(saved.facts), 'look')} compared")
+    looks = sum(not fact.mark for fact in saved.facts)
+    compared_ = f"{count(looks, 'look')} and {count(len(saved.rows), 'row')} compared"
+    click.echo(f"{head}: {count(len(moved), 'difference')}, {compared_}")
     for one in moved:
         click.echo(clean(f"  {one}"))

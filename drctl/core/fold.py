@@ -118,6 +118,16 @@ class RunState:
                 total, reached = total + last - first, last
         return Duration(total)
 
+    def origin(self, path: str) -> str:
+        """An address without its rounds: iterations, batches and hosts, as the containers around it began them."""
+        names: list[str] = []
+        around = ""
+        for name in path.split("/"):
+            block = self.blocks.get(around)
+            names += [] if block is not None and block.form in _REPEATS else [name]
+            around = f"{around}/{name}" if around else name
+        return "/".join(names)
+
     def ended_seq(self, path: str) -> int:
         """The record of the newest final end of a step or block, -1 when it has none."""
         block = self.blocks.get(path)
@@ -240,6 +250,8 @@ class RunState:
                 question.closed, question.over_at = True, self.last_at
 
 
+_REPEATS: Final = frozenset({"loop", "table", "rolling"})
+"""Forms of blocks whose members are rounds."""
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 
 

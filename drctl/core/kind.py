@@ -218,12 +218,14 @@ class ActKind(Kind):
             again for the same claim. False: only `verify` can tell, and UNKNOWN stops the run.
         VERIFIES: `verify` can tell; False when only the step's own `verify:` looks can.
         REQUIRES_FENCE: refused unless this run has proven a fence of another host first.
+        WAITS: the field that says how long the act itself waits; the default limit of an attempt is never shorter.
         NO_INVERSE: why the act cannot be undone by the kind itself; empty when `inverse` can.
     """
 
     CLAIMED: ClassVar[bool] = True
     VERIFIES: ClassVar[bool] = True
     REQUIRES_FENCE: ClassVar[bool] = False
+    WAITS: ClassVar[str] = ""
     NO_INVERSE: ClassVar[str] = ""
 
     @abstractmethod

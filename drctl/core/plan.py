@@ -35,8 +35,15 @@ class PlannedStep:
     """One row of a plan.
 
     Attributes:
+        origin: its address in the document; in a round `path` is another one.
+        stands_for: how many steps like this one are meant; more than 1 where rounds are not shown one by one.
         depth: how deep in blocks, phases are 0.
         place: host, 'local', or empty.
+        hosts: all that it stands for, where it stands for several.
+        open: it runs only if a condition that is not known yet comes true.
+        at_once: how many of the rows inside it run together.
+        pauses: how long it pauses in all between the rows inside it.
+        perhaps: where its place is not known yet, every host that it may turn out to be.
         text: exactly what is sent, unknown values shown as such.
         because: why this status; for a look what was seen.
         unknown: what it could not know, one sentence each.
@@ -72,6 +79,13 @@ class PlannedStep:
     approvals: tuple[str, ...] = ()
     expected: Duration | None = None
     samples: int = 0
+    origin: str = ""
+    stands_for: int = 1
+    hosts: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
+    open: bool = False
+    at_once: int = 1
+    pauses: Duration | None = None
 
     @property
     def waits_for_people(self) -> bool:
@@ -102,8 +116,8 @@ class Plan:
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
-        """The rows that are steps; phases and blocks only hold some, but what is left out of one (`/...`) counts."""
-        return tuple(row for row in self.rows if row.kind not in BLOCKS or row.path.endswith("/..."))
+        """The rows that are steps; phases and blocks only hold some."""
+        return tuple(row for row in self.rows if row.kind not in BLOCKS)
 
     @property
     def unknowns(self) -> tuple[PlannedStep, ...]:
@@ -118,9 +132,10 @@ class Plan:
         `declared` are the looks that were taken, read-only by the author's word alone.
         """
         seen = {Status.LOOKED, Status.NOW}
-        counts = {"steps": len(self.steps), "unknown": len(self.unknowns)}
-        counts |= {status.value: sum(row.status is status for row in self.steps) for status in Status}
-        counts["declared"] = sum(row.declared and row.status in seen for row in self.steps)
+        steps = self.steps
+        counts = {"steps": sum(r.stands_for for r in steps), "unknown": sum(r.stands_for for r in self.unknowns)}
+        counts |= {s.value: sum(row.stands_for for row in steps if row.status is s) for s in Status}
+        counts["declared"] = sum(row.declared and row.status in seen for row in steps)
         return {name: count for name, count in counts.items() if count or name in {"steps", "unknown"}}
 
 
@@ -129,20 +144,23 @@ class Estimate:
     """How long the steps take together, as far as anybody knows. Lengths are microseconds.
 
     Attributes:
-        known_us: steps in order one after the other, of parallel branches the longest; without people.
+        known_us: the steps of known length that surely run: in order one after the other, of those that run together
+            the longest, or their share when not all can; without people.
+        more_us: what is added when every condition that is not known yet comes true.
         without: steps that would run and of which nothing is known.
         people: how many steps and approvals wait for people.
         people_us: what such steps took in past runs; `people_without` of how many that is not known.
     """
 
     known_us: int
+    more_us: int
     without: int
     people: int
     people_us: int
     people_without: int
 
 
-_AT_ONCE: Final = frozenset({"check", "set", "decide", "restore", "fence.host", "fence.lift"})
+_AT_ONCE: Final = frozenset({"check", "set", "decide", "fence.host", "fence.lift"})
 """Kinds without a length of their own worth a word."""
 
 
@@ -151,21 +169,39 @@ def estimate(plan: Plan) -> Estimate:
     timed = [row for row in plan.steps if row.status is not Status.WOULD_SKIP and row.kind not in _AT_ONCE]
     people = [row for row in plan.steps if row.waits_for_people and row.status is not Status.WOULD_SKIP]
     machine = [row for row in timed if not row.waits_for_people]
-    asked = sum(len(row.approvals) for row in plan.steps)
+    asked = sum(len(row.approvals) for row in plan.rows if row.status is not Status.WOULD_SKIP)
     waits = [row.expected.micros for row in people if row.expected is not None]
+    sure, most = (_length(plan.rows, 0, -1, 1, is_open=is_open)[0].total for is_open in (False, True))
+    number = asked + sum(row.stands_for for row in people)
     return Estimate(
-        known_us=_length(plan.rows, 0, -1)[0], without=sum(row.expected is None for row in machine),
-        people=len(people) + asked, people_us=sum(waits), people_without=len(people) + asked - len(waits),
+        known_us=sure, more_us=most - sure,
+        without=sum(row.stands_for for row in machine if row.expected is None),
+        people=number, people_us=sum(waits), people_without=number - len(waits),
     )  # fmt: skip
 
 
-def _length(rows: tuple[PlannedStep, ...], at: int, depth: int, *, parallel: bool = False) -> tuple[int, int]:
-    """The length of the rows deeper than `depth` from a place on, and where they end."""
-    lengths: list[int] = []
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """What some rows take together, and the longest of them that stand for one another."""
+
+    total: int
+    longest: int
+
+
+def _length(rows: tuple[PlannedStep, ...], at: int, depth: int, at_once: int, *, is_open: bool) -> tuple[_Time, int]:
+    """The length of the rows deeper than `depth` from a place on, and where they end; with or without open ones."""
+    found: list[_Time] = []
     while at < len(rows) and rows[at].depth > depth:
         row, own = rows[at], 0
-        if row.expected is not None and row.status is not Status.WOULD_SKIP and not row.waits_for_people:
+        counts = row.status is not Status.WOULD_SKIP and (is_open or not row.open)
+        if row.expected is not None and counts and not row.waits_for_people:
             own = row.expected.micros
-        inner, at = _length(rows, at + 1, row.depth, parallel=row.kind == "parallel")
-        lengths.append(own + inner)
-    return (max(lengths, default=0) if parallel else sum(lengths)), at
+        inner, at = _length(rows, at + 1, row.depth, row.at_once, is_open=is_open)
+        pauses = row.pauses.micros if row.pauses is not None and counts else 0
+        # What its author says of a whole is no more than what is known of its parts.
+        found.append(_Time(max(own * row.stands_for, inner.total + pauses), max(own, inner.longest + pauses)))
+    total, longest = sum(one.total for one in found), sum(one.longest for one in found)
+    if at_once > 1:
+        longest = max((one.longest for one in found), default=0)
+        total = max(longest, -(-total // at_once))
+    return _Time(total, longest), at

@@ -19,7 +19,7 @@ from drctl.core.records import ParseError, canonical, strict_json
 from drctl.core.values import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from drctl.core.inventory import Inventory
 
@@ -41,17 +41,21 @@ class TamperedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """What one look that counted gave.
+    """What one look that counted gave, or a mark that was set to a value of its own.
 
     Attributes:
         path: the address of its unit; with a round of a loop or host where there are several.
+        origin: its address in the document.
+        mark: the name of the mark that `values` has as `value`; empty for a look.
         values: outputs and captures in tagged form; a long one as {"$sha256": hex}.
         unknown: names without a value, with the reason.
     """
 
     path: str
+    origin: str
     host: str
     outcome: str
+    mark: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
 
@@ -208,6 +212,34 @@ def compared(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[
         Moved(name=f"{what}{name}", old=_short(old.get(name)), new=_short(new.get(name)))
         for name in sorted({*old, *new}) if old.get(name) != new.get(name)
     ]  # fmt: skip
+
+
+def rows_compared(
+    old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]], untold: Callable[[Mapping[str, Any]], bool]
+) -> list[Moved]:
+    """Rows of which status, text or place is another one, or that only one side has.
+
+    `untold` says of which rows the text may differ, since it holds a time or only tells people something.
+    """
+    before, now = ({row["path"]: row for row in rows} for rows in (old, new))
+    found = []
+    for path in {**before, **now}:
+        if path not in before or path not in now:
+            status = [side[path]["status"] if path in side else "not there" for side in (before, now)]
+            found.append(Moved(name=path, old=status[0], new=status[1]))
+            continue
+        row, other = before[path], now[path]
+        keys = [key for key in ("status", "place", "hosts", "text") if row[key] != other[key]]
+        found += [
+            Moved(name=f"{path}: {key}", old=_told(row[key]), new=_told(other[key]))
+            for key in keys if key != "text" or not untold(other)
+        ]  # fmt: skip
+    return found
+
+
+def _told(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text or "none"
 
 
 def _short(digest: str | None) -> str:

@@ -19,7 +19,6 @@ from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import Act, Claim
 from drctl.core.values import Duration, Unknown
-from drctl.engine.context import ACT_LIMIT, Context
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
@@ -27,7 +26,7 @@ from drctl.engine.outputs import pack
 from drctl.engine.pace import Ladder, Pace
 from drctl.engine.scope import RunScope
 from drctl.engine.shells import Bond, BoundShell, Doubt, Running, Watch, as_digest, user_of
-from drctl.engine.units import HARD, ActUnit, End, Resolved, executed, is_marker
+from drctl.engine.units import HARD, ActUnit, End, Resolved, executed, is_marker, limit_of
 from drctl.engine.ways import INLINE, recorded_way
 from drctl.errors import DefectError
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from drctl.core.kind import Outputs
     from drctl.core.ports import ClaimReply
     from drctl.core.values import Value
+    from drctl.engine.context import Context
     from drctl.engine.looks import Looks
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control
@@ -186,7 +186,7 @@ class Acts:
         return self._execute(unit, resolved, started, limit=limit)
 
     def _limit(self, unit: ActUnit, kind: ActKind) -> Duration:
-        return unit.step.timeout or kind.TIMEOUT or ACT_LIMIT
+        return limit_of(unit.step, kind)
 
     def _refused(self, unit: ActUnit, kind: ActKind) -> str:
         """Guards that no document can switch off; empty when they hold."""

@@ -5,40 +5,43 @@ It looks at nothing: the document and what the plan saw are enough.
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.approvals import agreement
 from drctl.core.kind import ActKind
-from drctl.core.model import Action, Fence, Wait, WayKind, rungs
+from drctl.core.model import Action, Fence, Phase, Step, Wait, WayKind, rungs
 from drctl.core.plan import PlannedStep, Status
+from drctl.core.rounds import seen_in
 from drctl.core.values import Duration
+from drctl.engine.parts import is_container
 from drctl.engine.scope import RunScope
 from drctl.engine.uses import Use, uses_of_step
+from drctl.engine.ways import NO_INVERSE, owner_of, stands_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from drctl.core.model import Guards, Step
+    from drctl.core.model import Guards
     from drctl.core.written import Formula
     from drctl.engine.context import Context
 
-_ROUNDS: Final = re.compile(r"/(?:@[^/]*|\d+|\?|\.\.\.)(?=/|$)")
-_ROUND: Final = re.compile(r"/(?:@[^/]*|\d+|\?|\.\.\.)$")
 _NO_WHY: Final = "no reason is given"
 
 
-def annotated(rows: Iterable[PlannedStep], context: Context) -> tuple[PlannedStep, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A row with what it was made from: the step as it stands in its round, or a phase and the file it stands in."""
+
+    row: PlannedStep
+    of: Step | Phase
+    home: str = ""
+
+
+def annotated(made: Iterable[Made], context: Context) -> tuple[PlannedStep, ...]:
     """The rows with `depends`, `no_return`, `no_undo` and `approvals`."""
     notes = _Notes(context)
-    return tuple(notes.of(row) for row in rows)
-
-
-def step_of(context: Context, path: str) -> Step | None:
-    """The step of the document behind an address, also behind that of a round."""
-    steps = context.outline.steps
-    return steps.get(path) or steps.get(_ROUNDS.sub("", path))
+    return tuple(notes.phase(one, one.of) if isinstance(one.of, Phase) else notes.of(one.row, one.of) for one in made)
 
 
 def _approvals(guards: Guards) -> tuple[str, ...]:
@@ -57,29 +60,28 @@ class _Notes:
             top.path: (phase, home)
             for home, runbook in context.outline.runbooks.items() for phase in runbook.phases for top in phase.steps
         }  # fmt: skip
-        self._guarded = {
-            f"{home}/{phase.id}" if home else phase.id: (phase, home)
-            for home, runbook in context.outline.runbooks.items() for phase in runbook.phases
-        }  # fmt: skip
         self._marks = {mark.name: step for step in context.outline.steps.values() for mark in step.marks}
 
-    def of(self, row: PlannedStep) -> PlannedStep:
-        step = step_of(self._context, row.path)
+    def phase(self, made: Made, phase: Phase) -> PlannedStep:
+        """The row of a phase."""
+        row = replace(made.row, approvals=_approvals(phase.guards))
+        if row.status in {Status.DEPENDS, Status.CANNOT_TELL} and phase.when is not None:
+            waits = dict.fromkeys(self._of_use(_use_of_phase(phase.when, row.path, made.home), None))
+            row = replace(row, depends=tuple(waits))
+        return row
+
+    def of(self, row: PlannedStep, step: Step) -> PlannedStep:
+        """The row of a step, a block, or a round."""
         if row.status in {Status.DEPENDS, Status.CANNOT_TELL}:
-            waits = dict.fromkeys(self._waits(row.path, step))
+            waits = dict.fromkeys(self._waits(step))
             row = replace(row, depends=tuple(waits or dict.fromkeys(self._names(step))))
-        if row.kind == "phase" and row.path in self._guarded:
-            return replace(row, approvals=_approvals(self._guarded[row.path][0].guards))
-        if step is None:
-            return row
         if isinstance(step.body, Wait) and row.takes is None and step.body.length is not None:
             row = replace(row, takes=self._length(step, step.body))
         if not step.acts or row.kind in {"notify", ""} or row.status is Status.WOULD_SKIP:
             return row
-        row = replace(row, no_undo=self._no_undo(step))
-        if _ROUND.search(row.path):
-            return row  # its people and its point of no return stand at what repeats, once
-        return replace(row, no_return=step.ways.no_return, approvals=_approvals(step.guards))
+        row = replace(row, no_undo=self._no_undo(step), approvals=_approvals(step.guards))
+        is_round = bool(step.frames) and step.frames[-1].path == step.path
+        return row if is_round else replace(row, no_return=step.ways.no_return)  # it stands at what repeats, once
 
     def _length(self, step: Step, body: Wait) -> Duration | None:
         assert body.length is not None  # noqa: S101 - the caller has looked
@@ -93,29 +95,28 @@ class _Notes:
 
     # -- what it waits for ------------------------------------------------------------------------------------------
 
-    def _waits(self, path: str, step: Step | None) -> Iterator[str]:
+    def _around(self, step: Step) -> tuple[Step, ...]:
+        """The steps of the document around it, and its own, from the inside out."""
+        outline, origin = self._context.outline, step.origin or step.path
+        own = outline.steps.get(origin)
+        return (*((own,) if own is not None else ()), *reversed(outline.around.get(origin, ())))
+
+    def _waits(self, step: Step) -> Iterator[str]:
         """Steps whose values it needs and that have no end yet, its own first, then those of what is around it."""
-        around = (*self._context.outline.around.get(step.path, ()), step) if step is not None else ()
-        for one in reversed(around):
-            for use in uses_of_step(one):
-                yield from self._of_use(use)
-            if isinstance(one.body, Fence):
-                for method in one.body.methods:
-                    for use in uses_of_step(method):
-                        yield from self._of_use(use)
+        around = self._around(step)
+        for one in around:
+            methods = one.body.methods if isinstance(one.body, Fence) else ()
+            for use in (use for each in (one, *methods) for use in uses_of_step(each)):
+                yield from self._of_use(use, step)
             phase, home = self._phases.get(one.path, (None, ""))
             if phase is not None and phase.when is not None:
-                yield from self._of_use(_use_of_phase(phase.when, phase.id, home))
-        if step is not None and len(around) > 1 and any(rung is step for rung in rungs(around[-2])):
-            yield around[-2].path  # a rung is taken only when that lasts
-        guarded = self._guarded.get(path)
-        if guarded is not None and guarded[0].when is not None:
-            yield from self._of_use(_use_of_phase(guarded[0].when, path, guarded[1]))
+                yield from self._of_use(_use_of_phase(phase.when, phase.id, home), step)
+        if len(around) > 1 and any(rung is around[0] for rung in rungs(around[1])):
+            yield around[1].path  # a rung is taken only when that lasts
 
-    def _names(self, step: Step | None) -> Iterator[str]:
+    def _names(self, step: Step) -> Iterator[str]:
         """Whatever it uses, where all of that is over and yet something has no value."""
-        around = (*self._context.outline.around.get(step.path, ()), step) if step is not None else ()
-        for use in (use for one in reversed(around) for use in uses_of_step(one)):
+        for use in (use for one in self._around(step) for use in uses_of_step(one)):
             for path in use.expression.paths():
                 found = self._context.outline.find(path.path[1], use.home) if path.path[0] == "steps" else None
                 if found is not None and found.path != use.path:
@@ -123,11 +124,12 @@ class _Notes:
                 elif path.path[0] in {"inputs", "vars", "run"}:
                     yield ".".join(path.path[:2])
 
-    def _of_use(self, use: Use) -> Iterator[str]:
+    def _of_use(self, use: Use, step: Step | None) -> Iterator[str]:
+        frames = step.frames if step is not None else ()
         for path in use.expression.paths():
             if path.path[0] == "steps" and len(path.path) > 1:
                 found = self._context.outline.find(path.path[1], use.home)
-                if found is not None and found.path != use.path and not self._is_over(found.path):
+                if found is not None and found.path != use.path and not self._is_over(seen_in(found, frames).path):
                     yield found.path
             elif path.path[0] == "marks" and len(path.path) > 1:
                 mark = self._marks.get(path.path[1])
@@ -142,14 +144,24 @@ class _Notes:
     # -- risks --------------------------------------------------------------------------------------------------------
 
     def _no_undo(self, step: Step) -> str:
-        """Why nothing takes this act back: nothing of its own, of its kind, or of a block around it."""
-        around = self._context.outline.around.get(step.path, ())
-        if any(one.ways.undo is not None and one.ways.undo.kind is WayKind.STEPS for one in around):
+        """Why nothing takes this back: by its own word, that of its kind, or of the block whose way back counts."""
+        owner = owner_of(self._context, step, restore=False)
+        if owner is not None:
+            why = _none(owner)
+            return f"{why}, says {owner.id} around it" if why else ""
+        if stands_for_all(step, restore=False) and step.loop is None:
+            return _none(step)
+        if not isinstance(step.body, Action) or is_container(step):
             return ""
-        undo = step.ways.undo
-        if undo is not None and undo.kind is WayKind.NONE:
-            return undo.why or _NO_WHY
-        if (undo is not None and undo.kind is WayKind.STEPS) or not isinstance(step.body, Action):
-            return ""
+        if step.ways.undo is not None and step.ways.undo.kind is not WayKind.AUTO:
+            return _none(step)
         kind = self._context.kinds[step.body.kind]
         return kind.NO_INVERSE if issubclass(kind, ActKind) else ""
+
+
+def _none(step: Step) -> str:
+    """Why a stated `undo` takes nothing back; empty when it does."""
+    undo = step.ways.undo
+    if undo is None or undo.kind is WayKind.STEPS:
+        return ""
+    return NO_INVERSE if undo.kind is WayKind.AUTO else undo.why or _NO_WHY

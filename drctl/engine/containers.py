@@ -30,7 +30,7 @@ from drctl.engine.parts import (
     parts,
     within,
 )
-from drctl.engine.repeats import carried, frozen_now, over_at_once, relisted
+from drctl.engine.repeats import FAN_OUT, carried, frozen_now, over_at_once, relisted
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from drctl.engine.stops import Control
     from drctl.engine.walk import Crew, Walk
 
-FAN_OUT = 32
-"""Hosts at a time where a selection names no batch."""
 MOST_TOLD = 10
 """Rounds or hosts named in one line."""
 

@@ -22,11 +22,11 @@ from drctl.engine.failures import CHOICES, good
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.outputs import unpack
-from drctl.engine.parts import is_container, is_rolling, parts, within
+from drctl.engine.parts import is_rolling, parts, within
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
-from drctl.engine.ways import pinned, way_of
+from drctl.engine.ways import NO_INVERSE, pinned, stands_for_all, way_of
 from drctl.engine.world import LOCAL
 from drctl.errors import Exit
 
@@ -134,8 +134,7 @@ class Ledger:
         found: list[tuple[Step, Step | None]] = []
 
         def add(step: Step) -> None:
-            way = step.ways.restore if restore else step.ways.undo
-            if is_container(step) and step.loop is None and not isinstance(step.body, Action) and way is not None:
+            if step.loop is None and stands_for_all(step, restore=restore):
                 found.extend((one, step) for one in self._by_host(step))
                 return
             found.append((step, None))
@@ -169,7 +168,7 @@ class Ledger:
         """The way back of a block: its own, since the first act inside it."""
         way = way_of(step, restore=restore)
         if way is None or way.kind is WayKind.AUTO:
-            recorded: dict[str, object] = {"none": "a block has no inverse of its own"}
+            recorded: dict[str, object] = {"none": NO_INVERSE}
         elif way.kind is WayKind.NONE:
             recorded = {"none": way.why}
         else:

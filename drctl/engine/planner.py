@@ -15,17 +15,19 @@ from drctl.core.inventory import Environment
 from drctl.core.model import Action, AnyOf, Block, Fence, Include, Phase, Step
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
-from drctl.core.plan import Plan, PlannedStep, Status
+from drctl.core.plan import BLOCKS, Plan, PlannedStep, Status
 from drctl.core.values import Unknown
-from drctl.engine.annotate import annotated
+from drctl.engine.annotate import Made, annotated
 from drctl.engine.blocks import whole
 from drctl.engine.parts import form_of, is_container, is_group, is_rolling, is_table
-from drctl.engine.repeats import Repeats
+from drctl.engine.repeats import Repeats, at_once, hosts_of, soaks
 from drctl.engine.rows import Rows, shown
-from drctl.engine.selection import allowed
+from drctl.engine.selection import allowed, possible
 from drctl.engine.sight import Options, Sight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.core.written import Formula, Text
     from drctl.engine.context import Context
     from drctl.engine.scope import RunScope
@@ -56,8 +58,11 @@ class Planner:
     def __init__(self, context: Context, looking: Looking, options: Options) -> None:
         self._sight = Sight(context, looking, options)
         self._rows = Rows(self._sight)
-        self._made: list[PlannedStep] = []
+        self._made: list[Made] = []
         self._repeats = Repeats(self._sight)
+        self._many = 1
+        """How many steps a row stands for: more where rounds are not shown one by one."""
+        self._one_by_one = True
 
     def plan(self, digest: str) -> Plan:
         """Walk the runbook and look."""
@@ -72,6 +77,16 @@ class Planner:
             rows=annotated(self._made, context), inputs={name: shown(value) for name, value in context.inputs.items()},
         )  # fmt: skip
 
+    def _add(self, row: PlannedStep, of: Step | Phase, home: str = "") -> None:
+        """Take a row, with what it is made from; `home` is the file of a phase."""
+        at = of.origin or of.path if isinstance(of, Step) else f"{home}/{of.id}" if home else of.id
+        row = replace(row, origin=at, stands_for=self._many)
+        if not self._one_by_one and row.status is Status.DEPENDS and row.kind not in BLOCKS:
+            looks = isinstance(of, Step) and isinstance(of.body, Action) and not of.acts
+            status = Status.NOT_LOOKED if looks else Status.CANNOT_TELL
+            row = replace(row, status=status, unknown=tuple(dict.fromkeys((*row.unknown, self._sight.blind))))
+        self._made.append(Made(row=row, of=of, home=home))
+
     def _title(self, text: Text | None) -> str:
         language = self._sight.context.identity.language
         return text.pick(language).show(self._sight.scope()) if text is not None else ""
@@ -79,11 +94,11 @@ class Planner:
     def _phase(self, phase: Phase, path: str, scope: RunScope, depth: int) -> None:
         wanted = self._wanted(phase.when, scope)
         title = phase.title.pick(scope.context.identity.language).show(scope) if phase.title is not None else ""
-        self._made.append(
+        self._add(
             PlannedStep(
                 path=path, title=title, kind="phase", depth=depth, status=wanted.status, because=wanted.because,
                 unknown=wanted.unknown, needs=(*wanted.needs, *self._rows.people(phase.guards, scope)),
-            )
+            ), phase, scope.home,
         )  # fmt: skip
         with self._sight.perhaps(really=wanted.status is Status.DEPENDS):
             for step in phase.steps:
@@ -125,8 +140,8 @@ class Planner:
             status = Status.DEPENDS if row.status in _OPENS else row.status
             unknown = (*own.unknown, *row.unknown)
             row = replace(row, status=status, unknown=unknown, because=own.because or row.because)
-        self._made.append(replace(row, needs=(*own.needs, *row.needs)))
-        if step.acts and row.kind not in NO_ACT and not step.touches_nothing:
+        self._add(replace(row, needs=(*own.needs, *row.needs), open=is_open), step)
+        if step.acts and row.kind not in NO_ACT and not step.touches_nothing and self._sight.outcome(step) is None:
             self._sight.acted = True
 
     # -- containers ---------------------------------------------------------------------------------------------------
@@ -137,12 +152,15 @@ class Planner:
         because = "; ".join(text for text in (wanted.because, plan.because) if text)
         at = len(self._made)
         status = plan.status if plan.status is not None and wanted.status is Status.WOULD_RUN else wanted.status
-        self._made.append(
+        self._add(
             PlannedStep(
                 path=step.path, title=self._rows.title(step), depth=depth, status=status, kind=form_of(step),
                 because=because, unknown=(*wanted.unknown, *plan.unknown), takes=step.takes,
                 needs=(*wanted.needs, *self._rows.needs(step, ""), *_repeated(step)), timeout=step.timeout,
-            )
+                back=self._rows.back(step) if step.acts and not is_table(step) else "",
+                open=wanted.status is Status.DEPENDS, at_once=at_once(step, plan.frozen),
+                pauses=soaks(step, plan.frozen),
+            ), step,
         )  # fmt: skip
         if plan.frozen is not None:
             self._sight.froze(step, plan.frozen)
@@ -157,14 +175,18 @@ class Planner:
     def _foreseen(self, step: Step, at: int, outcome: Outcome | None) -> None:
         """Inside of what judges its members, a bad end stops nothing by itself; the whole does, if it would fail."""
         for number in range(at + 1, len(self._made)):
-            row = self._made[number]
+            row = self._made[number].row
             if row.status is Status.WOULD_STOP:
                 seen = (
                     Status.WOULD_WAIT if _done_again(step) else Status.LOOKED if row.effect == "read" else Status.KNOWN
                 )
-                self._made[number] = replace(row, status=seen)
+                self._said(number, seen, row.because)
         if outcome in {Outcome.FAILED, Outcome.IN_DOUBT} and not _done_again(step):
-            self._made[at] = replace(self._made[at], status=Status.WOULD_STOP, because="too many of them would fail")
+            self._said(at, Status.WOULD_STOP, "too many of them would fail")
+
+    def _said(self, number: int, status: Status, because: str) -> None:
+        made = self._made[number]
+        self._made[number] = replace(made, row=replace(made.row, status=status, because=because))
 
     def _inside(self, step: Step, rounds: tuple[Step, ...] | None, depth: int, wanted: Wanted) -> Outcome | None:
         """What is inside; how the whole ends when every end inside is known and counts."""
@@ -176,10 +198,11 @@ class Planner:
             return None
         assert rounds is not None or isinstance(step.body, Block)  # noqa: S101 - there are no other groups
         members = rounds if rounds is not None else step.body.steps if isinstance(step.body, Block) else ()
-        for inner in members[:MOST_SHOWN]:
+        shown = len(members) if rounds is None else MOST_SHOWN if self._one_by_one else 0
+        for inner in members[:shown]:
             self._step(inner, depth + 1, wanted)
-        if len(members) > MOST_SHOWN:
-            self._more(step, depth + 1, len(members) - MOST_SHOWN)
+        if len(members) > shown:
+            self._more(step, members[shown:], depth + 1, wanted)
             return None
         ends = [self._sight.outcome(inner) for inner in members]
         known = [end for end in ends if end is not None]
@@ -188,15 +211,19 @@ class Planner:
         selection = step.on.selection if step.on is not None else None
         return whole(step, members, known, allowed(selection, len(members)) if selection is not None else 0)
 
-    def _more(self, step: Step, depth: int, number: int) -> None:
-        because = f"{number} more like these; not looked at"
-        self._made.append(
-            PlannedStep(
-                path=f"{step.path}/...", title=self._rows.title(step), kind=form_of(step), depth=depth,
-                status=Status.CANNOT_TELL, because=because, unknown=(because,),
-            )
-        )  # fmt: skip
-        self._sight.acted = self._sight.acted or step.acts
+    def _more(self, step: Step, left: Sequence[Step], depth: int, wanted: Wanted) -> None:
+        """Rounds that are not shown one by one: nothing is looked at, and no risk of theirs is left out."""
+        because = f"{len(left)} more like these; not looked at"
+        one, before = self._repeats.left_out(step, left, because), (self._many, self._one_by_one)
+        with self._sight.unseen(because):
+            # Of a batch, each step inside says for how many hosts it is.
+            self._many, self._one_by_one = self._many * (1 if is_rolling(step) else len(left)), False
+            if is_table(step):
+                self._add(self._rows.many(one, depth, hosts_of(left), because), one)
+                self._sight.acted = self._sight.acted or step.acts
+            else:
+                self._step(one, depth, replace(wanted, status=Status.DEPENDS, because=because))
+        self._many, self._one_by_one = before
 
     def _ladder(self, step: Step, depth: int) -> None:
         """The rungs of a wait: taken only if it lasts."""
@@ -209,12 +236,12 @@ class Planner:
 
     def _skip(self, step: Step, depth: int, because: str) -> None:
         kind = form_of(step) if is_group(step) else type(step.body).__name__.lower()
-        self._made.append(
+        self._add(
             PlannedStep(
                 path=step.path, title=self._rows.title(step), depth=depth, status=Status.WOULD_SKIP, because=because,
                 kind=step.body.kind if isinstance(step.body, Action) and not is_group(step) else kind,
                 effect=step.effect.value,
-            )
+            ), step,
         )  # fmt: skip
         self._sight.skipped(step, because, is_block=is_container(step))
         for inner in step.body.steps if isinstance(step.body, Block) and not is_rolling(step) else ():
@@ -223,23 +250,25 @@ class Planner:
     def _fence(self, step: Step, body: Fence, depth: int, own: Wanted, *, is_open: bool) -> None:
         place = self._sight.looks.place_of(step)
         name = "" if isinstance(place, Unknown) else place
-        self._made.append(
+        self._add(
             PlannedStep(
                 path=step.path, title=self._rows.title(step), depth=depth, effect="once", place=name,
+                perhaps=() if name else possible(step.on, self._sight.context.inventory),
                 kind="fence.lift" if body.lift else "fence.host",
                 status=Status.DEPENDS if is_open or isinstance(place, Unknown) else Status.WOULD_RUN,
                 because=own.because or "methods in order until every proof is ok; only the proof decides",
                 unknown=(*own.unknown, *((str(place),) if isinstance(place, Unknown) else ())),
-                needs=(*own.needs, *self._rows.needs(step, name)),
-            )
+                needs=(*own.needs, *self._rows.needs(step, name)), back=self._rows.back(step),
+            ), step,
         )  # fmt: skip
         for method in body.methods:
             row = self._rows.row(method, depth + 1)
-            self._made.append(replace(row, status=Status.DEPENDS) if is_open and row.status in _OPENS else row)
+            row = replace(row, status=Status.DEPENDS) if is_open and row.status in _OPENS else row
+            self._add(replace(row, open=is_open), method)
         self._sight.acted = True
         for proof in body.proof:
             for look in proof.looks if isinstance(proof, AnyOf) else (proof,):
-                self._made.append(self._rows.row(look, depth + 1))
+                self._add(replace(self._rows.row(look, depth + 1), open=is_open), look)
 
 
 def _done_again(step: Step) -> bool:

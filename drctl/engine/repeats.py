@@ -8,18 +8,20 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from drctl.core.expressions import evaluate
-from drctl.core.model import Frame
+from drctl.core.model import Block, Frame
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.plan import Status
 from drctl.core.roster import Roster
 from drctl.core.rounds import round_of
-from drctl.core.values import HostRef, Map, Unknown, Value
+from drctl.core.values import Duration, HostRef, Map, Unknown, Value
 from drctl.engine.fields import resolve
 from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.selection import batches, chosen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.core.model import Loop, Step
     from drctl.engine.scope import RunScope
     from drctl.engine.sight import Sight
@@ -52,6 +54,30 @@ def relisted(old: tuple[Value, ...], new: tuple[Value, ...]) -> tuple[Value, ...
     return (*old, *(item for item in new if item not in old))
 
 
+FAN_OUT = 32
+"""Hosts of one batch at most that a step acts on at a time."""
+
+
+def at_once(step: Step, frozen: Roster | None) -> int:
+    """How many of the steps right inside a container run together."""
+    if step.loop is not None:
+        return 1 if step.loop.first_ok else step.loop.at_once
+    if is_table(step):
+        batches = frozen.batches or () if frozen is not None else ()
+        return min(FAN_OUT, max((len(batch) for batch in batches), default=1))
+    branches = isinstance(step.body, Block) and step.body.parallel and not is_rolling(step)
+    return (step.body.at_once or len(step.body.steps)) if branches and isinstance(step.body, Block) else 1
+
+
+def soaks(step: Step, frozen: Roster | None) -> Duration | None:
+    """How long a selection pauses in all between its batches; None where it does not."""
+    selection = step.on.selection if step.on is not None and step.loop is None else None
+    batches = frozen.batches or () if frozen is not None else ()
+    if selection is None or selection.soak is None or len(batches) < 2:  # noqa: PLR2004 - one needs no pause
+        return None
+    return Duration(selection.soak.micros * (len(batches) - 1))
+
+
 def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
     """How a container ends for which there is nothing to carry out, and why; None when there is something."""
     if frozen.items == ():
@@ -67,6 +93,12 @@ def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
 def carried(step: Step) -> Frame | None:
     """The batch whose hosts the step runs on, when the block around it carries them."""
     return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)
+
+
+def hosts_of(rounds: Sequence[Step]) -> tuple[str, ...]:
+    """The hosts of some rounds of a table or a rolling block."""
+    frames = [step.frames[-1] for step in rounds]
+    return tuple(host for frame in frames for host in ((frame.host,) if frame.host else frame.hosts or ()))
 
 
 def _items(loop: Loop, scope: RunScope) -> tuple[Value, ...] | Unknown:
@@ -133,12 +165,23 @@ class Repeats:
         rounds = tuple(round_of(step, frame) for frame in frozen.frames(step, step.path))
         return Shown(rounds=rounds, frozen=frozen, because=str(frozen))
 
+    def left_out(self, step: Step, rounds: Sequence[Step], because: str) -> Step:
+        """One that stands for rounds that are not shown one by one: names without a value, on all their hosts."""
+        origin, path = step.origin or step.path, f"{step.path}/..."
+        if step.loop is not None:
+            why = Unknown(because, not_yet=True)
+            return round_of(step, Frame(origin=origin, path=path, names=dict.fromkeys(step.loop.lists, why)))
+        return self._narrowed(step, round_of(step, Frame(origin=origin, path=path, hosts=hosts_of(rounds), on=step.on)))
+
     def _unknown_round(self, step: Step, why: Unknown) -> Step:
         """A round of which nothing is known: its names have no value yet, its host is none yet."""
         origin, path = step.origin or step.path, f"{step.path}/?"
         if step.loop is not None:
             return round_of(step, Frame(origin=origin, path=path, names=dict.fromkeys(step.loop.lists, why)))
-        once = round_of(step, Frame(origin=origin, path=path, hosts=()))
+        return self._narrowed(step, round_of(step, Frame(origin=origin, path=path, hosts=())))
+
+    def _narrowed(self, step: Step, once: Step) -> Step:
+        """A round of a table that is no table itself, though its host is not known."""
         if is_rolling(step) or step.on is None or step.on.selection is None:
             return once
         return replace(once, on=replace(step.on, selection=replace(step.on.selection, take=1)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.approvals import agreement
 from drctl.core.expressions import evaluate
-from drctl.core.kind import ActKind, Change
+from drctl.core.kind import ActKind, Change, Seen
 from drctl.core.model import (
     Action,
     Ask,
@@ -33,8 +33,12 @@ from drctl.core.written import Formula
 from drctl.engine.context import ACT_LIMIT, LOOK_LIMIT
 from drctl.engine.faults import telling
 from drctl.engine.fields import build, resolve
+from drctl.engine.parts import is_table
 from drctl.engine.people import finding
+from drctl.engine.selection import possible
 from drctl.engine.shells import user_of
+from drctl.engine.units import limit_of
+from drctl.engine.ways import NO_INVERSE, owner_of, stands_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 
 SHORT: Final = 40
 """Characters of a value that stands in a row."""
+
+_DECLARED: Final = "shell look, read-only by the author's word alone; --declared-reads yes takes it"
 
 _CHANGES: Final = {
     Change.WOULD_CHANGE: Status.WOULD_RUN,
@@ -83,6 +89,18 @@ class Rows:
                 return self._check(step, replace(base, kind="check"))
             case _:
                 return self._waiting(step, base)
+
+    def many(self, step: Step, depth: int, hosts: tuple[str, ...], because: str) -> PlannedStep:
+        """One row for a step on many hosts that are not looked at one by one."""
+        assert isinstance(step.body, Action)  # noqa: S101 - there are no other tables
+        kind = self._sight.context.kinds[step.body.kind]
+        row = PlannedStep(
+            path=step.path, title=self.title(step), kind=step.body.kind, depth=depth, effect=step.effect.value,
+            status=Status.CANNOT_TELL if step.acts else Status.NOT_LOOKED, because=because, unknown=(because,),
+            hosts=hosts, takes=step.takes, timeout=step.timeout, text=self._fields(step, step.body, ""),
+            declared=not step.acts and step.body.kind == "shell",
+        )  # fmt: skip
+        return self._notes(step, row, kind if issubclass(kind, ActKind) else None)
 
     # -- steps that work on values ----------------------------------------------------------------------------------
 
@@ -161,8 +179,9 @@ class Rows:
         base = self._notes(step, replace(base, kind=action.kind), kind if issubclass(kind, ActKind) else None)
         if isinstance(place, Unknown):
             status = Status.DEPENDS if place.not_yet else Status.WOULD_STOP
-            text = self._fields(step, action, "")
-            return replace(base, status=status, because="hosts not known yet", unknown=(str(place),), text=text)
+            base = replace(base, text=self._fields(step, action, ""), unknown=(str(place),))
+            hosts = possible(step.on, self._sight.context.inventory) if step.acts else ()
+            return replace(base, status=status, because="hosts not known yet", perhaps=hosts)
         timeout = step.timeout or kind.TIMEOUT or (ACT_LIMIT if step.acts else LOOK_LIMIT)
         base = replace(base, place=place, timeout=timeout)
         with telling() as told:
@@ -184,16 +203,15 @@ class Rows:
         if step.effect is Effect.READ:
             return self._look(step, base)
         assert isinstance(built, ActKind)  # noqa: S101 - the loader checked it
+        base = replace(base, timeout=limit_of(step, built))
         return self._act(step, built, base, user if isinstance(user, str) else None)
 
     def _look(self, step: Step, base: PlannedStep) -> PlannedStep:  # noqa: PLR0911 - one for each word of a plan
-        options = self._sight.options
         base = replace(base, declared=base.kind == "shell")
-        if not options.live:
-            return replace(base, status=Status.NOT_LOOKED, because="live reads are switched off")
-        if base.declared and not options.declared:
-            because = "a shell look, read-only by the author's word alone; --declared-reads yes takes it"
-            return replace(base, status=Status.NOT_LOOKED, because=because)
+        if self._sight.blind:
+            return replace(base, status=Status.NOT_LOOKED, because=self._sight.blind)
+        if base.declared and not self._sight.options.declared:
+            return replace(base, status=Status.NOT_LOOKED, because=f"a {_DECLARED}")
         counts = self._sight.counts
         awaited = self._sight.still_to_come(step)
         final = self._sight.look(step)
@@ -214,8 +232,11 @@ class Rows:
 
     def _act(self, step: Step, kind: ActKind, base: PlannedStep, user: str | None) -> PlannedStep:
         base = self._notes(step, base, kind)
-        if not self._sight.options.live:
-            return replace(base, status=Status.CANNOT_TELL, because="live reads are switched off")
+        if self._sight.blind:
+            return replace(base, status=Status.CANNOT_TELL, because=self._sight.blind)
+        ended = self._done_already(step, base) if step.unless else None
+        if ended is not None:
+            return ended
         preview = kind.preview(self._sight.probe(base.place, user))
         status = _CHANGES[preview.change]
         if status is Status.NO_CHANGE and not self._sight.counts:
@@ -223,6 +244,26 @@ class Rows:
         because = f"now: {preview.because}" if not self._sight.counts and preview.because else preview.because
         unknown = (preview.because,) if status is Status.CANNOT_TELL else ()
         return replace(base, status=status, because=because, unknown=unknown)
+
+    def _done_already(self, step: Step, base: PlannedStep) -> PlannedStep | None:
+        """What the looks of its `unless` make of it now; None when they find that it is still to be done."""
+        if not self._sight.options.declared and any(map(_is_shell, step.unless)):
+            because = f"whether it is done already is for a {_DECLARED}"
+            return replace(base, status=Status.CANNOT_TELL, because=because, unknown=(because,))
+        found = self._sight.guard(step, base.place)
+        if isinstance(found, Unknown):
+            because = "cannot tell yet whether it is done already"
+            return replace(base, status=Status.DEPENDS, because=because, unknown=(str(found),))
+        if found.seen is Seen.NOT_DONE:
+            return None
+        said = "done already" if found.seen is Seen.DONE else "cannot tell whether it is done already"
+        because = f"{said}: {found.because}"
+        if not self._sight.counts:
+            return replace(base, status=Status.CANNOT_TELL, because=f"now: {because}", unknown=(because,))
+        if found.seen is Seen.UNKNOWN:
+            return replace(base, status=Status.WOULD_STOP, because=because, unknown=(because,))
+        self._sight.know(step, {}, found=True)
+        return replace(base, status=Status.NO_CHANGE, because=because)
 
     # -- what stands around it ----------------------------------------------------------------------------------------
 
@@ -239,14 +280,32 @@ class Rows:
         if guards.caution is not None:
             yield f"caution: {guards.caution.pick(self._sight.context.identity.language).show(scope)}"
 
+    def back(self, step: Step, kind: ActKind | type[ActKind] | None = None) -> str:
+        """How it is taken back, as a run would: a block's own way back takes the place of those inside it."""
+        found = []
+        for word, restore in (("undo", False), ("restore at the end", True)):
+            owner = owner_of(self._sight.context, step, restore=restore)
+            if owner is not None:
+                whose = owner.ways.restore if restore else owner.ways.undo
+                found.append(f"{word} {_way(whose, None)}, by {owner.id} around it")
+            elif stands_for_all(step, restore=restore) or (restore and step.ways.restore is not None):
+                found.append(f"{word} {_way(step.ways.restore if restore else step.ways.undo, kind)}")
+            elif not restore and isinstance(step.body, Action) and not is_table(step):
+                found.append(f"{word} {_way(step.ways.undo, kind)}")
+        return "; ".join([*found, *(["no way back from here"] if step.ways.no_return else [])])
+
     def _notes(self, step: Step, base: PlannedStep, kind: ActKind | type[ActKind] | None) -> PlannedStep:
         if not step.acts:
             return base
-        return replace(base, needs=self.needs(step, base.place), back=_back(step, kind))
+        return replace(base, needs=self.needs(step, base.place), back=self.back(step, kind))
 
     def _fields(self, step: Step, action: Action, place: str) -> str:
         scope = self._sight.scope(place, step)
         return "\n".join(f"{name}: {_show(value, scope)}" for name, value in action.fields.items())
+
+
+def _is_shell(look: Step) -> bool:
+    return isinstance(look.body, Action) and look.body.kind == "shell"
 
 
 def shown(value: Value | Unknown | Secret) -> str:
@@ -256,20 +315,12 @@ def shown(value: Value | Unknown | Secret) -> str:
     return "***" if isinstance(value, Secret) else "null" if value is None else text_of(value)
 
 
-def _back(step: Step, kind: ActKind | type[ActKind] | None) -> str:
-    def one(way: Way | None) -> str:
-        if way is not None and way.kind is not WayKind.AUTO:
-            return f"none: {way.why}" if way.kind is WayKind.NONE else f"{len(way.steps)} step(s)"
-        if kind is None:
-            return "by the kind itself"
-        return f"none: {kind.NO_INVERSE}" if kind.NO_INVERSE else "by the kind itself: puts back what stands there now"
-
-    back = [f"undo {one(step.ways.undo)}"]
-    if step.ways.restore is not None:
-        back.append(f"restore at the end {one(step.ways.restore)}")
-    if step.ways.no_return:
-        back.append("no way back from here")
-    return "; ".join(back)
+def _way(way: Way | None, kind: ActKind | type[ActKind] | None) -> str:
+    if way is not None and way.kind is not WayKind.AUTO:
+        return f"none: {way.why}" if way.kind is WayKind.NONE else f"{len(way.steps)} step(s)"
+    if kind is None:
+        return f"none: {NO_INVERSE}" if way is not None else "by the kind itself"
+    return f"none: {kind.NO_INVERSE}" if kind.NO_INVERSE else "by the kind itself: puts back what stands there now"
 
 
 def _show(value: FieldValue, scope: RunScope) -> str:

@@ -11,7 +11,8 @@ from drctl.core.values import HostRef, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from drctl.core.places import Selection
+    from drctl.core.inventory import Inventory
+    from drctl.core.places import On, Selection
     from drctl.core.written import Formula
     from drctl.engine.scope import RunScope
 
@@ -45,6 +46,12 @@ def candidates(selection: Selection, scope: RunScope) -> tuple[str, ...]:
     """The hosts it may give, as far as the inventory tells: conditions and lists that are not known leave none out."""
     hosts = scope.context.inventory.hosts.values()
     return tuple(host.name for host in hosts if selection.fits(host) and selection.hosts is None)
+
+
+def possible(on: On | None, inventory: Inventory) -> tuple[str, ...]:
+    """Every host that a place which is not known yet may turn out to be."""
+    selection = on.selection if on is not None else None
+    return tuple(host.name for host in inventory.hosts.values() if selection is None or selection.fits(host))
 
 
 def batches(selection: Selection, hosts: tuple[str, ...], scope: RunScope) -> tuple[tuple[str, ...], ...]:

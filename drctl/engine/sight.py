@@ -23,10 +23,13 @@ from drctl.engine.marks import Marks
 from drctl.engine.parts import form_of
 from drctl.engine.recorder import Recorder
 from drctl.engine.scope import RunScope
+from drctl.engine.uses import uses_of_step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from drctl.core.expressions import Expression
+    from drctl.core.kind import Verdict
     from drctl.core.model import Step
     from drctl.core.ports import Facts, Probe
     from drctl.engine.context import Context
@@ -76,6 +79,7 @@ class Sight:
         self.acted = False
         """Whether an act would have run by now."""
         self._unsure = 0
+        self._unseen = "" if options.live else "live reads are switched off"
         self._recorder = Recorder(MemoryJournal(context), context.state, actor="plan")
         scratch = Recorder(MemoryJournal(context), RunState(), actor="plan")
         self._sure = Looks(self.context, self._recorder, looking, Pen(), lambda _: False)
@@ -90,6 +94,21 @@ class Sight:
             yield
         finally:
             self._unsure -= really
+
+    @contextlib.contextmanager
+    def unseen(self, because: str) -> Iterator[None]:
+        """Around what is not looked at, though it may run."""
+        before, self._unseen = self._unseen, self._unseen or because
+        try:
+            with self.perhaps(really=True):
+                yield
+        finally:
+            self._unseen = before
+
+    @property
+    def blind(self) -> str:
+        """Why nothing is looked at here; empty when looks are taken."""
+        return self._unseen
 
     @property
     def counts(self) -> bool:
@@ -114,11 +133,14 @@ class Sight:
         """Ports for looking."""
         return self._sure.probe(place, user)
 
-    def know(self, step: Step, values: Mapping[str, Value], outcome: str = "ok") -> None:
-        """Let later steps see how a step that works on values ends; unless that may still change."""
+    def know(self, step: Step, values: Mapping[str, Value], outcome: str = "ok", *, found: bool = False) -> None:
+        """Let later steps see how a step that works on values, or is done already, ends; unless that may change."""
         if self.counts:
             outputs = {name: to_json(value) for name, value in values.items()}
-            self._recorder.write(ev.StepFinished(path=step.path, outcome=outcome, outputs=outputs))
+            attempt = 0 if found else 1
+            self._recorder.write(
+                ev.StepFinished(path=step.path, outcome=outcome, outputs=outputs, found=found, attempt=attempt)
+            )
             self._marks.set(step)
 
     def look(self, step: Step) -> ev.StepFinished:
@@ -135,12 +157,23 @@ class Sight:
             self._marks.set(step)
         return final
 
+    def guard(self, step: Step, place: str) -> Verdict | Unknown:
+        """What the looks of an `unless` say now, each taken once; Unknown when one needs a value still to come."""
+        looks = [replace(look, until=None) for look in step.unless]
+        scope = self.scope(place, step)
+        uses = [use.expression for look in looks for use in uses_of_step(look)]
+        coming = self._coming(uses, scope)
+        return self._shown.verdict(looks, scope=scope) if coming is None else coming
+
     def still_to_come(self, step: Step) -> Unknown | None:
         """The first value that the lines or captures of a look need and that does not exist yet."""
         lines = (*step.judgement.expect, *step.judgement.capture.values())
-        for use in (use for line in lines for use in line.expression.paths()):
+        return self._coming([line.expression for line in lines], self.scope(step=step))
+
+    def _coming(self, expressions: Sequence[Expression], scope: RunScope) -> Unknown | None:
+        for use in (use for expression in expressions for use in expression.paths()):
             if use.path[0] in {"steps", "marks"}:
-                value = evaluate(parse(".".join(use.path)), self.scope(step=step))
+                value = evaluate(parse(".".join(use.path)), scope)
                 if isinstance(value, Unknown) and value.not_yet:
                     return value
         return None

@@ -9,6 +9,8 @@ from drctl.core import events as ev
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import LinkError, Reach
+from drctl.core.values import Duration
+from drctl.engine.context import ACT_LIMIT
 from drctl.engine.faults import telling
 from drctl.engine.shells import BoundShell, Doubt
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from drctl.core.values import Unknown, Value
     from drctl.engine.judge import Judged
 
+SPARE: Final = Duration(60_000_000)
+"""What an act that waits is given beyond that, to begin and to say how it ended."""
 HARD: Final = frozenset({Effect.ONCE, Effect.IRREVERSIBLE})
 """Effects that must not happen twice."""
 
@@ -72,6 +76,13 @@ class Resolved:
     user: str | None
     text: str
     digest: str
+
+
+def limit_of(step: Step, kind: ActKind) -> Duration:
+    """How long one attempt may take: what the step says, else its kind's default, and never less than it waits."""
+    usual = step.timeout or kind.TIMEOUT or ACT_LIMIT
+    waits = getattr(kind, kind.WAITS) if kind.WAITS and step.timeout is None else None
+    return Duration(max(usual.micros, waits.micros + SPARE.micros)) if isinstance(waits, Duration) else usual
 
 
 def executed(kind: ActKind, act: Act, bound: BoundShell) -> Outputs:

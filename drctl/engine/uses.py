@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 FOR_PEOPLE: Final = frozenset({"notify"})
 """Kinds that only tell people something."""
+TIMES: Final = frozenset({"elapsed", "started_at", "finished_at", "rto_left"})
+"""Fields of steps and of the run that are another value each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,30 @@ def uses_of(runbook: Runbook, steps: Iterable[Step]) -> Iterator[Use]:
             yield from _phases(step.body.runbook.phases, step.path)
             for name, formula in step.body.runbook.outputs.items():
                 yield Use(expression=formula.expression, place=f"output {name}", path=step.path, home=step.path)
+
+
+def timed(context: Context) -> frozenset[str]:
+    """Addresses of steps whose texts hold a time: the clock, when the run or a step began, or what was made of one."""
+    outline, found = context.outline, set[str]()
+    own = {mark.name for step in outline.steps.values() for mark in step.marks if mark.value is not None}
+
+    def moves(use: Use, path: tuple[str, ...]) -> bool:
+        if path[0] == "steps" and len(path) > 1:
+            other = outline.find(path[1], use.home)
+            return path[-1] in TIMES or (other is not None and other.path in found)
+        if path[0] in {"inputs", "vars"}:
+            return use.home in found
+        return path[:2] in {("run", name) for name in TIMES} or (path[0] == "marks" and path[1] not in own)
+
+    while True:
+        more = {
+            step.path for step in outline.steps.values() if step.path not in found
+            for use in uses_of_step(step) if not use.decides
+            if use.expression.uses_now() or any(moves(use, path.path) for path in use.expression.paths())
+        }  # fmt: skip
+        if not more:
+            return frozenset(found)
+        found |= more
 
 
 def hosts_used(context: Context) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.expressions import ANY_MEMBER, Expression, evaluate, parse
-from drctl.core.model import Action, FieldValue, Listed, Mapped, Step, Wait, Way, WayKind
+from drctl.core.model import Action, Block, Fence, FieldValue, Include, Listed, Mapped, Step, Wait, Way, WayKind
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Unknown, Value
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from drctl.core.kind import ActKind
+    from drctl.engine.context import Context
     from drctl.engine.outputs import Store
     from drctl.engine.scope import RunScope
 
 INLINE: Final = 8 * 1024
+NO_INVERSE: Final = "a block has no inverse of its own"
 _PINNED_ROOTS: Final = {"steps": 3, "marks": 2}
 
 
@@ -35,6 +37,18 @@ def way_of(step: Step, *, restore: bool) -> Way | None:
     if back is not None and back.kind is WayKind.AUTO and undo is not None and undo.kind is WayKind.STEPS:
         return undo
     return back
+
+
+def stands_for_all(step: Step, *, restore: bool) -> bool:
+    """Whether its own way back takes the place of those inside it: that of a block, fence or include."""
+    way = step.ways.restore if restore else step.ways.undo
+    return way is not None and isinstance(step.body, Block | Fence | Include)
+
+
+def owner_of(context: Context, step: Step, *, restore: bool) -> Step | None:
+    """The outermost step around whose own way back takes the place of this one's; None when its own counts."""
+    around = context.outline.around.get(step.origin or step.path, ())
+    return next((one for one in around if stands_for_all(one, restore=restore)), None)
 
 
 def recorded_way(

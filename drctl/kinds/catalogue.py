@@ -103,7 +103,8 @@ def _limit(kind: type[Kind]) -> str:
         return kind.TIMEOUT.human()
     if issubclass(kind, LookKind) and issubclass(kind, ActKind):
         return "30s for a look, 10m for an act"
-    return "30s" if issubclass(kind, LookKind) else "10m"
+    waits = f", or a minute more than `{kind.WAITS}`" if issubclass(kind, ActKind) and kind.WAITS else ""
+    return "30s" if issubclass(kind, LookKind) else f"10m{waits}"
 
 
 def _field(spec: FieldSpec) -> str:

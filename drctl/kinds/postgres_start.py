@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
+from drctl.core.ports import Command, Reach
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import ACT_LIMIT, complaint, none, shown, streams
 from drctl.kinds.postgres_status import STATUS_SQL, ask, read_status, status_values
@@ -19,7 +20,7 @@ from drctl.kinds.shell import Shell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.ports import Command, Facts, Probe, Reply
+    from drctl.core.ports import Facts, Probe, Reply
 
 _LEAST_WAIT = Duration.parse("1s")
 _MOST_WAIT = Duration.parse("1h")
@@ -39,17 +40,22 @@ else
   [ -x "$pg_ctl" ] || {{ echo "pg_ctl is not on this host" >&2; exit 127; }}
   "$pg_ctl" -D "$DATA" status >/dev/null || "$pg_ctl" -D "$DATA" -W -s -l "$DATA/start.log" start
 fi
-left=$WAIT
+end=$(($(date +%s)+WAIT))
 until said=$(ask); do
-  if [ "$left" -le 0 ]; then
+  if [ "$(date +%s)" -ge "$end" ]; then
     printf '%s\\nthe server does not accept connections after %s s\\n' "$said" "$WAIT" >&2
     exit 5
   fi
-  left=$((left-1))
   sleep 1
 done
 printf '%s\\n' "$said"
 """
+_RUNS = f"""\
+{_PG_CTL}[ -x "$pg_ctl" ] || exit 9
+"$pg_ctl" -D "$DATA" status >/dev/null
+"""
+_STATES = {0: True, 3: False}
+"""Exit codes of `pg_ctl status`: it runs, it does not; whatever else says neither."""
 _STOP = f"""\
 {_PG_CTL}"$pg_ctl" -D "$DATA" status >/dev/null || exit 0
 "$pg_ctl" -D "$DATA" -m fast -w stop
@@ -65,13 +71,15 @@ class PostgresStart(CommandAct):
     from a backup may take long, and `verify` looks later. Whether it starts as a standby is for its configuration to
     say; `in_recovery` tells.
 
-    The inverse stops what was not running before.
+    The inverse stops what was seen not to run before. A server that ran and accepted no connections, such as one in
+    recovery, is not stopped, nor one of which nobody knows.
     """
 
     NAME: ClassVar[str] = "postgres.start"
     OUTPUTS: ClassVar[Mapping[str, str]] = {"exit": "int", "in_recovery": "bool", "timeline": "int", "lsn": "text"}
     CRITERIA: ClassVar[tuple[Criterion, ...]] = (Criterion(text="exit == 0", fields=frozenset({"exit"})),)
     EFFECT: ClassVar[Effect | None] = Effect.IDEMPOTENT
+    WAITS: ClassVar[str] = "wait"
     EXAMPLE: ClassVar[str] = """
 - {id: start, on: db-standby, as: root, do: postgres.start, with: {service: postgresql, wait: 5m}}
 - {id: restored, on: db-standby, do: postgres.start, with: {data: /srv/restore/data}, expect: not in_recovery}
@@ -125,7 +133,11 @@ class PostgresStart(CommandAct):
             return Preview(change=Change.CANNOT_TELL, because=because)
         accepting = seen is Seen.DONE
         change = Change.NO_CHANGE if accepting else Change.WOULD_CHANGE
-        return Preview(change=change, because=because, prior={"accepting": accepting})
+        runs = True if accepting else self._runs(probe)
+        prior: dict[str, Value] = {"accepting": accepting}
+        if runs is not None:
+            prior["running"] = runs
+        return Preview(change=change, because=because, prior=prior)
 
     def verify(self, probe: Probe) -> Verdict:
         """Done when the server accepts connections."""
@@ -134,11 +146,19 @@ class PostgresStart(CommandAct):
 
     def inverse(self, prior: Mapping[str, Value]) -> ActKind | None:
         """Stop what was not running; None when it ran, or nobody knows."""
-        if prior.get("accepting") is not False:
+        if prior.get("running") is not False:
             return None
         if self.service:
             return Service(name=self.service, state="stopped")
         return Shell(argv=("sh", "-euc", _STOP), env={"DATA": self.data})
+
+    def _runs(self, probe: Probe) -> bool | None:
+        """Whether the server runs, whatever it says to connections; None when that cannot be told."""
+        if self.service:
+            active = Service(name=self.service, state="started").preview(probe).prior.get("active")
+            return active if isinstance(active, bool) else None
+        reply = probe.shell.read(Command(script=_RUNS, env={"DATA": self.data}, timeout=probe.timeout))
+        return _STATES.get(reply.exit) if reply.reach is Reach.COMPLETE and reply.exit is not None else None
 
     def _seen(self, probe: Probe) -> tuple[Seen, str]:
         found = read_status(ask(probe, self.db))

@@ -11,13 +11,14 @@ from drctl.core.kind import ActKind, EngineKind, Kind, LookKind
 from drctl.core.model import Block, Step, WayKind, members, walk
 from drctl.core.outcomes import Effect
 from drctl.core.places import On, PlaceKind
+from drctl.core.values import Duration
 from drctl.core.written import Formula
 from drctl.loading.places import Role
 from drctl.loading.selections import exact
 
 if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
-    from drctl.core.model import Ways
+    from drctl.core.model import Action, Ways
     from drctl.loading.records import Fields
 
 _ACTS_ONLY: Final = (
@@ -159,6 +160,16 @@ def check_first_ok(fields: Fields, step: Step) -> None:
 def invertible(kind: type[Kind]) -> bool:
     """Whether the kind has an inverse of its own."""
     return issubclass(kind, ActKind) and kind.inverse is not ActKind.inverse and not kind.NO_INVERSE
+
+
+def check_limit(fields: Fields, kind: type[Kind], body: Action) -> None:
+    """Refuse a limit that ends an act before it has waited as long as it is told to."""
+    waits = kind.WAITS if issubclass(kind, ActKind) else ""
+    length, limit = body.fields.get(waits), fields.get("timeout", Duration)
+    if limit is not None and isinstance(length, Duration) and limit < length:
+        hint = f"give at least {length.human()} and time to begin, or leave it out"
+        summary = f"'timeout' {limit.human()} cannot stand: it ends the act before its {waits} of {length.human()}"
+        fields.error("E210", "timeout", summary, hint)
 
 
 def check_proof(fields: Fields, kind: type[Kind], effect: Effect, role: Role, ways: Ways) -> None:

@@ -272,6 +272,7 @@ class StepReader:
         if fields.get("effect", str) is not None or kind.EFFECT is not None or around.role is not Role.STEP:
             rules.check_keys(fields, effect, on)
             rules.check_judged(fields, kind, effect)
+            rules.check_limit(fields, kind, body)
             rules.check_proof(fields, kind, effect, around.role, step.ways)
         inside = replace(here, role=Role.LOOK)
         return replace(

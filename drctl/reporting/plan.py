@@ -183,7 +183,7 @@ def row_maps(plan: Plan) -> list[dict[str, Any]]:
 def _row_map(row: PlannedStep) -> dict[str, Any]:
     plain = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
     plain |= {"status": row.status.value, "unknown": list(row.unknown), "needs": list(row.needs)}
-    plain |= {"depends": list(row.depends), "approvals": list(row.approvals)}
+    plain |= {name: list(getattr(row, name)) for name in ("depends", "approvals", "hosts", "perhaps")}
     del plain["takes"], plain["timeout"], plain["expected"]
     plain["expected_us"] = _micros(row.expected)
     return plain | {"takes_us": _micros(row.takes), "timeout_us": _micros(row.timeout)}

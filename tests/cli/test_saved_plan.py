@@ -106,7 +106,9 @@ def test_a_condition_that_comes_out_differently_is_drift_and_shows_old_and_new(k
     assert "steps.look.n: 42 -> 7" in refused(kept, held(kept))
     as_json = kept("--output", "json", "run", "book.yaml", "--plan", "book.plan", "--dry-run")
     assert as_json.code == Exit.PLAN_CHANGED
-    assert [(one["old"], one["new"]) for one in as_json.json["drift"]] == [("42", "7")]
+    named = {one["name"]: (one["old"], one["new"]) for one in as_json.json["drift"]}
+    assert [name.rpartition(": ")[2] for name in named] == ["steps.look.n", "status"]
+    assert list(named.values()) == [("42", "7"), ("known", "would stop")]
 
 
 def test_a_look_that_ends_otherwise_is_drift(kept: Drctl) -> None:

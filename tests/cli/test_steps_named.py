@@ -11,12 +11,18 @@ from drctl.errors import UsageError
 from tests.reporting.builder import RunBuilder, opened
 
 FOLDER = cast("Any", SimpleNamespace(id="8F2KQ"))
-PATHS = ("main/copy/3", "main/roll/0/restart/@web1", "main/roll/0/restart/@web2", "main/it", "main/@odd/last")
+PATHS = (
+    "main/copy/3", "main/roll/0/restart/@web1", "main/roll/0/restart/@web2", "main/it", "main/@odd/last",
+    "main/fence/methods/0",
+)  # fmt: skip
+REPEATS = {"main/copy": "loop", "main/roll": "rolling", "main/roll/0/restart": "table"}
 
 
 def named(name: str) -> str:
     run = RunBuilder()
     opened(run)
+    for path, form in REPEATS.items():
+        run.add(ev.BlockStarted(path=path, form=form))
     for number, path in enumerate(PATHS, 1):
         run.add(ev.Asked(id=f"q{number}", kind="failure", path=path, text="?", choices=("retry",)))
     return find_question(FOLDER, run.state(), name).asked.path
@@ -34,7 +40,7 @@ def test_a_step_is_found(name: str, path: str) -> None:
     assert named(name) == path
 
 
-@pytest.mark.parametrize("name", ["restart", "copy[2]", "it@web1", "start@web1", "", "\x1b["])
+@pytest.mark.parametrize("name", ["restart", "copy[2]", "it@web1", "start@web1", "", "\x1b[", "methods"])
 def test_what_is_not_one_step_is_refused_with_the_candidates(name: str) -> None:
     with pytest.raises(UsageError) as found:
         named(name)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from drctl.core.saved_plan import Fact, SavedPlan, read_plan
+from drctl.core.saved_plan import Fact, SavedPlan, read_plan, rows_compared
 from drctl.engine.drift import INLINE, drift, facts_of
 from drctl.engine.planner import Options, Planner
+from drctl.engine.uses import timed
+from drctl.reporting.plan import row_maps
 from tests.engine.rig import Rig
 from tests.engine.test_acts import book
 
@@ -119,3 +121,119 @@ def test_a_saved_plan_comes_back_as_it_was() -> None:
     )  # fmt: skip
     assert read_plan(plan.text()) == plan
     assert read_plan(plan.text()).digest == plan.digest
+
+
+# -- marks and rounds --------------------------------------------------------------------------------------------------
+
+MARKING = LOOK.replace("expect: n < 100", "marks: {data_loss: n * 1s}")
+
+
+@pytest.mark.parametrize(
+    ("then", "new", "names"),
+    [
+        ("{id: c, do: check, expect: marks.data_loss < 50s, observe: true}", "43", []),
+        ("{id: c, do: check, expect: marks.data_loss < 50s, observe: true}", "60", ["marks.data_loss"]),
+        ("{id: s, do: set, with: {x: '${{ marks.data_loss }}'}}", "43", ["marks.data_loss"]),
+        ("{id: s, do: set, with: {x: nothing}}", "43", []),
+    ],
+)
+def test_a_mark_with_a_value_of_its_own_is_compared_by_its_name(then: str, new: str, names: list[str]) -> None:
+    assert [name for name, _, _ in moved(book(MARKING, then), "42", new)] == names
+
+
+def test_the_time_at_which_a_look_became_ok_is_no_drift() -> None:
+    text = book(
+        LOOK.replace("expect: n < 100", "marks: detected"), "{id: s, do: set, with: {x: '${{ marks.detected }}'}}"
+    )
+    before = seen(text, "42")[1]
+    rig = Rig(text)
+    rig.clock.micros += 3_600_000_000
+    _, now = seen(text, "42", rig)
+    assert drift(rig.context(), before, now) == ()
+
+
+LOOP = "{id: l, foreach: {i: [1, 2]}, steps: [{id: look, on: db1, run: look-there, effect: read MORE}THEN]}"
+
+
+@pytest.mark.parametrize(
+    ("inner", "after", "old", "new", "names"),
+    [
+        (", {id: c, do: check, expect: steps.look.json.a > 5, observe: true}", "", '{"a": 1}', '{"a": 2}', []),
+        (", {id: c, do: check, expect: steps.look.json.a > 5, observe: true}", "", '{"a": 1}', '{"a": 9}',
+         ["main/l/0/look: steps.look.json.a", "main/l/1/look: steps.look.json.a"]),
+        (", {id: s, do: set, with: {x: '${{ steps.look.json.a }}'}}", "", '{"a": 1}', '{"a": 2}',
+         ["main/l/0/look: steps.look.json.a", "main/l/1/look: steps.look.json.a"]),
+        ("", "{id: s, do: set, with: {x: '${{ steps.l.each[0].steps.look.json.a }}'}}", '{"a": 1}', '{"a": 2}',
+         ["main/l/0/look: json.a", "main/l/1/look: json.a"]),
+        ("", "{id: s, do: set, with: {x: '${{ steps.l.each[0].steps.look.json.a }}'}}", '{"a": 1}', '{"a": 1, "b": 1}',
+         []),
+    ],
+    ids=["holds", "flips", "sent", "from-outside", "another-part"],
+)  # fmt: skip
+def test_rounds_are_compared_by_their_own_addresses(
+    inner: str, after: str, old: str, new: str, names: list[str]
+) -> None:
+    text = book(LOOP.replace("THEN", inner).replace(" MORE", ""), *([after] if after else []))
+    before = seen(text, old)[1]
+    rig, now = seen(text, new)
+    assert drift(rig.context(), now, now) == ()
+    assert [one.name for one in drift(rig.context(), before, now)] == names
+
+
+def test_an_observed_end_that_only_the_whole_loop_shows_is_drift() -> None:
+    looking = LOOP.replace("THEN", "").replace(" MORE", ", observe: true")
+    for after, names in (
+        ("{id: c, do: check, expect: 'any(r in steps.l.each, r.steps.look.failed)', observe: true}", 2),
+        ("{id: c, do: check, expect: 'true'}", 0),
+    ):
+        text = book(looking, after)
+        before = seen(text, 0)[1]
+        rig, now = seen(text, 1)
+        assert len(drift(rig.context(), before, now)) == names
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def rows(text: str, *, clock: int = 0, **says: str | int) -> tuple[Rig, list[dict[str, object]]]:
+    rig = Rig(text, hosts=("db1", "db2", "w1"))
+    rig.clock.micros += clock
+    for script, answer in says.items():
+        rig.host("db1").on(script.replace("_", "-"), answer)
+    context = rig.context()
+    plan = Planner(context, rig.world, Options()).plan("digest")
+    return rig, [{**one, "timed": one["origin"] in timed(context)} for one in row_maps(plan)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "old", "new", "found"),
+    [
+        (("{id: act, on: db1, run: x, effect: idempotent, unless: {run: is-there}}",), 0, 1,
+         [("main/act: status", "no change", "cannot tell")]),
+        (("{id: act, on: db1, run: x, effect: idempotent}",), 0, 1, []),
+        (("{id: look, on: db1, run: is-there, effect: read, observe: true}",
+          "{id: act, on: {group: web, where: steps.look.ok}, run: x, effect: idempotent}"), 0, 1,
+         [("main/look: because", "", ""), ("main/act: status", "would run", "would stop"),
+          ("main/act/@w1", "cannot tell", "not there")]),
+    ],
+    ids=["unless", "same", "hosts"],
+)  # fmt: skip
+def test_a_row_that_says_another_thing_is_named(
+    steps: tuple[str, ...], old: int, new: int, found: list[tuple[str, str, str]]
+) -> None:
+    (_, before), (_, now) = (rows(book(*steps), is_there=answer) for answer in (old, new))
+    told = [(one.name, one.old, one.new) for one in rows_compared(before, now, lambda _: False)]
+    assert told == [one for one in found if one[1]]
+    assert rows_compared(now, now, lambda _: False) == []
+
+
+@pytest.mark.parametrize(
+    "what", ["now()", "run.started_at", "run.elapsed", "steps.at.t", "steps.at.x", "steps.at.started_at"]
+)
+def test_a_text_that_holds_a_time_may_differ(what: str) -> None:
+    steps = (
+        "{id: at, do: set, with: {t: '${{ now() }}', x: y}}",
+        f"{{id: s, on: db1, run: 'x ${{{{ {what} }}}}', effect: idempotent}}",
+    )
+    (_, before), (_, now) = (rows(book(*steps), clock=clock) for clock in (0, 3_600_000_000))
+    assert rows_compared(before, now, lambda row: bool(row["timed"])) == []

@@ -141,7 +141,7 @@ def stopped(server: Server) -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
-        back = PostgresStart(data=str(cluster.data)).inverse({"accepting": False})
+        back = PostgresStart(data=str(cluster.data)).inverse({"running": False})
         assert back is not None
         back.execute(server.machine.act(facts=FACTS))
         cluster.close()
@@ -152,7 +152,8 @@ def test_a_server_is_started_by_its_folder_and_stopped_again(server: Server, sto
     server.at(stopped)
     kind = PostgresStart(data=str(stopped.data))
     before = kind.preview(server.probe())
-    assert (before.change, before.prior) == (Change.WOULD_CHANGE, {"accepting": False}), before.because
+    assert before.change is Change.WOULD_CHANGE, before.because
+    assert before.prior == {"accepting": False, "running": False}
     assert kind.verify(server.probe()).seen is Seen.NOT_DONE
     outputs = kind.execute(server.machine.act(facts=FACTS))
     assert (outputs.values["exit"], outputs.values["in_recovery"]) == (0, False), outputs.because
@@ -160,6 +161,12 @@ def test_a_server_is_started_by_its_folder_and_stopped_again(server: Server, sto
     assert kind.preview(server.probe()).change is Change.NO_CHANGE
     assert kind.execute(server.machine.act(facts=FACTS)).values["exit"] == 0, "a server that runs is left as it is"
     assert kind.inverse({"accepting": True}) is None
+    server.patch.setenv("PGHOST", "/nonexistent")  # it runs, and says nothing to whoever asks
+    running = kind.preview(server.probe())
+    assert running.prior == {"accepting": False, "running": True}, running.because
+    assert kind.inverse(running.prior) is None, "what ran before is not stopped"
+    assert kind.inverse({"accepting": False}) is None, "what nobody knows to have stood still is not stopped"
+    server.at(stopped)
     back = kind.inverse(before.prior)
     assert back is not None
     assert back.execute(server.machine.act(facts=FACTS)).values["exit"] == 0
@@ -185,7 +192,7 @@ def test_a_server_is_started_by_its_unit(server: Server, primary: Cluster) -> No
     kind = PostgresStart(service="postgresql", wait=Duration.parse("1s"))
     assert kind.execute(server.machine.act(facts=FACTS)).values["exit"] == 5
     assert (server.machine.home / "calls").read_text() == "start postgresql\n"
-    assert kind.inverse({"accepting": False}) == Service(name="postgresql", state="stopped")
+    assert kind.inverse({"running": False}) == Service(name="postgresql", state="stopped")
 
 
 @pytest.mark.parametrize(
@@ -203,3 +210,20 @@ def test_a_server_is_started_by_its_unit(server: Server, primary: Cluster) -> No
 def test_what_cannot_be_started_is_refused(fields: dict[str, str | Duration]) -> None:
     with pytest.raises(FieldError):
         PostgresStart(**fields)  # type: ignore[arg-type] # a map of both
+
+
+@pytest.mark.parametrize(
+    ("word", "known"), [("inactive", {"running": False}), ("active", {"running": True}), ("activating", {})]
+)
+def test_only_a_unit_that_stood_still_is_stopped_again(
+    server: Server, primary: Cluster, word: str, known: dict[str, bool]
+) -> None:
+    server.at(primary)
+    server.patch.setenv("PGHOST", "/nonexistent")
+    server.machine.program("systemctl", f'case "$1" in is-active) echo {word};; is-enabled) echo enabled;; esac')
+    server.patch.setenv("PATH", f"{server.machine.bin}:{os.environ['PATH']}")
+    kind = PostgresStart(service="postgresql")
+    prior = kind.preview(server.probe()).prior
+    assert prior == {"accepting": False, **known}
+    stopped = Service(name="postgresql", state="stopped")
+    assert kind.inverse(prior) == (stopped if known == {"running": False} else None)

@@ -75,7 +75,8 @@ def test_members_that_a_plan_leaves_out_count_as_not_known() -> None:
     made = plan(
         PlannedStep(path="m/t", title="", kind="table", depth=1, status=Status.WOULD_RUN),
         PlannedStep(path="m/t/@a", title="", kind="shell", depth=2, status=Status.WOULD_RUN),
-        PlannedStep(path="m/t/...", title="", kind="table", depth=2, status=Status.CANNOT_TELL),
+        PlannedStep(path="m/t/...", title="", kind="shell", depth=2, status=Status.CANNOT_TELL, stands_for=40),
     ).coverage
-    assert made["steps"] == before["steps"] + 2
-    assert made["cannot tell"] == before["cannot tell"] + 1
+    assert made["steps"] == before["steps"] + 41
+    assert made["cannot tell"] == before["cannot tell"] + 40
+    assert made["unknown"] == before["unknown"] + 40

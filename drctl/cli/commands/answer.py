@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from drctl.core import events as ev
     from drctl.core.fold import QuestionState, RunState
 
-_ROUNDS = re.compile(r"/(?:\d+|@[^/]+)(?=/|$)")
-"""The rounds in an address: iterations, batches, hosts."""
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
 OPTIONS = [
@@ -174,7 +172,7 @@ def _complete(typed: str, asked: ev.Asked, choice: str, *, reason: str, target: 
         )  # fmt: skip
 
 
-def _of_step(waiting: Sequence[QuestionState], name: str) -> list[QuestionState]:
+def _of_step(state: RunState, waiting: Sequence[QuestionState], name: str) -> list[QuestionState]:
     """Questions about a step, named in full, by the end of its address, or without its rounds; the closest counts.
 
     `id@host` and `id[3]` are `id/@host` and `id/3`.
@@ -183,7 +181,7 @@ def _of_step(waiting: Sequence[QuestionState], name: str) -> list[QuestionState]
     ways: tuple[Callable[[str], bool], ...] = (
         lambda path: path == wanted,
         lambda path: path.endswith(f"/{wanted}"),
-        lambda path: f"/{_ROUNDS.sub('', path)}".endswith(f"/{wanted}"),
+        lambda path: f"/{state.origin(path)}".endswith(f"/{wanted}"),
     )
     return next((found for way in ways if (found := [q for q in waiting if way(q.asked.path)])), [])
 
@@ -196,7 +194,7 @@ def find_question(folder: RunFolder, state: RunState, name: str) -> QuestionStat
     """
     waiting = state.open_questions
     matches = [q for q in waiting if not name or name == q.asked.id]
-    matches = matches or _of_step(waiting, name)
+    matches = matches or _of_step(state, waiting, name)
     if len(matches) == 1:
         return matches[0]
     listed = ", ".join(f"{q.asked.id} ({q.asked.path})" for q in waiting) or "nothing"

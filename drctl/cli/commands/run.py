@@ -49,14 +49,18 @@ def run(
     """
     given = Given(flags=inputs, file=inputs_file)
     if plan_file is not None:
-        saved, kept, moved = hold(settings, plan_file, asked(runbook, inventory), given)
+        held = hold(settings, plan_file, asked(runbook, inventory), given)
         if dry_run:
-            show_drift(settings, saved, moved)
-            return int(Exit.PLAN_CHANGED if moved else Exit.DONE)
-        refuse_drift(moved, plan_file)
+            show_drift(settings, held)
+            return int(Exit.PLAN_CHANGED if held.moved else Exit.DONE)
+        refuse_drift(held.moved, plan_file)
         kept_in = open_state(settings.state_dir)
         return carry(
-            settings, lambda watch: opened(kept, kept_in, watch, login(), saved), wait=wait, yes=yes, live=live
+            settings,
+            lambda watch: opened(held.frozen, kept_in, watch, login(), held.saved),
+            wait=wait,
+            yes=yes,
+            live=live,
         )
     if dry_run:
         return make_plan(settings, runbook, inventory, given, live=True, declared=None, keeping=Keeping())
