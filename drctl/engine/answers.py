@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drctl.core import events as ev
     from drctl.core.fold import QuestionState
     from drctl.engine.context import Context
+    from drctl.engine.verbs import Verbs
 
 MOST_NOTE: Final = 4000
 MOST_NAME: Final = 100
@@ -30,9 +31,11 @@ SKEW: Final = 60_000_000
 """Microseconds by which the clocks of two machines may differ before a time is not believed."""
 MOST_VALUES: Final = 100
 MOST_TOGETHER: Final = 24_000
-NEEDS_REASON: Final = frozenset({"skip", "done", "not_done", "run", "override"})
+NEEDS_REASON: Final = frozenset({"skip", "done", "not_done", "run", "override", "rollback"})
 YES: Final = frozenset({"approve", "confirm"})
 EVIDENCE: Final = "evidence"
+BESIDE: Final = {"rollback": "to", "done": EVIDENCE}
+"""What may be said with an answer to a failed step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +107,9 @@ def wanted_values(manual: Manual) -> tuple[InputSpec, ...]:
 class Judge:
     """Judges answers to the questions of one run."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, verbs: Verbs) -> None:
         self._context = context
+        self._verbs = verbs
 
     def judge(self, state: QuestionState, given: Given, now: int) -> Judgement:
         """Say what the answer is worth. `now` is the time for one that says no time of its own."""
@@ -166,6 +170,8 @@ class Judge:
         return people.get(name) or next((p for p in people.values() if name in p.logins), None)
 
     def _values(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
+        if asked.kind == "failure":
+            return self._beside(given)
         if asked.kind != "manual" or given.choice != "done":
             return {}
         values: dict[str, Any] = {}
@@ -184,6 +190,22 @@ class Judge:
         if len(json.dumps(values)) > MOST_TOGETHER:
             raise ValueError("the answers together are too long for one record")
         return values
+
+    def _beside(self, given: Given) -> dict[str, Any]:
+        """What comes with an answer to a failure: where a rollback goes back to, what shows that it was done.
+
+        Raises:
+            ValueError: it cannot be so.
+        """
+        known = BESIDE.get(given.choice, "")
+        unknown = set(given.values) - {known}
+        if unknown:
+            raise ValueError(f"{given.choice} takes no {', '.join(sorted(unknown))}")
+        text = given.values.get(known, "")[:MOST_NOTE]
+        if given.choice == "rollback":
+            path = self._verbs.check("rollback", text)
+            return {known: path} if path else {}
+        return {known: text} if text else {}
 
     def _specs(self, path: str) -> tuple[InputSpec, ...]:
         step = next((step for step in everything(self._context) if step.path == path), None)

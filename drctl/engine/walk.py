@@ -17,7 +17,7 @@ from drctl.core.outcomes import Effect, Outcome
 from drctl.core.values import Unknown
 from drctl.engine.blocks import HaltedError, LimitError, over
 from drctl.engine.containers import Containers
-from drctl.engine.failures import AGAIN, Failures, good
+from drctl.engine.failures import AGAIN, BACK, Failures, good
 from drctl.engine.parts import ending, form_of, is_container, is_group, parts, within
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
@@ -133,11 +133,13 @@ class Walk:
                 return because
             stop = Stop("failure", path=path, because=because, exit=Exit.STEP_FAILED)
             text = f"phase {phase.id} may not begin: {because}"
-            asked = ev.Asked(id="", kind="failure", path=path, text=text, choices=("retry", "abort"))
+            failures = self._crew.failures
+            lines = [text, "retry = ask again", *failures.endings()]
+            choices = failures.choices(("retry", "abort"))
+            asked = ev.Asked(id="", kind="failure", path=path, text="\n".join(lines), choices=choices)
             answer = self._questions.ask(asked, stop)
-            if answer.choice == "abort":
-                because = f"{answer.by} said abort: {answer.reason}"
-                raise Stop("abort", path=path, because=because, exit=Exit.ABORTED)
+            if answer.choice != "retry":
+                raise failures.ended_by(answer, path)
             self._recorder.write(ev.BlockStarted(path=path, form="phase"), durable=True)
 
     def skip_all(self, step: Step, because: str) -> None:
@@ -157,7 +159,13 @@ class Walk:
 
     def began(self, step: Step) -> bool:
         """Whether anything inside began; if not, its condition is asked again: a crash may have cut a skip short."""
-        return any(self._state.step(inner.path).began for inner in within(self._context, step))
+        return any(self.begun(inner) for inner in within(self._context, step))
+
+    def begun(self, step: Step) -> bool:
+        """Whether it began, and was not taken back by a person since: then what stands before it is asked again."""
+        state = self._state.step(step.path)
+        last = state.last.finished if state.last is not None else None
+        return state.began and not (last is not None and not last.final and last.by == BACK)
 
     def _skip_block(self, step: Step, because: str) -> None:
         known = self._state.blocks.get(step.path)
@@ -272,4 +280,4 @@ class Walk:
 
 def _again_by_drctl(finished: ev.StepFinished | None) -> bool:
     """Whether a step is to be done again because the block around it is: its condition is asked again too."""
-    return finished is not None and not finished.final and finished.by == AGAIN
+    return finished is not None and not finished.final and finished.by in {AGAIN, BACK}
