@@ -26,7 +26,7 @@ from drctl.engine.rollback import Rollback, address
 from drctl.engine.sleeps import Sleeps
 from drctl.engine.stops import Control, Stop
 from drctl.engine.turns import Turns
-from drctl.engine.verbs import Stage
+from drctl.engine.verbs import OWN, Stage
 from drctl.engine.walk import Crew, Walk
 from drctl.engine.world import LOCAL, World
 from drctl.errors import Exit, JournalError
@@ -141,7 +141,8 @@ class Executor:
 
     def roll_back(self, to: str, because: str, by: str) -> Exit:
         """Take back what an open run did, to a step when one is named; a refusal leaves the run as it was."""
-        before = self._recorder.state.last_pause
+        state = self._recorder.state
+        before = state.paused or state.last_pause
         word = self._questions.verbs.judge("rollback", {"by": by, "reason": because, "to": to}, "")
         with self._ending_on_word():
             self._questions.control(word)
@@ -177,6 +178,10 @@ class Executor:
         verbs, word = self._questions.verbs, self._recorder.state.rolling_back
         if stop is not None and stop.reason == "rollback":
             verbs.stage = Stage.UNDO
+            if word is None:  # the rule of a step that failed: it holds over a crash as a person's word does
+                rule = f"on_failure of {stop.path}"
+                said = ev.ControlReceived(verb="rollback", by=OWN, reason=stop.because, because=rule)
+                self._recorder.write(said, durable=True)
             if word is not None and word.path:
                 return self._pause(self._rollback.to_step(word))
             self._rollback.everything()

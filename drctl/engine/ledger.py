@@ -23,6 +23,7 @@ from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.outputs import unpack
 from drctl.engine.parts import within
+from drctl.engine.rollback import Later
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
@@ -132,7 +133,13 @@ class Ledger:
 
     def half_undone(self) -> str:
         """What a rollback left, empty when all of it was undone or needs no undo by its author's word."""
-        return "; ".join(f"{block.path}: {self._remains(block)}" for block in self.dues.left())
+        left = [f"{block.path}: {self._remains(block)}" for block in self.dues.left()]
+        word = self._recorder.state.rolling_back
+        since = self._recorder.state.rolled_back_seq
+        if word is not None and any(block.started_seq > since for block in self.dues.undo_blocks()):
+            back = self.dues.outlook(Later(self._looks.context, word.path) if word.path else lambda _: True).back
+            left += [f"the rollback was ended before the undo of {one}" for one in back]
+        return "; ".join(left)
 
     @property
     def undid(self) -> bool:

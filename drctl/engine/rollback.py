@@ -139,9 +139,11 @@ class Later:
         self.stations = [one for one in order[at:] if not _serial(one)]
         self._blocks = {one.path for one in order[at:] if _serial(one)}
         self._path = path
-        phases = [phase.id for phase in context.runbook.phases]
-        first = path.split("/", 1)[0]
-        self._phases = set(phases[phases.index(first) + 1 :]) if first in phases else set[str]()
+        self._blocks.update(_phases_after([phase.id for phase in context.runbook.phases], path))
+        for one in order:
+            if isinstance(one.body, Include) and _serial(one):
+                phases = [f"{one.path}/{phase.id}" for phase in one.body.runbook.phases]
+                self._blocks.update(phases if one.path in self._blocks else _phases_after(phases, path))
 
     def __call__(self, step: Step) -> bool:
         """Whether a step, or what it is a round or part of, is or comes after that step."""
@@ -156,7 +158,13 @@ class Later:
         """Whether a block or phase at this address is open again then: one that comes later, or stands around it."""
         around = self._path.startswith(f"{path}/")
         inside = any(path == one.path or path.startswith(f"{one.path}/") for one in self.stations)
-        return around or inside or path in self._blocks or path.split("/", 1)[0] in self._phases
+        return around or inside or path in self._blocks
+
+
+def _phases_after(phases: list[str], path: str) -> list[str]:
+    """The phases after the one that an address lies in."""
+    at = next((n for n, phase in enumerate(phases) if path.startswith(f"{phase}/")), len(phases))
+    return phases[at + 1 :]
 
 
 def _order(context: Context) -> Iterator[Step]:

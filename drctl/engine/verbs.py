@@ -19,6 +19,10 @@ VERBS: Final = ("pause", "abort", "rollback")
 """Words about the run that this version obeys."""
 
 
+OWN: Final = "drctl"
+"""Who says a word when a rule of the runbook does."""
+
+
 class Stage(enum.Enum):
     """What a writer is doing."""
 
@@ -94,6 +98,8 @@ class Verbs:
     def obey(self, event: ev.ControlReceived) -> None:
         """Let an accepted word take effect."""
         said = f"{event.by}: {event.reason}" if event.reason else event.by
+        if event.verb == "rollback" and event.by == OWN:
+            said = event.reason
         if event.verb == "pause":
             self._control.exit = Exit.PAUSED
             self._control.raise_to(1, f"pause, said {said}")
