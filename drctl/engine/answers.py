@@ -16,12 +16,18 @@ from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
 from drctl.core.inventory import Environment, Person
 from drctl.core.model import Manual
+from drctl.core.outcomes import Outcome
 from drctl.core.values import to_json
+from drctl.engine.changes import read_changes
+from drctl.engine.failures import good
 from drctl.engine.parts import everything
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drctl.core import events as ev
     from drctl.core.fold import QuestionState
+    from drctl.core.model import Step
     from drctl.engine.context import Context
     from drctl.engine.verbs import Verbs
 
@@ -107,7 +113,8 @@ def wanted_values(manual: Manual) -> tuple[InputSpec, ...]:
 class Judge:
     """Judges answers to the questions of one run."""
 
-    def __init__(self, context: Context, verbs: Verbs) -> None:
+    def __init__(self, context: Context, verbs: Verbs, mask: Callable[[str], str]) -> None:
+        self._mask = mask
         self._context = context
         self._verbs = verbs
 
@@ -171,7 +178,7 @@ class Judge:
 
     def _values(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
         if asked.kind == "failure":
-            return self._beside(given)
+            return self._beside(asked, given)
         if asked.kind != "manual" or given.choice != "done":
             return {}
         values: dict[str, Any] = {}
@@ -191,12 +198,14 @@ class Judge:
             raise ValueError("the answers together are too long for one record")
         return values
 
-    def _beside(self, given: Given) -> dict[str, Any]:
+    def _beside(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
         """What comes with an answer to a failure: where a rollback goes back to, what shows that it was done.
 
         Raises:
             ValueError: it cannot be so.
         """
+        if given.choice == "retry":
+            return self._changes(asked, given)
         known = BESIDE.get(given.choice, "")
         unknown = set(given.values) - {known}
         if unknown:
@@ -206,6 +215,25 @@ class Judge:
             path = self._verbs.check("rollback", text)
             return {known: path} if path else {}
         return {known: text} if text else {}
+
+    def _changes(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
+        """Changed fields, by step and name, with what stood there before."""
+        step = next((one for one in everything(self._context) if one.path == asked.path), None)
+        if not given.values:
+            return {}
+        if step is None:
+            raise ValueError("nothing here has fields that could be changed")
+        found: dict[str, Any] = {}
+        for one in read_changes(self._context, step, given.values, self._again, self._mask):
+            found.setdefault(one.path, {})[one.name] = {"old": one.old, "new": to_json(one.value)}
+        return found
+
+    def _again(self, step: Step) -> bool:
+        """Whether a retry would carry it out: it has not ended, or not well."""
+        final = self._context.state.step(step.path).own_final
+        outcome = Outcome(final.outcome) if final is not None else None
+        is_method = "/methods/" in step.path  # one that was ok did not help: all of a fence are done again
+        return outcome is None or (outcome is not Outcome.IN_DOUBT and (is_method or not good(step, outcome)))
 
     def _specs(self, path: str) -> tuple[InputSpec, ...]:
         step = next((step for step in everything(self._context) if step.path == path), None)

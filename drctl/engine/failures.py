@@ -9,7 +9,7 @@ from drctl.core.model import Fence, Manual, Step
 from drctl.core.outcomes import Effect, OnFailure, Outcome
 from drctl.core.ports import HELD
 from drctl.core.roster import Roster
-from drctl.core.values import Unknown
+from drctl.core.values import Unknown, from_json, text_of
 from drctl.engine.dependents import lost_by
 from drctl.engine.dues import Outlook
 from drctl.engine.parts import containers, ending, form_of, is_container, is_group, is_rolling
@@ -263,6 +263,8 @@ class Failures:
     def _again(self, step: Step, answer: ev.Answered) -> None:
         """Record that what failed is to be tried again; what was ok stays, what is in doubt is settled first."""
         because = f"to be tried again: {answer.reason}" if answer.reason else "to be tried again"
+        for path, changes in answer.values.items():
+            self._changed(path, changes, answer)
         for inner in ending(self._context, step):
             end = self.final(inner)
             if end is None or good(inner, end):
@@ -273,6 +275,14 @@ class Failures:
                 if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
                     self.mark_again(one, because, answer.by)
         self.reopen(step)
+
+    def _changed(self, path: str, changes: ev.JsonMap, answer: ev.Answered) -> None:
+        """A person's values instead of the runbook's, for every later attempt of a step."""
+        told = "; ".join(f"{name}: {one['old']} -> {text_of(from_json(one['new']))}" for name, one in changes.items())
+        because = f"{told}, by {answer.id}" + (f": {answer.reason}" if answer.reason else "")
+        new = {name: one["new"] for name, one in changes.items()}
+        what = f"changed {', '.join(changes)}"
+        self._recorder.deviation(ev.DeviationNoted(path=path, what=what, by=answer.by, because=because, changes=new))
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
         """A person's word instead of an outcome."""

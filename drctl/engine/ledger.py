@@ -17,6 +17,7 @@ from drctl.core.model import Action, Check, RestoreNow, Step, Wait, Way, WayKind
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import HOST, seen_in
 from drctl.core.values import Unknown
+from drctl.engine.changes import as_changed
 from drctl.engine.dues import RESTORE_OVER, UNDO_OVER, Dues, owner_of
 from drctl.engine.failures import CHOICES, good
 from drctl.engine.faults import telling
@@ -206,7 +207,8 @@ class Ledger:
             return (Outcome.OK, f"nothing to put back: {why}") if due.restore else (Outcome.SKIPPED, why)
         values = pinned(due.recorded, self._looks.context.store)
         if not due.restore and isinstance(due.step.body, Action) and not self._begun(due):
-            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values))
+            earlier = self._earlier(due, values)
+            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values, kind=earlier))
             if verdict is not None and verdict.seen is Seen.NOT_DONE:
                 return Outcome.OK, f"nothing to undo: {verdict.because}"
         way = way_of(due.step, restore=due.restore)
@@ -265,10 +267,9 @@ class Ledger:
             return Outcome.NOT_RUN, f"what stood there before was not kept ({'; '.join(lost)})"
         inverse = None
         with telling() as told:
-            scope = RunScope(context=context, place=due.host, pinned=values).at(step)
-            kind = build(context.kinds[step.body.kind], step.body, scope)
+            kind = self._kind(due, values)
             known = {name: value for name, value in prior.items() if not isinstance(value, Unknown)}
-            inverse = kind.inverse(known) if isinstance(kind, ActKind) else None
+            inverse = kind.inverse(known) if kind is not None else None
         if inverse is None:
             return Outcome.NOT_RUN, told.because or "what stood there before is not known"
         judgement = replace(step.judgement, capture={}, expect=(), tolerate=frozenset())
@@ -280,6 +281,28 @@ class Ledger:
         if not done.final:
             raise self._stop(due)
         return Outcome(done.outcome), done.because
+
+    def _earlier(self, due: Due, values: Mapping[str, Value | Unknown]) -> ActKind | None:
+        """The act as it was done, if its fields were changed since; None when a look of today tells as well."""
+        if due.step.verify or due.stage == len(self._recorder.state.changes.get(due.step.path, ())):
+            return None
+        with telling():
+            return self._kind(due, values)
+        return None
+
+    def _kind(self, due: Due, values: Mapping[str, Value | Unknown]) -> ActKind | None:
+        """The act as it was done, with the fields it had then.
+
+        Raises:
+            FieldError: a value does not fit; the callers tell it.
+        """
+        context, step = self._looks.context, due.step
+        if not isinstance(step.body, Action):
+            return None
+        body = as_changed(step.body, self._recorder.state.changes.get(step.path, ()), due.stage)
+        scope = RunScope(context=context, place=due.host, pinned=values).at(step)
+        kind = build(context.kinds[body.kind], body, scope)
+        return kind if isinstance(kind, ActKind) else None
 
     def _note(self, form: str, what: str) -> None:
         """Say what was not put back; after a crash in between, what an earlier writer could not put back too."""

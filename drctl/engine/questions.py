@@ -71,7 +71,7 @@ class Questions:
         self._operator = operator
         self._wait = wait
         self.verbs = Verbs(recorder.state, control)
-        self._judge = Judge(context, self.verbs)
+        self._judge = Judge(context, self.verbs, recorder.mask)
         self._lock = threading.RLock()
         self._terminal = threading.Lock()
         self._glanced = 0
