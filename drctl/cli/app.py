@@ -33,6 +33,8 @@ COMMANDS = {
     "plan": "Look, and show what a run would do; nothing is changed.",
     "run": "Run a runbook.",
     "resume": "Go on with a run that is paused or crashed.",
+    "pause": "Let a run stop after its running step.",
+    "rollback": "Take back what an open run did, all of it or down to a step.",
     "abort": "Close an open run: put back what was suspended, do nothing else.",
     "answer": "Answer a question of a run.",
     "approve": "Say yes to a request for approval.",

@@ -33,6 +33,9 @@ SHORT = {
 }
 """Short forms of choices that are harmless, or that are followed by another question."""
 
+BESIDE = {"retry": " [FIELD=VALUE]", "rollback": " [STEP]"}
+"""What may be typed behind a choice about a failed step: a changed field, where to go back to."""
+
 Reads = Callable[[str], "str | None"]
 
 
@@ -77,11 +80,12 @@ class Asking:
             if typed == "":
                 self._show(asked)
                 continue
-            choice = self._choice(asked, typed)
+            word, beside = _split(asked, typed)
+            choice = self._choice(asked, word)
             if choice is None:
                 self._write(f"  {clean(typed)!r} is no answer to this.")
                 continue
-            return self._complete(asked, choice, typed)
+            return self._complete(asked, choice, typed, beside)
 
     def _show(self, asked: ev.Asked) -> None:
         self._write("\n" + question_text(self._run, asked, self._state))
@@ -91,6 +95,8 @@ class Asking:
         words = [clean(choice) for choice in asked.choices]
         if asked.target:
             words = [f"{clean(asked.target)} to {word}" if word in {"approve", "confirm"} else word for word in words]
+        elif asked.kind == "failure":
+            words = [f"{word}{BESIDE.get(word, '')}" for word in words]
         elif asked.kind == "decide":
             words = [f"{number} {word}" for number, word in enumerate(words, 1)]
         return f"type {' · '.join(words)} · q leave (the run pauses): "
@@ -110,17 +116,20 @@ class Asking:
         short = SHORT.get(asked.kind, {}).get(typed.lower(), "")
         return short if short in asked.choices else None
 
-    def _complete(self, asked: ev.Asked, choice: str, typed: str) -> Given:
+    def _complete(self, asked: ev.Asked, choice: str, typed: str, beside: Mapping[str, str]) -> Given:
         """Ask for what belongs to the choice: who, why, which values."""
         by = ""
         if asked.by:
             by = self._needed(f"  who says so ({' or '.join(asked.by)})? name: ")
-        values = self._values(asked) if asked.kind == "manual" and choice == "done" else {}
+        values = self._values(asked) if asked.kind == "manual" and choice == "done" else dict(beside)
         reason = ""
         if choice in NEEDS_REASON and asked.kind in {"failure", "doubt", "when"}:
             reason = self._needed(f"  {choice}: why? ")
         elif choice in {"reject", "abort", "not_done"}:
             reason = self._line("  why? (Enter for none): ").strip()
+        if asked.kind == "failure" and choice == "done":
+            evidence = self._line("  what shows it? (Enter for nothing): ").strip()
+            values |= {"evidence": evidence} if evidence else {}
         target = typed if asked.target and typed == asked.target else ""
         return self._given(asked, choice, by=by, reason=reason, target=target, values=values)
 
@@ -186,6 +195,18 @@ class Asking:
             choice=choice, question=asked.id, by=by or login, login=login, reason=reason, target=target,
             values=dict(values or {}), given_at=time.time_ns() // 1000, source="terminal",
         )  # fmt: skip
+
+
+def _split(asked: ev.Asked, typed: str) -> tuple[str, dict[str, str]]:
+    """A choice about a failed step, and what was typed behind it."""
+    word, _, rest = typed.partition(" ")
+    rest = rest.strip()
+    name, is_value, value = rest.partition("=")
+    if asked.kind == "failure" and rest and word in {"retry", "r"} and is_value and name.strip():
+        return word, {name.strip(): value.strip()}
+    if asked.kind == "failure" and rest and word == "rollback":
+        return word, {"to": rest}
+    return typed, {}
 
 
 def _login() -> str:

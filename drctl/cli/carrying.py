@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
     from drctl.core.fold import Entry
+    from drctl.engine.executor import Executor
     from drctl.engine.questions import Operator
+    from drctl.errors import Exit
 
 Opening = Callable[[Callable[["Entry"], None]], AbstractContextManager[Session]]
 
@@ -33,21 +35,21 @@ def carry(
     wait: str | None,
     yes: bool,
     live: bool | None,
-    abort: str = "",
+    verb: Callable[[Executor], Exit] | None = None,
     unattended: bool = False,
 ) -> int:
-    """Carry a run out and show it. Gives the exit code."""
+    """Carry a run out and show it, or do with it what a verb says. Gives the exit code."""
     from drctl.cli.console import Console
 
     waiting = _duration(wait)
     console = Console(live=live, color=settings.color, output=settings.output, yes=yes)
     with opening(console.watch) as session:
         console.begin(session.state, session.parts.masker.text)
-        operator: Operator | None = console if console.interactive and not abort and not unattended else None
+        operator: Operator | None = console if console.interactive and not unattended else None
         executor = session.executor(Desk(inbox=session.folder.inbox, operator=operator, wait=waiting))
         with _signals(session, console.say):
             try:
-                code = executor.abort(abort) if abort else executor.run()
+                code = executor.run() if verb is None else verb(executor)
             except JournalError:
                 console.end()
                 raise

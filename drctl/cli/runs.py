@@ -6,11 +6,8 @@ Nothing here loads the engine, so that a command that only reads starts quickly.
 from __future__ import annotations
 
 import getpass
-import json
 import os
 from typing import TYPE_CHECKING
-
-import click
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal import NAME
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from drctl.cli.app import Settings
     from drctl.core.records import Record
 
 
@@ -114,10 +110,3 @@ def in_order(records: Iterable[Record], path: Path) -> Iterator[Record]:
                 next=f"drctl audit verify {path}",
             )  # fmt: skip
         yield record
-
-
-def kept(settings: Settings, folder: RunFolder, what: str, then: str, **data: str) -> None:
-    """Say that a word was left for a run, and what becomes of it."""
-    if settings.output == "json":
-        click.echo(json.dumps({"run": folder.id, "kept": what, "then": then, **data}, ensure_ascii=False))
-    click.echo(f"Kept: {what}; {then}.", err=True)

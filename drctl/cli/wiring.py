@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drctl.adapters.clock import SystemClock
 from drctl.adapters.secrets import Masker, Secrets
 from drctl.cli.runs import login
 from drctl.cli.world import RealWorld
@@ -17,7 +18,7 @@ from drctl.core.fold import Entry, RunState
 from drctl.core.frozen import Frozen, digest_of, thaw
 from drctl.core.inventory import SecretRef
 from drctl.core.nouns import dataclass
-from drctl.engine.context import Context, Identity
+from drctl.engine.context import Context, Identity, no_secret
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore
@@ -110,6 +111,21 @@ def plan_parts(frozen: Frozen, runbook: Runbook, root: Path, language: str) -> P
     """The parts of a plan of a runbook that was just read and frozen: nothing of it is kept."""
     identity = Identity(uid="", id="plan", operator=login(), language=language)
     return build_parts(frozen, thaw_documents(frozen, runbook), identity, RunState(), MemoryStore(), root)
+
+
+def documents_of_run(folder: RunFolder, state: RunState) -> Context:
+    """The context of a run for reading only: nothing is connected, nobody becomes its writer."""
+    assert state.opened is not None  # noqa: S101 - the callers have folded it
+    frozen = frozen_of(state, folder.journal)
+    identity = Identity(uid=state.opened.uid, id=state.opened.id, operator=login(), language=state.opened.language)
+    runbook, inventory = thaw_documents(frozen)
+    from drctl.kinds import registry
+
+    bare = Context(
+        runbook=runbook, inventory=inventory, kinds=registry(), vars={}, clock=SystemClock(), state=state,
+        store=folder.outputs, inputs=thaw_inputs(runbook, frozen.inputs, no_secret), identity=identity,
+    )  # fmt: skip
+    return complete(bare)
 
 
 class Session:

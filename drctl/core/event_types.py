@@ -78,7 +78,11 @@ class PlanPart(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPaused(Event):
-    """The writer stops and the run stays open. `reason`: question, failure, doubt, operator, preflight."""
+    """The writer stops and the run stays open.
+
+    `reason`: question, failure, doubt, operator, preflight, locked, journal; `rolled_back` when a rollback to a step is
+    over, and the run stands before that step, `path`.
+    """
 
     TYPE: ClassVar[str] = "run_paused"
     reason: str
@@ -305,7 +309,7 @@ class Answered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlReceived(Event):
-    """A word from outside about the run: pause, abort."""
+    """A word from outside about the run: pause, abort, rollback. `path` is the step that a rollback goes back to."""
 
     TYPE: ClassVar[str] = "control_received"
     verb: str
@@ -314,6 +318,7 @@ class ControlReceived(Event):
     accepted: bool = True
     because: str = ""
     word: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,13 +344,17 @@ class NoteAdded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviationNoted(Event):
-    """Something other than the runbook says was done: a skip, an override, done by hand, not restored."""
+    """Something other than the runbook says was done: a skip, an override, done by hand, changed, not restored.
+
+    `changes` are fields of the step in tagged form: its later attempts use them instead of what the runbook says.
+    """
 
     TYPE: ClassVar[str] = "deviation_noted"
     path: str
     what: str
     by: str = ""
     because: str = ""
+    changes: JsonMap = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

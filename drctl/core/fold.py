@@ -18,6 +18,7 @@ from drctl.core.values import Duration, Time
 
 __all__ = [
     "FIRST_STAYS",
+    "ROLLED_BACK",
     "Attained",
     "BlockState",
     "Entry",
@@ -29,6 +30,8 @@ __all__ = [
     "attained",
 ]
 
+ROLLED_BACK: Final = "rolled_back"
+"""Why a run pauses when a rollback to a step is over."""
 FIRST_STAYS = frozenset({"fault", "detected", "declared", "outage_start"})
 """Marks of which the first value stays; of all others the last one counts (language specification, section 12)."""
 
@@ -60,6 +63,14 @@ class RunState:
     records: int = 0
     unknown_types: list[str] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
+    rolling_back: ev.ControlReceived | None = None
+    """The word of a rollback that is not over yet; it holds over any crash."""
+    last_pause: ev.RunPaused | None = None
+    """How it was paused before its present writer took it up; None when that one opened it, or it crashed."""
+    rolled_back_seq: int = -1
+    """The record of the newest rollback that was said: a yes from before it no longer counts."""
+    changes: dict[str, list[tuple[int, ev.JsonMap]]] = field(default_factory=dict)
+    """By step: fields that a person changed for its later attempts, with the record that says so, oldest first."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> RunState:
@@ -159,14 +170,8 @@ class RunState:
                 self.opened, self.opened_at, self.sessions = event, entry.at, 1
             case ev.PlanPart():
                 self.plan.append(event.text)
-            case ev.RunPaused():
-                self.paused = event
-            case ev.RunResumed() | ev.RunTakenOver():
-                self.paused = None
-                self.sessions += 1
-            case ev.RunClosed():
-                self.closed, self.closed_at, self.paused = event, entry.at, None
-                self._settle_questions("")
+            case ev.RunPaused() | ev.RunResumed() | ev.RunTakenOver() | ev.RunClosed():
+                self._apply_writer(event, entry.at)
             case ev.StepStarted() | ev.CommandRan() | ev.StepFinished():
                 self._apply_unit(entry)
             case ev.BlockStarted() | ev.BlockFinished():
@@ -175,6 +180,24 @@ class RunState:
                 self._apply_question(entry)
             case _:
                 self._apply_side(entry)
+
+    def _apply_writer(self, event: ev.Event, at: Time) -> None:
+        """Records about a writer's coming and going."""
+        match event:
+            case ev.RunPaused():
+                self.paused = event
+                if event.reason == ROLLED_BACK:
+                    self.rolling_back = None
+            case ev.RunTakenOver():
+                self.sessions += 1
+            case ev.RunResumed():
+                self.last_pause, self.paused = self.paused, None
+                self.sessions += 1
+            case ev.RunClosed():
+                self.closed, self.closed_at, self.paused, self.rolling_back = event, at, None, None
+                self._settle_questions("")
+            case _:
+                pass
 
     def _apply_side(self, entry: Entry) -> None:
         """Records about the run as a whole."""
@@ -190,8 +213,12 @@ class RunState:
                 self.notes.append((entry.at, event))
             case ev.DeviationNoted() as event:
                 self.deviations.append((entry.at, event))
+                if event.changes:
+                    self.changes.setdefault(event.path, []).append((entry.seq, event.changes))
             case ev.ControlReceived() as event:
                 self.controls.append((entry.at, event))
+                if event.verb == "rollback" and event.accepted:
+                    self.rolling_back, self.rolled_back_seq = event, entry.seq
             case _:
                 pass
 

@@ -19,6 +19,8 @@ from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import Act, Claim
 from drctl.core.values import Duration, Unknown
+from drctl.engine.changes import as_changed
+from drctl.engine.context import Context
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
@@ -155,6 +157,7 @@ class Acts:
     def _built(self, unit: ActUnit, names: RunScope) -> ActKind | Unknown:
         body = unit.step.body
         assert isinstance(body, Action)  # noqa: S101 - the executor sends nothing else here
+        body = as_changed(body, self._recorder.state.changes.get(unit.path, ()))
         kind = build(self._context.kinds[body.kind], body, names)
         if isinstance(kind, ActKind | Unknown):
             return kind

@@ -18,13 +18,20 @@ from drctl.core.inputs import read_input
 from drctl.core.inventory import Environment, Person
 from drctl.core.model import Manual
 from drctl.core.nouns import dataclass
+from drctl.core.outcomes import Outcome
 from drctl.core.values import to_json
+from drctl.engine.changes import read_changes
+from drctl.engine.failures import good
 from drctl.engine.parts import everything
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drctl.core import events as ev
     from drctl.core.fold import QuestionState
+    from drctl.core.model import Step
     from drctl.engine.context import Context
+    from drctl.engine.verbs import Verbs
 
 MOST_NOTE: Final = 4000
 MOST_NAME: Final = 100
@@ -32,9 +39,11 @@ SKEW: Final = 60_000_000
 """Microseconds by which the clocks of two machines may differ before a time is not believed."""
 MOST_VALUES: Final = 100
 MOST_TOGETHER: Final = 24_000
-NEEDS_REASON: Final = frozenset({"skip", "done", "not_done", "run", "override"})
+NEEDS_REASON: Final = frozenset({"skip", "done", "not_done", "run", "override", "rollback"})
 YES: Final = frozenset({"approve", "confirm"})
 EVIDENCE: Final = "evidence"
+BESIDE: Final = {"rollback": "to", "done": EVIDENCE}
+"""What may be said with an answer to a failed step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +115,10 @@ def wanted_values(manual: Manual) -> tuple[InputSpec, ...]:
 class Judge:
     """Judges answers to the questions of one run."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, verbs: Verbs, mask: Callable[[str], str]) -> None:
+        self._mask = mask
         self._context = context
+        self._verbs = verbs
 
     def judge(self, state: QuestionState, given: Given, now: int) -> Judgement:
         """Say what the answer is worth. `now` is the time for one that says no time of its own."""
@@ -168,6 +179,8 @@ class Judge:
         return people.get(name) or next((p for p in people.values() if name in p.logins), None)
 
     def _values(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
+        if asked.kind == "failure":
+            return self._beside(asked, given)
         if asked.kind != "manual" or given.choice != "done":
             return {}
         values: dict[str, Any] = {}
@@ -186,6 +199,43 @@ class Judge:
         if len(json.dumps(values)) > MOST_TOGETHER:
             raise ValueError("the answers together are too long for one record")
         return values
+
+    def _beside(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
+        """What comes with an answer to a failure: where a rollback goes back to, what shows that it was done.
+
+        Raises:
+            ValueError: it cannot be so.
+        """
+        if given.choice == "retry":
+            return self._changes(asked, given)
+        known = BESIDE.get(given.choice, "")
+        unknown = set(given.values) - {known}
+        if unknown:
+            raise ValueError(f"{given.choice} takes no {', '.join(sorted(unknown))}")
+        text = given.values.get(known, "")[:MOST_NOTE]
+        if given.choice == "rollback":
+            path = self._verbs.check("rollback", text)
+            return {known: path} if path else {}
+        return {known: text} if text else {}
+
+    def _changes(self, asked: ev.Asked, given: Given) -> dict[str, Any]:
+        """Changed fields, by step and name, with what stood there before."""
+        step = next((one for one in everything(self._context) if one.path == asked.path), None)
+        if not given.values:
+            return {}
+        if step is None:
+            raise ValueError("nothing here has fields that could be changed")
+        found: dict[str, Any] = {}
+        for one in read_changes(self._context, step, given.values, self._again, self._mask):
+            found.setdefault(one.path, {})[one.name] = {"old": one.old, "new": to_json(one.value)}
+        return found
+
+    def _again(self, step: Step) -> bool:
+        """Whether a retry would carry it out: it has not ended, or not well."""
+        final = self._context.state.step(step.path).own_final
+        outcome = Outcome(final.outcome) if final is not None else None
+        is_method = "/methods/" in step.path  # one that was ok did not help: all of a fence are done again
+        return outcome is None or (outcome is not Outcome.IN_DOUBT and (is_method or not good(step, outcome)))
 
     def _specs(self, path: str) -> tuple[InputSpec, ...]:
         step = next((step for step in everything(self._context) if step.path == path), None)

@@ -74,7 +74,7 @@ def stopped(stop: Stop, state: RunState, ledger: Ledger) -> Close:
         return Close(state="nothing_changed", exit=Exit.NOTHING_CHANGED, because=stop.because)
     if stop.reason != "rollback":
         return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because)
-    cut = ledger.cut_by()
+    cut = ledger.dues.cut_by()
     note = f"; nothing before {cut} was undone: from there the failback runbook leads home" if cut else ""
     if cut and not ledger.undid:
         return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because + note)

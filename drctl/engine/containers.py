@@ -178,7 +178,7 @@ class Containers:
         if not (guards.approve or guards.caution or guards.recheck):
             return ""
         units = [one for one in within(self._context, step) if not is_container(one)]
-        if any(self._recorder.state.step(unit.path).began for unit in units) and not is_table(step):
+        if any(self._walk.begun(unit) for unit in units) and not is_table(step):
             return ""  # people have agreed before its first step
         return self._crew.turns.group(step, list(self._acts(step)))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.nouns import dataclass
-from drctl.core.outcomes import Outcome
 from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing
 from drctl.engine.acts import Acts, Waits
@@ -20,13 +19,14 @@ from drctl.engine.ledger import Hands, Ledger
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
 from drctl.engine.pace import Ladder
-from drctl.engine.parts import everything
 from drctl.engine.people import People
 from drctl.engine.preflight import Preflight
 from drctl.engine.questions import Inbox, Operator, Questions
+from drctl.engine.rollback import Rollback, address
 from drctl.engine.sleeps import Sleeps
 from drctl.engine.stops import Control, Stop
 from drctl.engine.turns import Turns
+from drctl.engine.verbs import OWN, Stage
 from drctl.engine.walk import Crew, Walk
 from drctl.engine.world import LOCAL, World
 from drctl.errors import Exit, JournalError
@@ -91,7 +91,10 @@ class Executor:
         people = People(looks, recorder, questions, control)
         hands = Hands(looks=looks, acts=self._acts, turns=turns, people=people, questions=questions, control=control)
         self._ledger = Ledger(hands, recorder)
-        self._failures = Failures(looks, recorder, questions)
+        failures = Failures(looks, recorder, questions)
+        failures.outlook = self._ledger.dues.outlook
+        self._rollback = Rollback(hands, self._ledger, failures, recorder)
+        questions.verbs.back = lambda to: address(context, self._ledger.dues, to)
         crew = Crew(
             looks=looks,
             turns=turns,
@@ -99,7 +102,7 @@ class Executor:
             people=people,
             ledger=self._ledger,
             preflight=Preflight(context, recorder, world),
-            failures=self._failures,
+            failures=failures,
             marks=Marks(looks, recorder),
             sleeps=Sleeps(context.clock, recorder),
             questions=questions,
@@ -121,12 +124,12 @@ class Executor:
                 f"The journal holds records that this drctl does not know: {names}.", meaning="Nothing was done.",
                 next="resume it with the version that wrote it",
             )  # fmt: skip
-        word = state.abort
-        if word is not None:  # said before a crash: it holds
-            self._control.abort = True
-            self._control.because = f"{word.by}: {word.reason}" if word.reason else word.by
+        word = state.abort or state.rolling_back
         with self._ending_on_word():
-            return self._end(self._walked())
+            if word is None:
+                return self._end(self._walked())
+            self._questions.verbs.obey(word)  # said before a crash or a pause: it holds
+            return self._end(self._control.stop(word.path))
 
     def abort(self, because: str) -> Exit:
         """Close an open run without going on: restores are carried out, nothing else."""
@@ -136,6 +139,18 @@ class Executor:
         with self._ending_on_word():
             return self._end(Stop("abort", because=because, exit=Exit.ABORTED))
 
+    def roll_back(self, to: str, because: str, by: str) -> Exit:
+        """Take back what an open run did, to a step when one is named; a refusal leaves the run as it was."""
+        state = self._recorder.state
+        before = state.paused or state.last_pause
+        word = self._questions.verbs.judge("rollback", {"by": by, "reason": because, "to": to}, "")
+        with self._ending_on_word():
+            self._questions.control(word)
+            if word.accepted:
+                return self._end(self._control.stop(word.path))
+        self._recorder.write(before or ev.RunPaused(reason="operator", because=word.because, exit=int(Exit.PAUSED)))
+        return Exit.NOTHING_CHANGED
+
     # -- ending -----------------------------------------------------------------------------------------------------
 
     def _walked(self) -> Stop | None:
@@ -143,8 +158,9 @@ class Executor:
             self._walk.run()
             self._questions.drain()
         except Stop as stop:
-            return stop
-        return self._control.stop("") if self._control.abort else None
+            # Of two branches, one may have come to a question before the other heard the word.
+            return self._control.stop(stop.path) if self._control.word and not stop.closes else stop
+        return self._control.stop("") if self._control.word else None
 
     def _end(self, stop: Stop | None) -> Exit:
         """Close the run, or leave it open when it must pause."""
@@ -158,26 +174,25 @@ class Executor:
             return self._pause(other)
 
     def _close(self, stop: Stop | None) -> Exit:
-        self._control.abort = False  # it is being obeyed: ways back are carried out in full
+        self._control.word = ""  # it is being obeyed: ways back are carried out in full
+        verbs, word = self._questions.verbs, self._recorder.state.rolling_back
         if stop is not None and stop.reason == "rollback":
-            self._resolve_doubts()
-            self._ledger.roll_back()
+            verbs.stage = Stage.UNDO
+            if word is None:  # the rule of a step that failed: it holds over a crash as a person's word does
+                rule = f"on_failure of {stop.path}"
+                said = ev.ControlReceived(verb="rollback", by=OWN, reason=stop.because, because=rule)
+                self._recorder.write(said, durable=True)
+            if word is not None and word.path:
+                return self._pause(self._rollback.to_step(word))
+            self._rollback.everything()
+        verbs.stage = Stage.CLOSE
         self._ledger.restore_all()
+        self._questions.drain()  # who said something in the meantime is told that it came too late
         state = self._recorder.state
         close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
         self._release()
         self._recorder.write(closing.closed_event(close, state), durable=True)
         return close.exit
-
-    def _resolve_doubts(self) -> None:
-        """Rolling back around an unknown is acting on a guess: people say first what became of it.
-
-        Raises:
-            Stop: nobody has said it.
-        """
-        steps = {step.path: step for step in everything(self._context)}
-        while doubtful := [steps[one.path] for one in self._recorder.state.in_doubt if one.path in steps]:
-            self._failures.take(doubtful[0], Outcome.IN_DOUBT)
 
     def _pause(self, stop: Stop) -> Exit:
         event = ev.RunPaused(reason=stop.reason, path=stop.path, because=stop.because, exit=int(stop.exit))

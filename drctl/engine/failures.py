@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.model import Fence, Manual, Step
-from drctl.core.outcomes import OnFailure, Outcome
+from drctl.core.outcomes import Effect, OnFailure, Outcome
 from drctl.core.ports import HELD
 from drctl.core.roster import Roster
-from drctl.core.values import Unknown
+from drctl.core.values import Unknown, from_json, text_of
+from drctl.engine.dependents import lost_by
+from drctl.engine.dues import Outlook
 from drctl.engine.parts import containers, ending, form_of, is_container, is_group, is_rolling
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Stop
@@ -17,6 +19,8 @@ from drctl.engine.units import HARD
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drctl.core.fold import BlockState
     from drctl.core.values import Time
     from drctl.engine.context import Context
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from drctl.engine.recorder import Recorder
 
 CHOICES: Final = ("retry", "skip", "done", "abort")
+BACK: Final = "drctl rollback"
+"""Who says that a step is to be done again after it was taken back: what stands before it is asked again too."""
 ATTESTED: Final = "attested done"
 AGAIN: Final = "drctl"
 """Who says that a step is to be done again when no person does: the block around it."""
@@ -46,6 +52,8 @@ class Failures:
         self._looks = looks
         self._recorder = recorder
         self._questions = questions
+        self.outlook: Callable[[], Outlook] = Outlook
+        """What a rollback would do now; the ledger is put in once it is there."""
 
     def take(self, step: Step, outcome: Outcome) -> Outcome | None:
         """Do what the step says about failure, or ask; None when it is to be tried again.
@@ -55,9 +63,9 @@ class Failures:
         """
         if outcome is Outcome.IN_DOUBT:
             if not is_group(step):
-                return self._doubt(step)
+                return self.doubt(step)
             for inner in self._doubtful(step):
-                self._doubt(inner)
+                self.doubt(inner)
             if form_of(step) != "parallel" or not self._failed(step):
                 self.reopen(step)
                 return None
@@ -66,7 +74,8 @@ class Failures:
             raise Stop("failed", path=step.path, because=because, exit=Exit.STEP_FAILED)
         if step.on_failure is OnFailure.ROLLBACK:
             raise Stop("rollback", path=step.path, because=because, exit=Exit.ROLLED_BACK)
-        return self._obey(step, self._questions.ask(self._failure(step, because), _pause(step.path, because)))
+        question = self._failure(step, because)
+        return self._obey(step, self._questions.ask(question, _pause(step.path, because)))
 
     def answered(self, step: Step) -> bool:
         """Whether a person has already said what became of a doubtful step; then nobody needs to look again."""
@@ -77,7 +86,7 @@ class Failures:
         for inner in reversed(list(containers(self._context, step))):
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None and not good(inner, state.outcome):
-                self._enter(state, anew=inner.loop is not None)  # a person who says "again" wants the list of now
+                self.enter(state, anew=inner.loop is not None)  # a person who says "again" wants the list of now
 
     def start_over(self, step: Step, because: str) -> None:
         """Before a block is done again: looks and idempotent acts anew, what must not happen twice stays done.
@@ -88,17 +97,17 @@ class Failures:
         for inner in ending(self._context, step):
             if inner.path.startswith(ladder):
                 continue
-            end = self._final(inner)
+            end = self.final(inner)
             if end is None or end is Outcome.IN_DOUBT or self._stays(inner, end):
                 continue
             for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
-                if self._final(one) is not None:
-                    self._mark_again(one, AGAIN, because)
+                if self.final(one) is not None:
+                    self.mark_again(one, because)
         for inner in reversed(list(containers(self._context, step))[1:]):
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None and not inner.path.startswith(ladder):
                 # The batches of a rolling block stay: a host in another batch would be another address.
-                self._enter(state, anew=not is_rolling(inner), by=AGAIN)
+                self.enter(state, anew=not is_rolling(inner), by=AGAIN)
 
     def _stays(self, step: Step, end: Outcome) -> bool:
         """Whether it is not done again with the block: what must not happen twice and is there, and people's words."""
@@ -110,12 +119,12 @@ class Failures:
 
     def mark_taken_back(self, step: Step) -> None:
         """After an act was taken back because not all were ok: it is to be done again, if anything is."""
-        if self._final(step) is Outcome.OK:
-            self._mark_again(step, AGAIN, "taken back: all or none")
+        if self.final(step) is Outcome.OK:
+            self.mark_again(step, "taken back: all or none")
 
     def ended(self, step: Step) -> bool:
         """Whether its own end is recorded."""
-        return self._final(step) is not None
+        return self.final(step) is not None
 
     def ended_at(self, step: Step) -> Time | None:
         """When it ended."""
@@ -126,7 +135,8 @@ class Failures:
         """Why it ended as it did, in one line."""
         return self._because(step)
 
-    def _enter(self, state: BlockState, *, anew: bool = False, by: str = "") -> None:
+    def enter(self, state: BlockState, *, anew: bool = False, by: str = "") -> None:
+        """Begin a block again that ended; `anew`: what it froze is evaluated again; `by`: who has it done again."""
         kept = state.frozen
         if anew and kept:  # until it begins, what was done so far must still be found by a way back
             kept = {**kept, **Roster(anew=True).values}
@@ -135,7 +145,8 @@ class Failures:
         )
         self._recorder.write(again, durable=True)
 
-    def _mark_again(self, step: Step, by: str, because: str) -> None:
+    def mark_again(self, step: Step, because: str, by: str = AGAIN) -> None:
+        """Record that a step is to be done again, though it has ended."""
         marker = ev.StepFinished(path=step.path, attempt=0, outcome="not_run", final=False, by=by, because=because)
         self._recorder.write(marker, durable=True)
 
@@ -154,9 +165,38 @@ class Failures:
             lines.append(f"Hint: {step.hint.pick(context.identity.language).show(RunScope(context=context).at(step))}")
         if is_group(step):
             lines.append("skip and done are for every step of it that is not ok, the ones not begun among them.")
-        return ev.Asked(id="", kind="failure", path=step.path, text="\n".join(lines), choices=CHOICES)
+        lines += ["retry = " + self._retry(step), f"skip = go on without it; {lost_by(context, step)}"]
+        lines.append("done = it was done by hand: your word for it, attested")
+        lines += self.endings()
+        return ev.Asked(id="", kind="failure", path=step.path, text="\n".join(lines), choices=self.choices(CHOICES))
 
-    def _doubt(self, step: Step) -> Outcome | None:
+    @staticmethod
+    def _retry(step: Step) -> str:
+        if is_group(step):
+            return "do again what is not ok; what is ok stays"
+        if step.effect in HARD:
+            return "do it again, unless a look shows that it is there"
+        return "look again" if step.effect is Effect.READ else "do it again"
+
+    def choices(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """The same, with rollback where something can be taken back."""
+        return (*words[:-1], "rollback", words[-1]) if self.outlook().back else words
+
+    def endings(self) -> list[str]:
+        """What rollback and abort mean now."""
+        outlook = self.outlook()
+        then = "; then what was suspended is put back, and the run is closed" if outlook.back else ""
+        return [
+            f"rollback = {outlook}{then}" if outlook.back else f"no rollback: it {outlook}",
+            "abort = close the run as it stands: what was suspended is put back, nothing is undone",
+        ]
+
+    def doubt(self, step: Step) -> Outcome | None:
+        """Ask a person what became of a step; None when it is to be tried again.
+
+        Raises:
+            Stop: nobody has said it, or the word was abort.
+        """
         because = self._because(step)
         text = (
             f"{step.id} is in doubt: {because}\nLook at the host yourself. Is the effect there?\n"
@@ -168,14 +208,15 @@ class Failures:
 
     def _doubtful(self, block: Step) -> list[Step]:
         """Steps of a block that are in doubt and that no person has spoken about."""
-        return [step for step in ending(self._context, block) if self._final(step) is Outcome.IN_DOUBT]
+        return [step for step in ending(self._context, block) if self.final(step) is Outcome.IN_DOUBT]
 
     def _failed(self, block: Step) -> bool:
         """Whether a step of a block ended badly, doubts apart: then somebody decides about the whole."""
-        ends = [(step, self._final(step)) for step in ending(self._context, block)]
+        ends = [(step, self.final(step)) for step in ending(self._context, block)]
         return any(end is not None and end.bad and not good(step, end) for step, end in ends)
 
-    def _final(self, step: Step) -> Outcome | None:
+    def final(self, step: Step) -> Outcome | None:
+        """How it itself ended; None while it has not."""
         if is_container(step):
             block = self._recorder.state.blocks.get(step.path)
             return block.outcome if block is not None else None
@@ -189,7 +230,7 @@ class Failures:
             return final.because
         if block is not None and block.because:
             return block.because
-        ends = [(inner, self._final(inner)) for inner in ending(self._context, step)]
+        ends = [(inner, self.final(inner)) for inner in ending(self._context, step)]
         bad = [(inner, end) for inner, end in ends if end is not None and not good(inner, end)]
         return "; ".join(f"{inner.id}: {self._because(inner) or end.value}" for inner, end in bad)
 
@@ -197,9 +238,8 @@ class Failures:
 
     def _obey(self, step: Step, answer: ev.Answered) -> Outcome | None:
         match answer.choice:
-            case "abort":
-                because = f"{answer.by} said abort: {answer.reason}"
-                raise Stop("abort", path=step.path, because=because, exit=Exit.ABORTED)
+            case "abort" | "rollback":
+                raise self.ended_by(answer, step.path)
             case "skip":
                 self._by_hand(step, Outcome.SKIPPED, answer)
                 return Outcome.SKIPPED
@@ -210,19 +250,41 @@ class Failures:
                 self._again(step, answer)
         return None
 
+    def ended_by(self, answer: ev.Answered, path: str) -> Stop:
+        """The stop that follows an answer which ends the walk; a rollback is recorded as the word it is."""
+        because = f"{answer.by} said {answer.choice}: {answer.reason}"
+        if answer.choice == "abort":
+            return Stop("abort", path=path, because=because, exit=Exit.ABORTED)
+        word = ev.ControlReceived(
+            verb="rollback", by=answer.by, reason=answer.reason, path=str(answer.values.get("to", "")),
+            because=f"answer to {answer.id}",
+        )  # fmt: skip
+        self._recorder.write(word, durable=True)
+        return Stop("rollback", path=path, because=because, exit=Exit.ROLLED_BACK)
+
     def _again(self, step: Step, answer: ev.Answered) -> None:
         """Record that what failed is to be tried again; what was ok stays, what is in doubt is settled first."""
         because = f"to be tried again: {answer.reason}" if answer.reason else "to be tried again"
+        for path, changes in answer.values.items():
+            self._changed(path, changes, answer)
         for inner in ending(self._context, step):
-            end = self._final(inner)
+            end = self.final(inner)
             if end is None or good(inner, end):
                 continue
             # Said again, every method of a fence is carried out again: one that was ok did not help.
             for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
-                own = self._final(one)
+                own = self.final(one)
                 if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
-                    self._mark_again(one, answer.by, because)
+                    self.mark_again(one, because, answer.by)
         self.reopen(step)
+
+    def _changed(self, path: str, changes: ev.JsonMap, answer: ev.Answered) -> None:
+        """A person's values instead of the runbook's, for every later attempt of a step."""
+        told = "; ".join(f"{name}: {one['old']} -> {text_of(from_json(one['new']))}" for name, one in changes.items())
+        because = f"{told}, by {answer.id}" + (f": {answer.reason}" if answer.reason else "")
+        new = {name: one["new"] for name, one in changes.items()}
+        what = f"changed {', '.join(changes)}"
+        self._recorder.deviation(ev.DeviationNoted(path=path, what=what, by=answer.by, because=because, changes=new))
 
     def _by_hand(self, step: Step, outcome: Outcome, answer: ev.Answered) -> None:
         """A person's word instead of an outcome."""
@@ -234,7 +296,7 @@ class Failures:
         for inner in [*ending(self._context, step), *reversed(groups)]:
             if is_container(inner):
                 self._block_by_hand(inner, outcome, because)
-            elif (end := self._final(inner)) is None or not good(inner, end):
+            elif (end := self.final(inner)) is None or not good(inner, end):
                 event = ev.StepFinished(
                     path=inner.path, attempt=0, outcome=outcome.value, by=answer.by, found=outcome is Outcome.OK,
                     because=because,

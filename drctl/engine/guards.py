@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.approvals import agreement
 from drctl.core.expressions import evaluate
-from drctl.core.model import Approve, Fence, Step
+from drctl.core.model import Approve, Fence, Include, Step
+from drctl.core.model import Guards as GuardsOf
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import seen_in
@@ -25,6 +27,8 @@ from drctl.engine.stops import Stop
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
+    from drctl.core.model import Runbook
+    from drctl.engine.context import Context
     from drctl.engine.looks import Looks
     from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
@@ -111,6 +115,22 @@ class Guards:
             lines.append(step.guards.caution.pick(language).show(scope))
         lines.append(f"It will send: {wanted.text}")
         return "\n".join(lines)
+
+
+def guards_around(context: Context, step: Step) -> GuardsOf | None:
+    """Who agrees to what stands around a step, innermost first; None when nobody is asked there."""
+    path = step.origin or step.path
+    found: list[GuardsOf] = []
+    for block in reversed(context.outline.around.get(path, ())):
+        if isinstance(block.body, Include):
+            found += _of_phases(block.body.runbook, f"{block.path}/", path)
+        found.append(block.guards)
+    found += _of_phases(context.runbook, "", path)
+    return next((replace(one, recheck=()) for one in found if one.approve or one.caution), None)
+
+
+def _of_phases(runbook: Runbook, within: str, path: str) -> list[GuardsOf]:
+    return [phase.guards for phase in runbook.phases if path.startswith(f"{within}{phase.id}/")]
 
 
 def _irreversible(step: Step) -> bool:

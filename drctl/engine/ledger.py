@@ -13,71 +13,41 @@ from typing import TYPE_CHECKING, Final
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import ActKind, Seen
-from drctl.core.model import Action, Check, Fence, Frame, RestoreNow, Step, Wait, Way, WayKind, Ways
+from drctl.core.model import Action, Check, RestoreNow, Step, Wait, Way, WayKind, Ways
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
-from drctl.core.rounds import HOST, round_of, seen_in
+from drctl.core.rounds import HOST, seen_in
 from drctl.core.values import Unknown
+from drctl.engine.changes import as_changed
+from drctl.engine.dues import RESTORE_OVER, UNDO_OVER, Dues, owner_of
 from drctl.engine.failures import CHOICES, good
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.outputs import unpack
-from drctl.engine.parts import is_rolling, parts, within
+from drctl.engine.parts import within
+from drctl.engine.rollback import Later
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
-from drctl.engine.ways import NO_INVERSE, pinned, stands_for_all, way_of
+from drctl.engine.ways import pinned, way_of
 from drctl.engine.world import LOCAL
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from drctl.core.fold import BlockState, Unit
+    from drctl.core.fold import BlockState
     from drctl.core.values import Value
     from drctl.engine.acts import Acts
+    from drctl.engine.dues import Due
     from drctl.engine.looks import Looks
     from drctl.engine.people import People
     from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
     from drctl.engine.turns import Turns
 
-_UNDO_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.UNREACHABLE})
-_RESTORE_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """One registered way back: of which step, where, and what the first of its intents recorded.
-
-    What stood there before a second attempt may be the work of the first, so the first intent is what counts.
-    `since` is the newest intent: what was done before it does not count as taking it back.
-    """
-
-    step: Step
-    started: ev.StepStarted
-    since: int
-    restore: bool
-
-    @property
-    def path(self) -> str:
-        """Where its units are recorded."""
-        return f"{self.step.path}/{'restore' if self.restore else 'undo'}"
-
-    @property
-    def host(self) -> str:
-        """Where the step acted."""
-        return self.started.host
-
-    @property
-    def role(self) -> ev.Role:
-        """What its units are for."""
-        return ev.Role.RESTORE if self.restore else ev.Role.UNDO
-
-    @property
-    def recorded(self) -> Mapping[str, object]:
-        """The way back as the intent recorded it."""
-        return (self.started.restore if self.restore else self.started.undo) or {}
+LONGEST_TOLD: Final = 120
+"""Characters of a command where what remains of it is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,103 +69,7 @@ class Ledger:
         self._hands = hands
         self._looks = hands.looks
         self._recorder = recorder
-
-    # -- what is due ------------------------------------------------------------------------------------------------
-
-    def due(self, *, restore: bool) -> list[Due]:
-        """What is registered and not yet carried out, newest first; undo stops at a point of no return."""
-        found = []
-        cut = self._cut()[0]
-        for step, owner in self._owned(restore=restore):
-            path = step.path
-            effects = self._effects(step, owner)
-            over = self._recorder.state.blocks.get(f"{path}/{'restore' if restore else 'undo'}")
-            ends = _RESTORE_OVER if restore else _UNDO_OVER
-            if over is not None and over.outcome in ends:
-                effects = [unit for unit in effects if unit.started_seq > over.finished_seq]
-            if not effects or effects[0].started is None:
-                continue
-            since = effects[-1].started_seq
-            if restore and self._undone_so(step, since):
-                continue
-            first = effects[0].started
-            started = first if owner is None else self._of_block(step, first, restore=restore)
-            one = Due(step=step, started=started, since=since, restore=restore)
-            if one.recorded and (restore or since > cut):
-                found.append(one)
-        return sorted(found, key=lambda one: -one.since)
-
-    def _owned(self, *, restore: bool) -> list[tuple[Step, Step | None]]:
-        """Every step with effects of its own, or the outermost block around it whose own way back stands for all.
-
-        With it the block that owns the effects; one that rolls over hosts is taken back on each host it acted on.
-        """
-        context = self._looks.context
-        found: list[tuple[Step, Step | None]] = []
-
-        def add(step: Step) -> None:
-            if step.loop is None and stands_for_all(step, restore=restore):
-                found.extend((one, step) for one in self._by_host(step))
-                return
-            found.append((step, None))
-            for inner in parts(context, step):
-                add(inner)
-            methods = step.body.methods if isinstance(step.body, Fence) and step.loop is None else ()
-            found.extend((method, None) for method in methods)
-
-        for phase in context.runbook.phases:
-            for top in phase.steps:
-                add(top)
-        return found
-
-    def _by_host(self, block: Step) -> list[Step]:
-        """The block itself; one that rolls over hosts once for each host it acted on, in the order it did."""
-        if not is_rolling(block):
-            return [block]
-        hosts = dict.fromkeys(unit.host for unit in self._effects(block, block))
-        origin = block.origin or block.path
-        frames = [Frame(origin=origin, path=f"{block.path}/{HOST}{host}", host=host) for host in hosts]
-        return [round_of(block, frame) for frame in frames]
-
-    def _effects(self, step: Step, owner: Step | None) -> list[Unit]:
-        state = self._recorder.state
-        inner = within(self._looks.context, owner) if owner is not None else (step,)
-        host = step.frames[-1].host if owner is not None and step is not owner else ""
-        units = [unit for one in inner for unit in state.step(one.path).effects if host in {"", unit.host}]
-        return sorted(units, key=lambda unit: unit.started_seq)
-
-    def _of_block(self, step: Step, first: ev.StepStarted, *, restore: bool) -> ev.StepStarted:
-        """The way back of a block: its own, since the first act inside it."""
-        way = way_of(step, restore=restore)
-        if way is None or way.kind is WayKind.AUTO:
-            recorded: dict[str, object] = {"none": NO_INVERSE}
-        elif way.kind is WayKind.NONE:
-            recorded = {"none": way.why}
-        else:
-            recorded = {"steps": [inner.path for inner in way.steps]}
-        place = self._looks.place_of(step)
-        host = place if isinstance(place, str) and place != LOCAL else ""
-        return replace(first, host=host, undo=None if restore else recorded, restore=recorded if restore else None)
-
-    def cut_by(self) -> str:
-        """The step that is the point of no return passed last; empty when none was."""
-        return self._cut()[1]
-
-    def _cut(self) -> tuple[int, str]:
-        passed = [
-            (unit.started_seq, path)
-            for path in self._recorder.state.steps
-            for unit in self._recorder.state.step(path).effects
-            if unit.started is not None and unit.started.no_return
-        ]
-        return max(passed, default=(-1, ""))
-
-    def _undone_so(self, step: Step, since: int) -> bool:
-        """Whether what its `restore` would do was done by its `undo`, after all that it did."""
-        undone = self._recorder.state.blocks.get(f"{step.path}/undo")
-        is_auto = _is_auto(step.ways.restore) and _is_auto(step.ways.undo)
-        same = is_auto or way_of(step, restore=True) == step.ways.undo
-        return same and undone is not None and undone.outcome is Outcome.OK and undone.finished_seq > since
+        self.dues = Dues(hands.looks.context, hands.looks.place_of)
 
     # -- taking back ------------------------------------------------------------------------------------------------
 
@@ -205,7 +79,7 @@ class Ledger:
         Raises:
             Stop: the operator wants a pause; the rest is done when the run is taken up again.
         """
-        for due in self.due(restore=True):
+        for due in self.dues.due(restore=True):
             self._take_back(due)
         self._note("restore", "not restored")
 
@@ -213,7 +87,7 @@ class Ledger:
         """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, and why."""
         paths, kept = {step.path for step in steps}, dict[str, str]()
         for restore in (False, True):
-            for due in self.due(restore=restore):
+            for due in self.dues.due(restore=restore):
                 by_undo = bool(due.started.undo) and "none" not in (due.started.undo or {})
                 if self._is_of(due, paths) and by_undo is not restore:
                     outcome, because = self._take_back(due)
@@ -232,42 +106,54 @@ class Ledger:
         seen = [seen_in(one, step.frames) for one in named if one is not None]
         paths = {inner.path for one in seen for inner in within(context, one)}
         bad = []
-        for due in self.due(restore=True):
+        for due in self.dues.due(restore=True):
             if self._is_of(due, paths):
                 outcome, because = self._take_back(due)
-                if outcome not in _RESTORE_OVER:
+                if outcome not in RESTORE_OVER:
                     bad.append(f"{due.step.id}: {because or outcome.value}")
         outcome = Outcome.FAILED if bad else Outcome.OK
         return self._looks.end_early(step, outcome, "; ".join(bad) or "restored")
 
-    def roll_back(self) -> None:
-        """Undo everything that is due, newest first.
+    def roll_back(self, wanted: Callable[[Step], bool] = lambda _: True) -> None:
+        """Undo everything that is due, newest first; with `wanted`, of those steps only.
 
         Raises:
-            Stop: an undo failed and nobody has decided yet, or the operator wants a pause.
+            Stop: an undo failed and nobody has decided yet, or the operator wants a pause or an end.
         """
-        while owed := self.due(restore=False):
+        while owed := [one for one in self.dues.due(restore=False) if wanted(one.step)]:
+            self._hands.questions.drain()
+            if self._hands.control.word == "abort":
+                raise self._hands.control.stop(owed[0].path)
             due, block = owed[0], self._recorder.state.blocks.get(owed[0].path)
             if block is not None and block.outcome is not None and block.finished_seq > due.since:
                 outcome, because = block.outcome, block.because  # it failed before, and nobody has said "again"
             else:
                 outcome, because = self._take_back(due)
-            if outcome not in _UNDO_OVER:
+            if outcome not in UNDO_OVER:
                 self._failed(due, because or outcome.value)
         self._note("undo", "not undone")
 
     def half_undone(self) -> str:
         """What a rollback left, empty when all of it was undone or needs no undo by its author's word."""
-        blocks = [block for block in self._undo_blocks() if block.outcome not in {Outcome.OK, Outcome.SKIPPED}]
-        return "; ".join(f"{block.path}: {block.because or 'not over'}" for block in blocks)
+        left = [f"{block.path}: {self._remains(block)}" for block in self.dues.left()]
+        word = self._recorder.state.rolling_back
+        since = self._recorder.state.rolled_back_seq
+        if word is not None and any(block.started_seq > since for block in self.dues.undo_blocks()):
+            back = self.dues.outlook(Later(self._looks.context, word.path) if word.path else lambda _: True).back
+            left += [f"the rollback was ended before the undo of {one}" for one in back]
+        return "; ".join(left)
 
     @property
     def undid(self) -> bool:
         """Whether a rollback had something to undo."""
-        return bool(self._undo_blocks())
+        return bool(self.dues.undo_blocks())
 
-    def _undo_blocks(self) -> list[BlockState]:
-        return [block for block in self._recorder.state.blocks.values() if block.form == "undo"]
+    def _remains(self, block: BlockState) -> str:
+        """What stays as it is, where, and why: for the follow-up list."""
+        step = self._recorder.state.step(owner_of(block.path))
+        what = next((unit.started.text for unit in reversed(step.effects) if unit.started is not None), "")
+        told = one_text(what) or step.path
+        return f"NOT_UNDONE({block.host or LOCAL}, {told}): {block.because or 'its undo is not over'}"
 
     def _failed(self, due: Due, because: str) -> None:
         """A person decides how a rollback goes on; what comes next may depend on the undo that failed."""
@@ -304,6 +190,11 @@ class Ledger:
         self._finish(due, outcome, because)
         return outcome, because
 
+    def _stop(self, due: Due) -> Stop:
+        """What cut a way back short: an end that was said while undoing, or a pause."""
+        control = self._hands.control
+        return control.pause(due.path) if due.restore else control.stop(due.path)
+
     def _finish(self, due: Due, outcome: Outcome, because: str) -> None:
         event = ev.BlockFinished(path=due.path, outcome=outcome.value, because=because, host=due.host)
         self._recorder.write(event, durable=True)
@@ -317,7 +208,8 @@ class Ledger:
             return (Outcome.OK, f"nothing to put back: {why}") if due.restore else (Outcome.SKIPPED, why)
         values = pinned(due.recorded, self._looks.context.store)
         if not due.restore and isinstance(due.step.body, Action) and not self._begun(due):
-            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values))
+            earlier = self._earlier(due, values)
+            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values, kind=earlier))
             if verdict is not None and verdict.seen is Seen.NOT_DONE:
                 return Outcome.OK, f"nothing to undo: {verdict.because}"
         way = way_of(due.step, restore=due.restore)
@@ -342,7 +234,7 @@ class Ledger:
             ended = own.finished if own is not None and over and own.outcome in {Outcome.OK, Outcome.SKIPPED} else None
             done = ended or self._inner(due, inner, values)
             if not done.final:
-                raise self._hands.control.pause(due.path)
+                raise self._stop(due)
             outcome = Outcome(done.outcome)
             if not good(inner, outcome):
                 return outcome, done.because
@@ -376,10 +268,9 @@ class Ledger:
             return Outcome.NOT_RUN, f"what stood there before was not kept ({'; '.join(lost)})"
         inverse = None
         with telling() as told:
-            scope = RunScope(context=context, place=due.host, pinned=values).at(step)
-            kind = build(context.kinds[step.body.kind], step.body, scope)
+            kind = self._kind(due, values)
             known = {name: value for name, value in prior.items() if not isinstance(value, Unknown)}
-            inverse = kind.inverse(known) if isinstance(kind, ActKind) else None
+            inverse = kind.inverse(known) if kind is not None else None
         if inverse is None:
             return Outcome.NOT_RUN, told.because or "what stood there before is not known"
         judgement = replace(step.judgement, capture={}, expect=(), tolerate=frozenset())
@@ -389,16 +280,42 @@ class Ledger:
         )  # fmt: skip
         done = self._hands.turns.act(ActUnit(step=back, place=due.host, role=due.role, kind=inverse, pinned=values))
         if not done.final:
-            raise self._hands.control.pause(due.path)
+            raise self._stop(due)
         return Outcome(done.outcome), done.because
+
+    def _earlier(self, due: Due, values: Mapping[str, Value | Unknown]) -> ActKind | None:
+        """The act as it was done, if its fields were changed since; None when a look of today tells as well."""
+        if due.step.verify or due.stage == len(self._recorder.state.changes.get(due.step.path, ())):
+            return None
+        with telling():
+            return self._kind(due, values)
+        return None
+
+    def _kind(self, due: Due, values: Mapping[str, Value | Unknown]) -> ActKind | None:
+        """The act as it was done, with the fields it had then.
+
+        Raises:
+            FieldError: a value does not fit; the callers tell it.
+        """
+        context, step = self._looks.context, due.step
+        if not isinstance(step.body, Action):
+            return None
+        body = as_changed(step.body, self._recorder.state.changes.get(step.path, ()), due.stage)
+        scope = RunScope(context=context, place=due.host, pinned=values).at(step)
+        kind = build(context.kinds[body.kind], body, scope)
+        return kind if isinstance(kind, ActKind) else None
 
     def _note(self, form: str, what: str) -> None:
         """Say what was not put back; after a crash in between, what an earlier writer could not put back too."""
         for block in list(self._recorder.state.blocks.values()):
             if block.form == form and block.outcome is not Outcome.OK:
-                step = block.path.rpartition("/")[0]
-                self._recorder.deviation(ev.DeviationNoted(path=step, what=what, because=block.because))
+                because = block.because
+                if form == "undo" and block.outcome is not Outcome.SKIPPED:
+                    because = self._remains(block)
+                self._recorder.deviation(ev.DeviationNoted(path=owner_of(block.path), what=what, because=because))
 
 
-def _is_auto(way: Way | None) -> bool:
-    return way is None or way.kind is WayKind.AUTO
+def one_text(text: str) -> str:
+    """The beginning of what was sent, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}..."

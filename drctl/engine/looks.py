@@ -10,6 +10,7 @@ from drctl.core.model import Action, AnyOf, Check, Repeat, Step
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Secret, Unknown
+from drctl.engine.changes import as_changed
 from drctl.engine.context import LOOK_LIMIT, Context, fixed_place
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
@@ -214,7 +215,8 @@ class Looks:
     def _built(self, step: Step, names: RunScope) -> LookKind | Unknown:
         assert isinstance(step.body, Action)  # noqa: S101 - the executor sends nothing else here
         try:
-            kind = build(self.context.kinds[step.body.kind], step.body, names)
+            body = as_changed(step.body, self._recorder.state.changes.get(step.path, ()))
+            kind = build(self.context.kinds[body.kind], body, names)
         except FieldError as error:
             return Unknown(str(error), not_yet=False)
         assert isinstance(kind, Unknown | LookKind)  # noqa: S101 - the loader checked it

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from drctl.core import events as ev
 from drctl.core.values import Duration
 from drctl.engine.answers import MOST_NAME, MOST_NOTE, NEEDS_REASON, YES, Given, Judge, given_of, whole
-from drctl.errors import Exit
+from drctl.engine.verbs import Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,8 @@ class Questions:
         self._control = control
         self._operator = operator
         self._wait = wait
-        self._judge = Judge(context)
+        self.verbs = Verbs(recorder.state, control)
+        self._judge = Judge(context, self.verbs, recorder.mask)
         self._lock = threading.RLock()
         self._terminal = threading.Lock()
         self._glanced = 0
@@ -94,10 +95,10 @@ class Questions:
                 standing = self._recorder.state.questions[written.id]
         self.drain()
         while standing.decided is None:
-            if self._control.abort:
+            if self._control.word:
                 raise self._control.stop(question.path)
             if not self._await(standing):
-                raise self._control.stop(question.path) if self._control.abort else stop
+                raise self._control.stop(question.path) if self._control.word else stop
         return standing.decided
 
     def answered(self, kind: str, path: str, digest: str = "") -> ev.Answered | None:
@@ -129,7 +130,7 @@ class Questions:
         if decided is None or decided.choice == "look":
             return False
         if state.asked.kind in {"approval", "caution"} and decided.choice in YES:
-            return True
+            return state.decided_seq > self._recorder.state.rolled_back_seq
         return self._recorder.state.ended_seq(state.asked.path) < state.decided_seq
 
     # -- waiting ----------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ class Questions:
 
         def settled() -> bool:
             self.drain()
-            return standing.decided is not None or self._control.abort or self._control.level > 0
+            return standing.decided is not None or bool(self._control.word) or self._control.level > 0
 
         while clock.boottime().micros < end and not settled():
             if self._operator is None:
@@ -186,28 +187,22 @@ class Questions:
 
     def _word(self, name: str, word: Mapping[str, Any]) -> None:
         """Record one word, on disk: its file is gone afterwards."""
-        verb, by = str(word.get("kind", "")), str(word.get("by", ""))[:MOST_NAME]
-        reason = str(word.get("reason", ""))[:MOST_NOTE]
-        event: ev.Event
-        match verb:
-            case "answer":
-                self.take(given_of(word), word=name)
-                return
-            case "note":
-                text = str(word.get("text", ""))[:MOST_NOTE]
-                event = ev.NoteAdded(by=by, text=text, given_at=whole(word.get("given_at")), word=name)
-            case "abort" | "pause":
-                event = ev.ControlReceived(verb=verb, by=by, reason=reason, word=name)
-            case _:
-                because = "no such word in this version"
-                event = ev.ControlReceived(verb=verb[:40], by=by, accepted=False, because=because, word=name)
-        self._recorder.write(event, durable=True)
-        because = f"{by}: {reason}" if reason else by
-        if verb == "abort":
-            self._control.abort, self._control.because = True, because
-        elif verb == "pause":
-            self._control.exit = Exit.PAUSED
-            self._control.raise_to(1, f"pause, said {because}")
+        verb = str(word.get("kind", ""))
+        if verb == "answer":
+            self.take(given_of(word), word=name)
+        elif verb == "note":
+            text, by = str(word.get("text", ""))[:MOST_NOTE], str(word.get("by", ""))[:MOST_NAME]
+            note = ev.NoteAdded(by=by, text=text, given_at=whole(word.get("given_at")), word=name)
+            self._recorder.write(note, durable=True)
+        else:
+            self.control(self.verbs.judge(verb, word, name))
+
+    def control(self, event: ev.ControlReceived) -> None:
+        """Record a word about the run, and obey it if it counts."""
+        with self._lock:
+            self._recorder.write(event, durable=True)
+            if event.accepted:
+                self.verbs.obey(event)
 
     def take(self, given: Given, *, word: str = "") -> None:
         """Judge one answer and record it, accepted or not."""

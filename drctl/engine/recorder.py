@@ -70,7 +70,7 @@ class Recorder:
         self.state = state
         self._journal = journal
         self._actor = actor
-        self._mask = mask
+        self.mask = mask
         self._watch = watch
         self._lock = threading.RLock()
 
@@ -108,10 +108,10 @@ class Recorder:
 
     def _masked(self, value: object, *, fit: bool) -> object:
         if isinstance(value, str):
-            masked = self._mask(value)
+            masked = self.mask(value)
             return fitting(masked) if fit else masked
         if isinstance(value, dict):
-            return {self._mask(key): self._masked(item, fit=fit) for key, item in value.items()}
+            return {self.mask(key): self._masked(item, fit=fit) for key, item in value.items()}
         if isinstance(value, list):
             return [self._masked(item, fit=fit) for item in value]
         return value

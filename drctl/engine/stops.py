@@ -18,8 +18,8 @@ class Stop(Exception):  # noqa: N818 - not an error: the run stands still, or is
     """The walk stops here.
 
     Attributes:
-        reason: question, failure, doubt, operator, preflight, locked; or abort, failed, rollback, nothing_changed when
-            the run is to close.
+        reason: question, failure, doubt, operator, preflight, locked, rolled_back; or abort, failed, rollback,
+            nothing_changed when the run is to close (a rollback to a step leaves it open).
         path: the step it concerns.
         exit: the exit code that goes with it.
     """
@@ -53,7 +53,8 @@ class Control:
     because: str = ""
     exit: Exit = Exit.INTERRUPTED
     """What a run that stops for this exits with: a signal, or a word that asked for a pause."""
-    abort: bool = False
+    word: str = ""
+    """The word that ends the walk: abort or rollback; empty when none was said, or while it is obeyed."""
     shields: int = 0
     """Uninterruptible blocks under way."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,8 +66,11 @@ class Control:
 
     def stop(self, path: str) -> Stop:
         """The stop that follows a word."""
-        if self.abort:
+        if self.word == "abort":
             return Stop("abort", path=path, because=self.because or "the operator said abort", exit=Exit.ABORTED)
+        if self.word == "rollback":
+            because = self.because or "the operator said rollback"
+            return Stop("rollback", path=path, because=because, exit=Exit.ROLLED_BACK)
         return self.pause(path)
 
     def pause(self, path: str) -> Stop:
@@ -78,7 +82,7 @@ class Control:
         """No further step begins. Inside an uninterruptible block a first word waits for its end."""
         if self.level >= ENDING:
             return True
-        return not self.shields and (self.abort or self.level > 0)
+        return not self.shields and (bool(self.word) or self.level > 0)
 
     @property
     def ending(self) -> bool:

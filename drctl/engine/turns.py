@@ -5,6 +5,7 @@ Steps, methods of a fence and ways back all act through here; only steps have gu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
@@ -13,7 +14,7 @@ from drctl.core.model import Action, Fence, Step
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Unknown
 from drctl.engine.failures import ATTESTED
-from drctl.engine.guards import Guards, Wanted
+from drctl.engine.guards import Guards, Wanted, guards_around
 from drctl.engine.parts import everything
 from drctl.engine.recorder import fitting
 from drctl.engine.scope import RunScope
@@ -65,7 +66,10 @@ class Turns:
         """The digest that people agreed to, empty when nobody is asked; or the end of a step that they refused."""
         step, guards = unit.step, unit.step.guards
         if guards.approve is None and guards.caution is None and not guards.recheck:
-            return self._agreed_in_group.get(unit.path, "")
+            around = guards_around(self._looks.context, step) if unit.path in self._recorder.state.changes else None
+            if around is None:
+                return self._agreed_in_group.get(unit.path, "")
+            step = replace(step, guards=around)  # who agreed to the whole has not agreed to this
         because = ""
         for _ in range(2):  # a recheck that changes what would be sent makes the answer void: asked again, once
             resolved = self._acts.resolve(unit)

@@ -17,7 +17,7 @@ from drctl.core.outcomes import Effect, Outcome
 from drctl.core.values import Unknown
 from drctl.engine.blocks import HaltedError, LimitError, over
 from drctl.engine.containers import Containers
-from drctl.engine.failures import AGAIN, Failures, good
+from drctl.engine.failures import AGAIN, BACK, Failures, good
 from drctl.engine.parts import ending, form_of, is_container, is_group, parts, within
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
@@ -141,11 +141,13 @@ class Walk:
                 return because
             stop = Stop("failure", path=path, because=because, exit=Exit.STEP_FAILED)
             text = f"phase {phase.id} may not begin: {because}"
-            asked = ev.Asked(id="", kind="failure", path=path, text=text, choices=("retry", "abort"))
+            failures = self._crew.failures
+            lines = [text, "retry = ask again", *failures.endings()]
+            choices = failures.choices(("retry", "abort"))
+            asked = ev.Asked(id="", kind="failure", path=path, text="\n".join(lines), choices=choices)
             answer = self._questions.ask(asked, stop)
-            if answer.choice == "abort":
-                because = f"{answer.by} said abort: {answer.reason}"
-                raise Stop("abort", path=path, because=because, exit=Exit.ABORTED)
+            if answer.choice != "retry":
+                raise failures.ended_by(answer, path)
             self._recorder.write(ev.BlockStarted(path=path, form="phase"), durable=True)
 
     def skip_all(self, step: Step, because: str) -> None:
@@ -169,13 +171,14 @@ class Walk:
         Asked again it is also after a crash that may have cut a skip short.
         """
         since = state.started_seq if state is not None and state.by == AGAIN else -1
-        units = (
-            unit
-            for step in steps
-            for inner in within(self._context, step)
-            for unit in self._state.step(inner.path).units
-        )
-        return not any(unit.started_seq > since for unit in units)
+        return not any(self.begun(inner, since) for step in steps for inner in within(self._context, step))
+
+    def begun(self, step: Step, since: int = -1) -> bool:
+        """Whether it began after a record, and was not taken back by a person: then what stands before it is over."""
+        state = self._state.step(step.path)
+        last = state.last.finished if state.last is not None else None
+        taken_back = last is not None and not last.final and last.by == BACK
+        return not taken_back and any(unit.started_seq > since for unit in state.units)
 
     def _skip_block(self, step: Step, because: str) -> None:
         known = self._state.blocks.get(step.path)
@@ -290,4 +293,4 @@ class Walk:
 
 def _again_by_drctl(finished: ev.StepFinished | None) -> bool:
     """Whether a step is to be done again because the block around it is: its condition is asked again too."""
-    return finished is not None and not finished.final and finished.by == AGAIN
+    return finished is not None and not finished.final and finished.by in {AGAIN, BACK}

@@ -123,7 +123,7 @@ _CLOSED = {
 }  # fmt: skip
 _PAUSED = {
     "failure": ("✖", "FAILED"), "doubt": ("?", "IN DOUBT"), "operator": ("⏸", "STOPPED BY THE OPERATOR"),
-    "preflight": ("✖", "A HOST CANNOT BE REACHED"),
+    "preflight": ("✖", "A HOST CANNOT BE REACHED"), "rolled_back": ("↩", "ROLLED BACK TO A STEP, AND PAUSED"),
 }  # fmt: skip
 _QUESTIONS = {
     "approval": "APPROVAL NEEDED", "caution": "CONFIRMATION NEEDED", "manual": "WORK OF A PERSON NEEDED",

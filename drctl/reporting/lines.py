@@ -129,6 +129,15 @@ def _took(event: ev.StepFinished) -> str:
     return f" {human(event.elapsed_us)}" if event.elapsed_us >= 1_000_000 else ""  # noqa: PLR2004 - a second
 
 
+def _word(event: ev.ControlReceived) -> tuple[str, str, str]:
+    """A word about the run as a whole."""
+    said = f"by {event.by or 'somebody'}" + (f" to {event.path}" if event.path else "")
+    said += f": {event.reason}" if event.reason else ""
+    if event.accepted:
+        return "!", event.verb or "word", said
+    return "✖", "refused", f"{event.verb or 'a word'} {said}: {event.because}"
+
+
 def _person(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
     match event:
         case ev.Asked():
@@ -140,8 +149,7 @@ def _person(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
             told = f"{event.id} {event.choice} by {by}: {path}" + (f", {event.reason}" if event.reason else "")
             return ("✔", "answered", told) if event.accepted else ("✖", "refused", f"{told}: {event.because}")
         case ev.ControlReceived():
-            because = event.reason if event.accepted else event.because
-            return "!", event.verb or "word", f"by {event.by or 'somebody'}" + (f": {because}" if because else "")
+            return _word(event)
         case ev.NoteAdded():
             return "✎", "note", f"{event.by}: {event.text}"
         case ev.DeviationNoted():

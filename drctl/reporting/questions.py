@@ -153,6 +153,8 @@ def answer_commands(run_id: str, asked: ev.Asked) -> list[str]:  # noqa: C901 - 
                 commands.append(generic + values + by)
             case "failure", "retry":
                 commands.append(f"drctl retry {run_id} {step}")
+            case "failure", "rollback":
+                commands.append(f"drctl rollback {run_id}{why}   (--to STEP stays open before STEP)")
             case "failure", "skip" | "done":
                 commands.append(f"drctl {choice} {run_id} {step}{why}")
             case "doubt", "done" | "not_done" | "look":

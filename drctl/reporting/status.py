@@ -107,10 +107,13 @@ def next_commands(id: str, state: RunState, *, writing: bool) -> list[str]:  # n
     if state.closed is not None:
         return [f"drctl report {id}", f"drctl audit verify {id}"]
     if writing:
-        return [f"drctl watch {id}"]
+        return [f"drctl watch {id}", f"drctl pause {id}   (after the running step)"]
     if state.open_questions:
         return ["answer as above, then", f"drctl resume {id}"]
-    return [f"drctl resume {id}", f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"]
+    commands = [f"drctl resume {id}"]
+    if state.intents and state.rolling_back is None:
+        commands.append(f"drctl rollback {id} --show   (says what could be taken back)")
+    return [*commands, f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"]
 
 
 def status_json(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002

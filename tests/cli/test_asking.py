@@ -22,6 +22,9 @@ APPROVAL = ev.Asked(
     target="db2",
 )
 FAILURE = ev.Asked(id="q1", kind="failure", path="p/app", text="app failed", choices=("retry", "skip", "done", "abort"))
+UNDOABLE = ev.Asked(
+    id="q1", kind="failure", path="p/app", text="app failed", choices=("retry", "skip", "done", "rollback", "abort")
+)
 DOUBT = ev.Asked(
     id="q1", kind="doubt", path="p/app", text="app in doubt", choices=("done", "not_done", "look", "abort")
 )
@@ -93,7 +96,20 @@ PROMPT = "(the run pauses): "
             [(PROMPT, "s"), ("skip: why? ", ""), ("skip: why? ", "not needed")],
             {"choice": "skip", "reason": "not needed"},
         ),
-        (FAILURE, [(PROMPT, "done"), ("done: why? ", "by hand")], {"choice": "done", "reason": "by hand"}),
+        (
+            FAILURE,
+            [(PROMPT, "done"), ("done: why? ", "by hand"), ("what shows it?", "")],
+            {"choice": "done", "reason": "by hand", "values": {}},
+        ),
+        (
+            FAILURE,
+            [(PROMPT, "done"), ("done: why? ", "by hand"), ("what shows it?", "ticket 12")],
+            {"choice": "done", "values": {"evidence": "ticket 12"}},
+        ),
+        (FAILURE, [(PROMPT, "retry run=do it = new")], {"choice": "retry", "values": {"run": "do it = new"}}),
+        (FAILURE, [(PROMPT, "r env.PORT=2")], {"choice": "retry", "values": {"env.PORT": "2"}}),
+        (UNDOABLE, [(PROMPT, "rollback"), ("rollback: why? ", "worse")], {"choice": "rollback", "values": {}}),
+        (UNDOABLE, [(PROMPT, "rollback web"), ("rollback: why? ", "worse")], {"values": {"to": "web"}}),
         (FAILURE, [(PROMPT, "abort"), ("why?", "")], {"choice": "abort"}),
         (DOUBT, [(PROMPT, "not_done"), ("not_done: why? ", "looked")], {"choice": "not_done", "reason": "looked"}),
         (DOUBT, [(PROMPT, "l")], {"choice": "look"}),
@@ -112,6 +128,12 @@ def test_an_answer(question: ev.Asked, dialogue: list[tuple[str, str]], expected
     assert (given.question, given.source) == ("q1", "terminal")
     assert given.given_at > 1_700_000_000_000_000
     assert given.login
+
+
+@pytest.mark.parametrize("typed", ["", "ro", "roll", "back", "a", "b", "d", "skip web", "retry web", "done x=y"])
+def test_a_failure_has_no_default_and_no_short_form_of_what_hurts(typed: str) -> None:
+    again = "type " if not typed else "is no answer to this"
+    assert answered(UNDOABLE, (PROMPT, typed), (again, "q")) is None
 
 
 @pytest.mark.parametrize("typed", ["approve", "confirm", "y", "yes", "db", "DB2", "a", "ok", "db2 db2"])

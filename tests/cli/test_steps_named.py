@@ -1,16 +1,17 @@
 """A step named on the command line: by id, address, `id@host` or `id[3]`; what is ambiguous is refused."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from drctl.cli.commands.answer import find_question
+from drctl.cli.finding import find_question
 from drctl.core import events as ev
 from drctl.errors import UsageError
 from tests.reporting.builder import RunBuilder, opened
 
-FOLDER = cast("Any", SimpleNamespace(id="8F2KQ"))
+FOLDER = cast("Any", SimpleNamespace(id="8F2KQ", holder=lambda: None, journal=Path("none")))
 PATHS = (
     "main/copy/3", "main/roll/0/restart/@web1", "main/roll/0/restart/@web2", "main/it", "main/@odd/last",
     "main/fence/methods/0",

@@ -371,7 +371,7 @@ class Rig:
         )
         return complete(bare)
 
-    def _carry(self, *, wait: Duration | None = None, abort: str = "") -> Exit:
+    def _carry(self, *, wait: Duration | None = None, abort: str = "", back: str | None = None) -> Exit:
         recorder = Recorder(self.journal, self.state, actor=self.operator, mask=self.mask)
         if not self.lines:
             objectives = self.runbook.objectives
@@ -385,7 +385,10 @@ class Rig:
             )  # fmt: skip
         desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
         executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)
-        code = executor.abort(abort) if abort else executor.run()
+        if back is not None:
+            code = executor.roll_back(back, "because", self.operator)
+        else:
+            code = executor.abort(abort) if abort else executor.run()
         self.ends.append(code)
         return code
 
@@ -401,6 +404,11 @@ class Rig:
         """`drctl abort` of a run that nobody carries out."""
         self._again()
         return self._carry(abort=because)
+
+    def roll_back(self, to: str = "") -> Exit:
+        """`drctl rollback` of a run that nobody carries out."""
+        self._again()
+        return self._carry(back=to)
 
     def resume(self, *, die_in: int | None = None, wait: Duration | None = None) -> Exit:
         """A new process: nothing is left but the records, the inbox and the hosts; it may die after some records."""

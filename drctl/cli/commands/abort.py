@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.carrying import carry
-from drctl.cli.runs import fold_of, kept, login, now, open_state
+from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.sessions import resumed
-from drctl.errors import UsageError
+from drctl.cli.words import Word, by, leave, refuse_closed
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
-    from drctl.core.records import JSON
 
 
 @click.command()
@@ -26,22 +25,18 @@ def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
 
     A run that is being carried out stops after its running step; it is told by its inbox.
 
-    Exit status: 5 closed; 0 kept, and the process that carries the run out closes it; 12 another process has just
-    taken it up; 2 it is closed already.
+    Exit status: 5 closed; 9 closed in the middle of a rollback; 0 the process that carries the run out closes it; 4 it
+    refused, since it is closing already; 12 another process has just taken it up; 2 it is closed already.
     """
     states = open_state(settings.state_dir)
     folder = states.find(run_id)
-    if fold_of(folder).closed is not None:
-        raise UsageError(
-            f"Run {folder.id} is closed already.", meaning="Nothing was changed.", next=f"drctl show {folder.id}"
-        )
+    refuse_closed(folder, fold_of(folder))
     who = person or login()
     if folder.holder() is not None:
-        word: dict[str, JSON] = {"by": who, "login": login(), "reason": reason, "given_at": now()}
-        folder.inbox.put("abort", word)
-        kept(settings, folder, "abort", "it stops after its running step and closes")
-        return 0
+        content = {**by(person), "reason": reason}
+        then = "it stops after its running step and closes"
+        return leave(settings, folder, Word(kind="abort", said="abort", content=content, then=then, ends=True))
     return carry(
         settings, lambda watch: resumed(folder, states, watch, login()), wait=None, yes=False, live=False,
-        abort=f"{who}: {reason}",
+        unattended=True, verb=lambda executor: executor.abort(f"{who}: {reason}"),
     )  # fmt: skip

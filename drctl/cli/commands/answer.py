@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from drctl.cli.finding import find_question
 from drctl.cli.inputs import pair
-from drctl.cli.runs import fold_of, kept, login, now, open_state
+from drctl.cli.runs import fold_of, login, open_state
+from drctl.cli.words import Word, by, refuse_closed, stands
+from drctl.cli.words import leave as leave_word
 from drctl.engine.questions import NEEDS_REASON
 from drctl.errors import UsageError
+from drctl.reporting.texts import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
     from drctl.core import events as ev
-    from drctl.core.fold import QuestionState, RunState
+    from drctl.core.records import JSON
 
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
@@ -104,54 +108,121 @@ def resolve(settings: Settings, run_id: str, step: str, choice: str | None, pers
     return leave(settings, run_id, step, choice, person=person, reason=reason)
 
 
-def _short(name: str, choice: str, text: str) -> click.Command:
-    @click.command(name=name, help=text)
-    @click.argument("run_id", metavar="RUN")
-    @click.argument("step", metavar="STEP", default="")
-    @_with_options
-    @click.pass_obj
-    def command(settings: Settings, run_id: str, step: str, person: str, reason: str) -> int:
-        return leave(settings, run_id, step, choice, person=person, reason=reason)
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", metavar="STEP", default="")
+@click.option(
+    "--set", "changes", multiple=True, metavar="[STEP:]FIELD=VALUE",
+    help="Another value for a field of the step (or FIELD.KEY of a map), for this and all its later attempts.",
+)  # fmt: skip
+@_with_options
+@click.pass_obj
+def retry(settings: Settings, run_id: str, step: str, changes: tuple[str, ...], person: str, reason: str) -> int:
+    """Have a failed step tried again, also with other values than the runbook has.
 
-    return command
+    A changed value is no expression; it is recorded as a deviation, and what people agreed to is asked again.
+    """
+    values = dict(pair(text, "--set") for text in changes)
+    return leave(settings, run_id, step, "retry", person=person, reason=reason, values=values)
 
 
-retry = _short("retry", "retry", "Have a failed step tried again.")
-skip = _short("skip", "skip", "Leave a failed step out, with a reason; the run ends with exceptions.")
-done = _short(
-    "done", "done", "Attest that a failed step was done by hand, with a reason; the run ends with exceptions."
-)
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", metavar="STEP", default="")
+@_with_options
+@click.pass_obj
+def skip(settings: Settings, run_id: str, step: str, person: str, reason: str) -> int:
+    """Leave a failed step out, with a reason; the run ends with exceptions. Says what loses its values by that."""
+    return leave(settings, run_id, step, "skip", person=person, reason=reason)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", metavar="STEP", default="")
+@click.option(
+    "--evidence", default="", metavar="TEXT|@FILE",
+    help="What shows that it is done; a file is kept with the run, under its digest.",
+)  # fmt: skip
+@_with_options
+@click.pass_obj
+def done(settings: Settings, run_id: str, step: str, evidence: str, person: str, reason: str) -> int:
+    """Attest that a failed step was done by hand, with a reason; the run ends with exceptions."""
+    return leave(settings, run_id, step, "done", person=person, reason=reason, evidence=evidence)
 
 
 def leave(
     settings: Settings, run_id: str, question: str, choice: str, *, person: str, reason: str, target: str = "",
-    values: dict[str, str] | None = None,
+    values: dict[str, str] | None = None, evidence: str = "",
 ) -> int:  # fmt: skip
-    """Leave an answer in the inbox, and say what will become of it.
+    """Leave an answer in the inbox, and say what became of it.
 
     Raises:
-        UsageError: nothing of that name waits for an answer.
+        UsageError: nothing of that name waits for an answer, or the same was said already.
+        RefusedError: the run refused it.
     """
     folder = open_state(settings.state_dir).find(run_id)
-    asked = find_question(folder, fold_of(folder), question)
-    if choice not in asked.asked.choices:
+    state = fold_of(folder)
+    refuse_closed(folder, state)
+    asked = find_question(folder, state, question).asked
+    if choice not in asked.choices:
         raise UsageError(
-            f"{choice!r} does not answer {asked.asked.id} ({asked.asked.kind} of {asked.asked.path}).",
-            meaning="Nothing was said to the run.",
-            next=f"drctl answer {folder.id} {asked.asked.id} {'|'.join(asked.asked.choices)}",
+            f"{choice!r} does not answer {asked.id} ({asked.kind} of {asked.path}).",
+            meaning=f"Nothing was said to the run; {stands(folder, state)}.",
+            next=f"drctl answer {folder.id} {asked.id} {'|'.join(asked.choices)}",
         )
-    typed = f"drctl answer {folder.id} {asked.asked.id} {choice}" + (f" --as {person}" if person else "")
-    _complete(typed, asked.asked, choice, reason=reason, target=target)
-    folder.inbox.put(
-        "answer",
-        {
-            "question": asked.asked.id, "choice": choice, "by": person or login(), "login": login(), "reason": reason,
-            "target": target, "values": dict(values or {}), "given_at": now(),
-        },
-    )  # fmt: skip
-    taken_up = "the run takes it up now" if folder.holder() is not None else f"taken up by `drctl resume {folder.id}`"
-    kept(settings, folder, f"{choice} for {asked.asked.path}", taken_up, question=asked.asked.id, choice=choice)
-    return 0
+    typed = f"drctl answer {folder.id} {asked.id} {choice}" + (f" --as {person}" if person else "")
+    _complete(typed, asked, choice, reason=reason, target=target)
+    _refuse_same(folder, asked, choice, person or login())
+    given = dict(values or {})
+    if evidence:
+        given["evidence"] = _evidence(folder, evidence)
+    content: dict[str, JSON] = {
+        **by(person), "question": asked.id, "choice": choice, "reason": reason, "target": target, "values": {**given},
+    }  # fmt: skip
+    _consequence(asked, choice)
+    return leave_word(settings, folder, Word(kind="answer", said=f"{choice} for {asked.path}", content=content))
+
+
+def _consequence(asked: ev.Asked, choice: str) -> None:
+    """Say what the choice means, as the question has it."""
+    for line in asked.text.split("\n") if asked.kind == "failure" else ():
+        if line.startswith(f"{choice} = "):
+            click.echo(clean(line), err=True)
+
+
+def _refuse_same(folder: RunFolder, asked: ev.Asked, choice: str, who: str) -> None:
+    """Refuse a word that waits already, said by the same person: a second one would change nothing.
+
+    Raises:
+        UsageError: it does.
+    """
+    if folder.holder() is not None:
+        return
+    for _, word in folder.inbox.take():
+        if word.get("question") == asked.id and word.get("by") == who and word.get("choice") == choice:
+            raise UsageError(
+                f"{who} has said {choice} to {asked.id} ({asked.path}) already; it waits to be taken up.",
+                meaning="Nothing more was said to the run.", next=f"drctl resume {folder.id}",
+            )  # fmt: skip
+
+
+def _evidence(folder: RunFolder, text: str) -> str:
+    """What is recorded of a piece of evidence; a file's content is kept with the outputs of the run.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if not text.startswith("@"):
+        return text
+    path = Path(text[1:])
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The evidence cannot be read: {getattr(error, 'strerror', '') or error}.", where=text[1:],
+            meaning="Nothing was said to the run.", next="--evidence @FILE, or --evidence TEXT",
+        ) from error  # fmt: skip
+    return f"{path.name}, {len(data)} bytes, kept as out/{folder.outputs.put(data)}"
 
 
 def _complete(typed: str, asked: ev.Asked, choice: str, *, reason: str, target: str) -> None:
@@ -170,37 +241,3 @@ def _complete(typed: str, asked: ev.Asked, choice: str, *, reason: str, target: 
             f"{choice} of {asked.path} needs a reason.", meaning="Nothing was said to the run.",
             next=f"{typed} --reason TEXT",
         )  # fmt: skip
-
-
-def _of_step(state: RunState, waiting: Sequence[QuestionState], name: str) -> list[QuestionState]:
-    """Questions about a step, named in full, by the end of its address, or without its rounds; the closest counts.
-
-    `id@host` and `id[3]` are `id/@host` and `id/3`.
-    """
-    wanted = re.sub(r"(?<!/)@", "/@", re.sub(r"\[(\d+)\]", r"/\1", name))
-    ways: tuple[Callable[[str], bool], ...] = (
-        lambda path: path == wanted,
-        lambda path: path.endswith(f"/{wanted}"),
-        lambda path: f"/{state.origin(path)}".endswith(f"/{wanted}"),
-    )
-    return next((found for way in ways if (found := [q for q in waiting if way(q.asked.path)])), [])
-
-
-def find_question(folder: RunFolder, state: RunState, name: str) -> QuestionState:
-    """The question meant: by id, by step, or the only one that waits.
-
-    Raises:
-        UsageError: none or several.
-    """
-    waiting = state.open_questions
-    matches = [q for q in waiting if not name or name == q.asked.id]
-    matches = matches or _of_step(state, waiting, name)
-    if len(matches) == 1:
-        return matches[0]
-    listed = ", ".join(f"{q.asked.id} ({q.asked.path})" for q in waiting) or "nothing"
-    problem = "Several questions wait" if matches else f"No question {name!r} waits" if name else "No question waits"
-    raise UsageError(
-        f"{problem} in run {folder.id}; open: {listed}.",
-        meaning="Nothing was said to the run.",
-        next=f"drctl show {folder.id}",
-    )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.runs import fold_of, kept, login, now, open_state
+from drctl.cli.runs import fold_of, open_state
+from drctl.cli.words import Word, by, leave
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,4 @@ def note(settings: Settings, run_id: str, text: str, person: str) -> int:
         )  # fmt: skip
     if not text.strip():
         raise UsageError("The note is empty.", meaning="Nothing was kept.", next=f"drctl note {folder.id} TEXT")
-    folder.inbox.put("note", {"by": person or login(), "text": text, "given_at": now()})
-    when = "now" if folder.holder() is not None else f"by `drctl resume {folder.id}`"
-    kept(settings, folder, "the note", f"it is taken into the record {when}")
-    return 0
+    return leave(settings, folder, Word(kind="note", said="the note", content={**by(person), "text": text}))
