@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drctl.core import events as ev
+from drctl.core.holdings import GIVEN
 from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
 from drctl.core.values import Duration, Time
@@ -48,6 +49,15 @@ class RunState:
     controls: list[tuple[Time, ev.ControlReceived]] = field(default_factory=list)
     preflights: dict[str, ev.PreflightFinished] = field(default_factory=dict)
     fenced: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Time] = field(default_factory=dict)
+    """Places that said they are this run's, since when."""
+    replaced: ev.LockLost | None = None
+    """The word of a host that this run goes on elsewhere: these records are one of two histories since then."""
+    node: str = ""
+    """The machine of the newest writer."""
+    epoch: int = 1
+    pubkey: str = ""
+    """The key that signs since the newest of run_opened and run_taken_over."""
     paused: ev.RunPaused | None = None
     closed: ev.RunClosed | None = None
     closed_at: Time | None = None
@@ -146,13 +156,17 @@ class RunState:
         match event:
             case ev.RunOpened():
                 self.opened, self.opened_at, self.sessions = event, entry.at, 1
+                self.node, self.pubkey = event.node, event.pubkey
             case ev.PlanPart():
                 self.plan.append(event.text)
             case ev.RunPaused():
                 self.paused = event
             case ev.RunResumed() | ev.RunTakenOver():
-                self.paused = None
+                self.paused, self.node = None, event.node or self.node
                 self.sessions += 1
+                if isinstance(event, ev.RunTakenOver):
+                    self.replaced, self.epoch = None, event.epoch or self.epoch + 1
+                    self.pubkey = event.pubkey or self.pubkey
             case ev.RunClosed():
                 self.closed, self.closed_at, self.paused = event, entry.at, None
                 self._settle_questions("")
@@ -179,6 +193,12 @@ class RunState:
                 self.notes.append((entry.at, event))
             case ev.DeviationNoted() as event:
                 self.deviations.append((entry.at, event))
+            case ev.LockTaken() as event:
+                self.held.update(dict.fromkeys(event.names, entry.at))
+            case ev.LockLost() as event:
+                self.held.pop(event.name, None)
+                if event.epoch and not event.holder.startswith(GIVEN):
+                    self.replaced = event
             case ev.ControlReceived() as event:
                 self.controls.append((entry.at, event))
             case _:

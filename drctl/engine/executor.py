@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.outcomes import Outcome
-from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing
 from drctl.engine.acts import Acts, Waits
 from drctl.engine.blocks import Branches, over
@@ -19,6 +18,7 @@ from drctl.engine.guards import Guards
 from drctl.engine.ledger import Hands, Ledger
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
+from drctl.engine.owners import Owners
 from drctl.engine.pace import Ladder
 from drctl.engine.parts import everything
 from drctl.engine.people import People
@@ -28,7 +28,6 @@ from drctl.engine.sleeps import Sleeps
 from drctl.engine.stops import Control, Stop
 from drctl.engine.turns import Turns
 from drctl.engine.walk import Crew, Walk
-from drctl.engine.world import LOCAL, World
 from drctl.errors import Exit, JournalError
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from drctl.core.values import Duration, Secret
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
+    from drctl.engine.world import World
 
 _GLANCE: Final = 0.1
 """Seconds in which the word to end running acts is noticed."""
@@ -86,7 +86,9 @@ class Executor:
         ladder = Ladder()
         looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted, ladder)
         self._questions = questions
-        self._acts = Acts(looks, recorder, world, control, Waits(ladder=ladder, halted=act_halted))
+        self._owners = Owners(context.identity, recorder, world)
+        waits = Waits(ladder=ladder, halted=act_halted)
+        self._acts = Acts(looks, recorder, world, control, waits)
         turns = Turns(looks, self._acts, Guards(looks, recorder, questions), recorder)
         people = People(looks, recorder, questions, control)
         hands = Hands(looks=looks, acts=self._acts, turns=turns, people=people, questions=questions, control=control)
@@ -114,6 +116,15 @@ class Executor:
         Raises:
             JournalError: the journal holds what this version does not know, or cannot be written.
         """
+        self._known()
+        word = self._recorder.state.abort
+        if word is not None:  # said before a crash: it holds
+            self._control.abort = True
+            self._control.because = f"{word.by}: {word.reason}" if word.reason else word.by
+        with self._ending_on_word():
+            return self._end(self._walked())
+
+    def _known(self) -> None:
         state = self._recorder.state
         if state.unknown_types:
             names = ", ".join(sorted(set(state.unknown_types)))
@@ -121,12 +132,6 @@ class Executor:
                 f"The journal holds records that this drctl does not know: {names}.", meaning="Nothing was done.",
                 next="resume it with the version that wrote it",
             )  # fmt: skip
-        word = state.abort
-        if word is not None:  # said before a crash: it holds
-            self._control.abort = True
-            self._control.because = f"{word.by}: {word.reason}" if word.reason else word.by
-        with self._ending_on_word():
-            return self._end(self._walked())
 
     def abort(self, because: str) -> Exit:
         """Close an open run without going on: restores are carried out, nothing else."""
@@ -134,12 +139,26 @@ class Executor:
             who = self._context.identity.operator
             self._recorder.write(ev.ControlReceived(verb="abort", by=who, reason=because), durable=True)
         with self._ending_on_word():
+            try:
+                self._announce()
+            except Stop as stop:
+                return self._pause(stop)
             return self._end(Stop("abort", because=because, exit=Exit.ABORTED))
+
+    def _announce(self) -> None:
+        """A writer that took the run over says so on its hosts, before anything else: its predecessor may still live.
+
+        Raises:
+            Stop: somebody else has taken it over meanwhile.
+        """
+        if self._context.identity.epoch > 1:
+            self._owners.announce()
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
     def _walked(self) -> Stop | None:
         try:
+            self._announce()
             self._walk.run()
             self._questions.drain()
         except Stop as stop:
@@ -165,7 +184,7 @@ class Executor:
         self._ledger.restore_all()
         state = self._recorder.state
         close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
-        self._release()
+        self._owners.release()
         self._recorder.write(closing.closed_event(close, state), durable=True)
         return close.exit
 
@@ -207,22 +226,3 @@ class Executor:
         finally:
             over.set()
             watcher.join()
-
-    # -- giving back ------------------------------------------------------------------------------------------------
-
-    def _release(self) -> None:
-        """Give every host back that an act of this run took; a host that cannot be told is noted, not waited for."""
-        who = self._context.identity
-        claim = Claim(
-            key="0" * 64, run=who.uid, run_id=who.id, operator=who.operator, epoch=who.epoch, holder=who.holder
-        )
-        places = {
-            unit.host
-            for step in self._recorder.state.steps.values()
-            for unit in step.units
-            if unit.started is not None and unit.started.key
-        }
-        for place in sorted(places - set(self._recorder.state.fenced)):
-            answer = self._world.shell(place).release(claim)
-            if answer.state is not ClaimState.RAN and place != LOCAL:
-                self._recorder.write(ev.Degraded(what=f"owner mark on {place}", because=answer.because))
