@@ -319,6 +319,7 @@ class Rig:
     environment: Environment = Environment.LAB
     files: dict[str, str] = field(default_factory=dict)
     ends: list[Exit] = field(default_factory=list)
+    epoch: int = 1
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -360,7 +361,14 @@ class Rig:
             state=self.state,
             store=self.store,
             planning=planning,
-            identity=Identity(uid="ab" * 16, id="7K2QX", operator=who, operator_person=who, holder="SHA256:key"),
+            identity=Identity(
+                uid="ab" * 16,
+                id="7K2QX",
+                operator=who,
+                operator_person=who,
+                epoch=self.epoch,
+                holder=f"SHA256:key{self.epoch}",
+            ),
         )
         return complete(bare)
 
@@ -400,6 +408,16 @@ class Rig:
         self._again()
         self.journal.die_at = None if die_in is None else len(self.lines) + die_in
         return self._carry(wait=wait)
+
+    def elsewhere(self, upto: int | None = None) -> Rig:
+        """A copy of the run folder on another machine, whose writer has taken the run over; hosts and time are one."""
+        other = Rig(self.text, hosts=self.hosts, inputs=self.inputs, operator="far", files=self.files)
+        other.clock, other.world, other.store, other.epoch = self.clock, self.world, self.store, self.epoch + 1
+        other.lines = self.lines[:upto]
+        other._again()
+        recorder = Recorder(other.journal, other.state, actor="far")
+        recorder.write(ev.RunTakenOver(operator="far", node="far", reason="a test", epoch=other.epoch), durable=True)
+        return other
 
     def _again(self) -> None:
         self.journal = MemoryJournal(self.clock, self.lines)
