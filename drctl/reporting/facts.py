@@ -124,7 +124,9 @@ _CLOSED = {
 }  # fmt: skip
 _PAUSED = {
     "failure": ("✖", "FAILED"), "doubt": ("?", "IN DOUBT"), "operator": ("⏸", "STOPPED BY THE OPERATOR"),
-    "preflight": ("✖", "A HOST CANNOT BE REACHED"),
+    "preflight": ("✖", "A HOST CANNOT BE REACHED"), "locked": ("✖", "A HOST IS HELD BY ANOTHER RUN"),
+    "replaced": ("✖", "GOES ON ELSEWHERE"), "taken_over": ("⏸", "TAKEN OVER"),
+    "restored": ("⏸", "PUT BACK, AND PAUSED"),
 }  # fmt: skip
 _QUESTIONS = {
     "approval": "APPROVAL NEEDED", "caution": "CONFIRMATION NEEDED", "manual": "WORK OF A PERSON NEEDED",

@@ -43,6 +43,12 @@ def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A00
         ]
     if simulated(state):
         lines += ["  approvals simulated: some answers came from people of a lab, not from persons"]
+    if state.replaced is not None:
+        lost = state.replaced
+        lines += [
+            f"  {cut(one_line(f'epoch {lost.epoch} is held by {lost.holder} ({lost.by}) since {lost.since}'), 300)}",
+            "  what was done there since does not stand in this copy of the record",
+        ]
     lines += ["", *phase_lines(state)]
     lines += ["", *standing(state)] if state.closed is None else []
     for question in state.open_questions:
@@ -108,9 +114,23 @@ def next_commands(id: str, state: RunState, *, writing: bool) -> list[str]:  # n
         return [f"drctl report {id}", f"drctl audit verify {id}"]
     if writing:
         return [f"drctl watch {id}"]
+    if state.replaced is not None:
+        return [
+            "go on where the run goes on, or copy its folder from there",
+            f"drctl takeover {id} --fork --reason TEXT   (only when that copy is lost)",
+        ]
     if state.open_questions:
         return ["answer as above, then", f"drctl resume {id}"]
     return [f"drctl resume {id}", f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"]
+
+
+def state_word(state: RunState, *, writing: bool) -> str:
+    """How the run stands, in one word for lists and machines."""
+    if state.closed is not None:
+        return state.closed.state
+    if state.replaced is not None:
+        return "replaced"  # it goes on elsewhere; this copy of it must not
+    return "running" if writing else "paused" if state.paused is not None else "crashed"
 
 
 def status_json(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002
@@ -122,15 +142,16 @@ def status_map(id: str, state: RunState, *, writing: bool) -> dict[str, Any]:  #
     """The status as plain data."""
     now = verdict(state, writing=writing)
     opened = state.opened
-    word = state.closed.state if state.closed else "running" if writing else "paused" if state.paused else "crashed"
     return {
         "id": id, "uid": opened.uid if opened else "", "runbook": opened.runbook if opened else "",
         "environment": opened.environment if opened else "", "mode": opened.mode if opened else "",
-        "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""), "state": word,
+        "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""),
+        "state": state_word(state, writing=writing),
         "verdict": now.word, "because": now.because, "exit": now.exit, "phase": state.phase, "records": state.records,
         "steps": [_step_map(facts) for facts in own_steps(state)],
         "questions": [{**ev.encode(q.asked), "asked_at": q.asked_at.micros} for q in state.open_questions],
-        "in_doubt": [step.path for step in state.in_doubt], "fenced": dict(state.fenced),
+        "in_doubt": [step.path for step in state.in_doubt], "fenced": dict(state.fenced), "held": list(state.held),
+        "replaced": ev.encode(state.replaced) if state.replaced is not None else None,
         "objectives": {o.name.lower(): objective_map(o) for o in objectives(state)},
         "marks": {name: state.marks[name][-1].value for name in state.marks}, "simulated": simulated(state),
         "next": next_commands(id, state, writing=writing),

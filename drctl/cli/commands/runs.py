@@ -9,6 +9,7 @@ import click
 
 from drctl.cli.runs import fold_of, open_state
 from drctl.errors import DrctlError
+from drctl.reporting.status import state_word
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -32,8 +33,7 @@ def list_(settings: Settings) -> int:
         except DrctlError as error:
             rows.append({"id": folder.id, "state": "unreadable", "runbook": "", "opened": "", "because": error.what})
             continue
-        writer = folder.holder() is not None
-        said = state.closed.state if state.closed else "running" if writer else "paused" if state.paused else "crashed"
+        said = state_word(state, writing=folder.holder() is not None)
         because = (state.closed.because if state.closed else state.paused.because if state.paused else "") or ""
         rows.append(
             {
