@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from drctl.core.holdings import GIVEN, HELD, Holding, Standing
+from drctl.core.holdings import HELD, Holding, Standing
 from drctl.core.ports import Claim, Command
 from drctl.core.values import Secret
 from drctl.errors import DefectError
@@ -167,7 +167,7 @@ def standing(answer: Answer) -> Standing:
 
 
 def _owner(text: str) -> Holding | None:
-    words = (text.split(" ", 3) + [""] * 4)[:4]
+    words = (text.strip().split(" ", 3) + [""] * 4)[:4]
     return Holding(run=words[0], run_id=words[1], since=words[2], operator=words[3]) if words[0] else None
 
 
@@ -188,7 +188,7 @@ def told(name: str, by: Holding, claim: Claim) -> str:
         )
     if by.epoch:
         return (
-            f"{name} was taken from this run by {by.holder.removeprefix(GIVEN)} {since}. When that run is closed: "
+            f"{name} was taken from this run by run {by.holder.rpartition(':')[2]} {since}. When that run is closed: "
             f"drctl takeover {claim.run_id} --reason TEXT"
         )
     return (

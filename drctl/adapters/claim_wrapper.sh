@@ -10,7 +10,8 @@
 #   out  \n@NONCE hello\n  then  \n@NONCE reply STATE RC OUT ERR CUT BOOT PID NOTE\n<OUT bytes><ERR bytes>\n@NONCE end\n
 #
 #   <state folder>/owner                    uid id since operator of the run that holds this host
-#   <state folder>/runs/UID/epochs/N        holder since operator: who first came here with that number
+#   <state folder>/runs/UID/epochs/N        holder since operator: who first came here with that number; a holder
+#                                           run:UID:ID is another run, to which the host was given
 #   <state folder>/runs/UID/claims/KEY/     meta (boot digest mode since)  rc  pid  out  err  vault  ending
 #   <state folder>/runs/UID/stage/KEY/data  bytes staged for the command
 #   <state folder>/runs/UID/as/USER         users the run became here; each has a folder like this one
@@ -164,12 +165,6 @@ dr_fence() {
   [ -e "$dr_e/$dr_ep" ] || dr_post "$dr_e/$dr_ep" "$dr_h $dr_now $dr_op"
   dr_newest
 }
-dr_own() { # the run that acts here first holds the host until it gives it back
-  [ -e "$dr_d/owner" ] || dr_post "$dr_d/owner" "$dr_run $dr_id $dr_now $dr_op"
-  dr_w=
-  read -r dr_w dr_x dr_y dr_z <"$dr_d/owner"
-  [ "$dr_w" = "$dr_run" ] || dr_no held "$dr_w $dr_x $dr_y $dr_z"
-}
 dr_last() { # FOLDER: dr_n = the highest epoch in it, 0 without one
   dr_n=0
   for dr_f in "$1"/*; do
@@ -177,25 +172,40 @@ dr_last() { # FOLDER: dr_n = the highest epoch in it, 0 without one
   done
   return 0
 }
-dr_users() { # RUN...: answer with the users that these runs became here
+dr_whose() { # dr_w dr_x dr_y dr_z = uid id since who of the run whose host this is: the mark's, or whom it was given to
+  dr_w= dr_x= dr_y= dr_z= dr_i=0 dr_n=0
+  { read -r dr_w dr_x dr_y dr_z <"$dr_d/owner"; } 2>/dev/null
+  while [ -n "$dr_w" ] && [ "$dr_i" -lt 20 ]; do
+    dr_last "$dr_d/runs/$dr_w/epochs"
+    dr_q=
+    { read -r dr_q dr_f dr_v <"$dr_d/runs/$dr_w/epochs/$dr_n"; } 2>/dev/null
+    case $dr_q in run:*) ;; *) break ;; esac
+    dr_q=${dr_q#run:}
+    dr_w=${dr_q%%:*} dr_x=${dr_q#*:} dr_y=$dr_f dr_z=$dr_v
+    dr_i=$((dr_i + 1))
+  done
+}
+dr_own() { # the run that acts here first holds the host until it gives it back
+  [ -e "$dr_d/owner" ] || dr_post "$dr_d/owner" "$dr_run $dr_id $dr_now $dr_op"
+  dr_whose
+  [ "$dr_w" = "$dr_run" ] || dr_no held "$dr_w $dr_x $dr_y $dr_z"
+  [ "$dr_i" != 0 ] || return 0 # given to us: the mark must say so, or giving back would leave it
+  { printf '%s\n' "$dr_run $dr_id $dr_now $dr_op" >"$dr_r/new.$dr_N" && [ -s "$dr_r/new.$dr_N" ] &&
+    mv -f "$dr_r/new.$dr_N" "$dr_d/owner"; } 2>/dev/null || dr_no noroom "$dr_room"
+}
+dr_oust() { # the run dr_from is given up: an epoch of its own that we hold refuses it ever after, and gives us its host
+  dr_whose
+  [ "$dr_w" = "$dr_from" ] || return 0
+  dr_f=$dr_d/runs/$dr_from/epochs
+  [ -d "$dr_f" ] || mkdir -p "$dr_f" 2>/dev/null || dr_no noroom "$dr_room"
+  # made in one act: of several runs that want the host, one gets this number, and dr_own tells the others whose it is
+  dr_post "$dr_f/$((dr_n + 1))" "run:$dr_run:$dr_id $dr_now $dr_op"
+}
+dr_users() { # RUN...: dr_x = the users that these runs became here
   dr_x=
   for dr_w in "$@"; do
     for dr_f in "$dr_d/runs/${dr_w:-none}/as"/*; do [ -d "$dr_f" ] && dr_x="$dr_x ${dr_f##*/}"; done
   done
-}
-dr_oust() { # the run dr_from is given up: an epoch of its own that we hold refuses it ever after, then the host is ours
-  dr_w=
-  { read -r dr_w dr_x <"$dr_d/owner"; } 2>/dev/null
-  [ "$dr_w" = "$dr_from" ] || return 0
-  dr_f=$dr_d/runs/$dr_from/epochs
-  [ -d "$dr_f" ] || mkdir -p "$dr_f" 2>/dev/null || dr_no noroom "$dr_room"
-  dr_last "$dr_f"
-  dr_q=$dr_d/runs/$dr_from/epochs/$((dr_n + 1))
-  dr_post "$dr_q" "run:$dr_run $dr_now $dr_op (run $dr_id)"
-  read -r dr_x dr_y dr_z <"$dr_q"
-  [ "$dr_x" = "run:$dr_run" ] || dr_no held "${dr_x#run:} - $dr_y $dr_z" # another run was faster by a moment
-  { printf '%s\n' "$dr_run $dr_id $dr_now $dr_op" >"$dr_r/new.$dr_N" && [ -s "$dr_r/new.$dr_N" ] &&
-    mv -f "$dr_r/new.$dr_N" "$dr_d/owner"; } 2>/dev/null || dr_no noroom "$dr_room"
 }
 
 case $dr_m in
@@ -221,11 +231,11 @@ case $dr_m in
     dr_no released "$dr_x"
     ;;
   standing) # who owns this host, and the newest epoch of this run; nothing is written
-    dr_w= dr_o=
-    { read -r dr_w <"$dr_d/owner"; } 2>/dev/null
+    dr_whose
+    dr_o=
     dr_last "$dr_e"
     [ "$dr_n" = 0 ] || { read -r dr_o <"$dr_e/$dr_n"; } 2>/dev/null
-    dr_no standing "$dr_n $dr_o	$dr_w"
+    dr_no standing "$dr_n $dr_o	$dr_w $dr_x $dr_y $dr_z"
     ;;
   take)
     dr_fence

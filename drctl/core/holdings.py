@@ -18,8 +18,8 @@ GIVEN: Final = "run:"
 class Holding:
     """Who holds a host, in the host's own words: a run (`run`, `run_id`), or an epoch of a run (`epoch`, `holder`).
 
-    `since` is the UTC time that whoever took it gave. A holder `run:UID` is another run: the host was taken from this
-    one and given to it.
+    `since` is the UTC time that whoever took it gave. A holder `run:UID:ID` is another run: the host was taken from
+    this one and given to it.
     """
 
     operator: str

@@ -211,7 +211,7 @@ class ShellConformance:
             late = place.shell.run(place.claim(key="k2"), place.command())
             assert late.state is ClaimState.REFUSED
             assert late.held_by is not None
-            assert (late.held_by.replaces, late.held_by.holder) == (False, "run:uid-b")
+            assert (late.held_by.replaces, late.held_by.holder) == (False, "run:uid-b:ZZZZZ")
             assert place.shell.release(place.other).state is ClaimState.RAN
         again = place.claim(key="k2", epoch=3, holder="SHA256:again")
         assert place.shell.take(again).state is ClaimState.RAN

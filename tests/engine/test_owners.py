@@ -73,7 +73,7 @@ def test_a_host_that_was_this_runs_and_is_another_runs_now_is_lost() -> None:
     rig.host("db2").on("do-two", after(lambda: rig.host("db1").take(stranger(), "ab" * 16)))
     assert rig.run() is Exit.LOCKED
     (lost,) = rig.said("lock_lost")
-    assert (lost["name"], lost["holder"]) == ("db1", "run:" + "cd" * 16)
+    assert (lost["name"], lost["holder"]) == ("db1", f"run:{'cd' * 16}:OTHER")
     assert rig.state.replaced is None, "the run itself goes on nowhere else"
     assert "drctl takeover 7K2QX" in rig.said("run_paused")[0]["because"]
     assert rig.abort() is Exit.ABORTED, "a host that was taken away holds up no end"

@@ -180,7 +180,7 @@ class FakeHost:
             refusal = self._fence(claim)
             if refusal is None and self.owner is not None and self.owner.run == given_up:
                 seen = self._epochs.setdefault(given_up, {})
-                seen[max(seen, default=0) + 1] = f"{GIVEN}{claim.run}"
+                seen[max(seen, default=0) + 1] = f"{GIVEN}{claim.run}:{claim.run_id}"
                 self.owner = claim
             refusal = refusal or self._own(claim)
             pending = sum(run == given_up and one.state == "running" for (run, _), one in self._claims.items())
