@@ -35,6 +35,7 @@ def carry(
     live: bool | None,
     abort: str = "",
     unattended: bool = False,
+    restore_only: bool = False,
 ) -> int:
     """Carry a run out and show it. Gives the exit code."""
     from drctl.cli.console import Console
@@ -47,7 +48,7 @@ def carry(
         executor = session.executor(Desk(inbox=session.folder.inbox, operator=operator, wait=waiting))
         with _signals(session, console.say):
             try:
-                code = executor.abort(abort) if abort else executor.run()
+                code = executor.abort(abort) if abort else executor.restore_only() if restore_only else executor.run()
             except JournalError:
                 console.end()
                 raise

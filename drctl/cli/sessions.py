@@ -94,7 +94,7 @@ def _refuse_second(frozen: Frozen, runbook: Runbook, states: StateDir) -> None:
 @contextlib.contextmanager
 def resumed(
     folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str, *,
-    taking: Callable[[], Taking] | None = None,
+    taking: Callable[[], Taking] | None = None, restore_only: bool = False,
 ) -> Iterator[Session]:  # fmt: skip
     """Take an open run up again, on this machine.
 
@@ -127,11 +127,13 @@ def resumed(
         )  # fmt: skip
         parts = build_parts(frozen, documents, identity, state, folder.outputs, states.root)
         session = Session(folder, again.writer, parts, watch, operator)
-        session.before, session.taking = state.paused, taken
+        session.taking = taken
         with _ended(session, states):
             _taken_up(session, again, taken)
             if taken is None:
-                resumed_by = ev.RunResumed(operator=operator, node=identity.node, version=__version__)
+                resumed_by = ev.RunResumed(
+                    operator=operator, node=identity.node, version=__version__, restore_only=restore_only
+                )
                 session.recorder.write(resumed_by, durable=True)
             yield session
 

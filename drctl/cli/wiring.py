@@ -131,8 +131,6 @@ class Session:
         self.folder = folder
         self.parts = parts
         self.control = Control()
-        self.before: ev.RunPaused | None = None
-        """Why the run stood still before it was taken up."""
         self.taking: Taking | None = None
         self._journal = journal
         self._actor = actor

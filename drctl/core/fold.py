@@ -59,6 +59,8 @@ class RunState:
     pubkey: str = ""
     """The key that signs since the newest of run_opened and run_taken_over."""
     paused: ev.RunPaused | None = None
+    paused_before: ev.RunPaused | None = None
+    """Why it stood still before it was last taken up."""
     closed: ev.RunClosed | None = None
     closed_at: Time | None = None
     intents: int = 0
@@ -162,6 +164,7 @@ class RunState:
             case ev.RunPaused():
                 self.paused = event
             case ev.RunResumed() | ev.RunTakenOver():
+                self.paused_before = self.paused or self.paused_before
                 self.paused, self.node = None, event.node or self.node
                 self.sessions += 1
                 if isinstance(event, ev.RunTakenOver):

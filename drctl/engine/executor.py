@@ -133,6 +133,35 @@ class Executor:
                 next="resume it with the version that wrote it",
             )  # fmt: skip
 
+    def restore_only(self) -> Exit:
+        """Put back now what is suspended, and leave the run open as it stands: nothing is gone on with.
+
+        What was put back is not suspended again when the run goes on, so this is a deviation.
+        """
+        self._known()
+        before = self._recorder.state.paused_before
+        path, who = (before.path if before is not None else ""), self._context.identity.operator
+        with self._ending_on_word():
+            try:
+                self._announce()
+                owed = [due.step.path for due in self._ledger.due(restore=True)]
+                for step in owed:
+                    note = ev.DeviationNoted(path=step, what="restored before the run was over", by=who)
+                    self._recorder.deviation(note)
+                self._ledger.restore_all(last=False)
+            except Stop as stop:
+                return self._pause(stop)
+        left = [due.step.path for due in self._ledger.due(restore=True)]
+        done = f"{len(owed) - len(left)} of {len(owed)} put back by {who}" if owed else "there was nothing to put back"
+        because = f"{done}; still to be put back: {', '.join(left)}" if left else done
+        return self._pause(Stop("restored", path=path, because=because, exit=Exit.STEP_FAILED if left else Exit.PAUSED))
+
+    def owed(self) -> tuple[str, ...]:
+        """What is still to be put back, newest first; nothing is carried out."""
+        return tuple(
+            f"{due.step.path} on {due.host}" if due.host else due.step.path for due in self._ledger.due(restore=True)
+        )
+
     def abort(self, because: str) -> Exit:
         """Close an open run without going on: restores are carried out, nothing else."""
         if self._recorder.state.abort is None:

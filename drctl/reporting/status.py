@@ -13,6 +13,8 @@ from drctl.reporting.questions import standing
 from drctl.reporting.texts import clean, clock, count, cut, human, last_name, one_line, pad, shown, width
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.core.fold import RunState
     from drctl.core.values import Duration
 
@@ -27,8 +29,8 @@ def question_text(run_id: str, asked: ev.Asked) -> str:
     return _question_text(run_id, asked)
 
 
-def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002 - the caller's word
-    """The whole screen. `writing`: a process carries the run out right now."""
+def status_text(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> str:  # noqa: A002 - the caller's word
+    """The whole screen. `writing`: a process carries the run out right now; `owed`: open restores, None if unknown."""
     now = verdict(state, writing=writing)
     opened = state.opened
     head = f"{now.sign} {now.word}   run {id}"
@@ -51,13 +53,20 @@ def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A00
         ]
     lines += ["", *phase_lines(state)]
     lines += ["", *standing(state)] if state.closed is None else []
+    if owed is None:
+        lines += ["", "Suspended  cannot be told: this version does not take the run's documents"]
+    elif owed:
+        lines += [
+            "",
+            *(clean(f"{'' if i else 'Suspended':<11}{one}: still to be put back") for i, one in enumerate(owed)),
+        ]
     for question in state.open_questions:
         lines += ["", _question_text(id, question.asked, state)]
     lines += [
         "",
         *(
             f"{'Next' if not i else '':<6}{command}"
-            for i, command in enumerate(next_commands(id, state, writing=writing))
+            for i, command in enumerate(next_commands(id, state, writing=writing, owed=owed))
         ),
     ]
     return "\n".join(lines)
@@ -108,7 +117,7 @@ def step_line(facts: StepFacts, cells: int = 80) -> str:
     return cut(f"{text}  {reason}".rstrip(), cells)
 
 
-def next_commands(id: str, state: RunState, *, writing: bool) -> list[str]:  # noqa: A002
+def next_commands(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> list[str]:  # noqa: A002
     """What to type next; never empty."""
     if state.closed is not None:
         return [f"drctl report {id}", f"drctl audit verify {id}"]
@@ -119,9 +128,11 @@ def next_commands(id: str, state: RunState, *, writing: bool) -> list[str]:  # n
             "go on where the run goes on, or copy its folder from there",
             f"drctl takeover {id} --fork --reason TEXT   (only when that copy is lost)",
         ]
+    back = [f"drctl resume {id} --restore-only   (puts back what is suspended, and leaves it paused)"] if owed else []
     if state.open_questions:
-        return ["answer as above, then", f"drctl resume {id}"]
-    return [f"drctl resume {id}", f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"]
+        return ["answer as above, then", f"drctl resume {id}", *back]
+    end = f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"
+    return [f"drctl resume {id}", *back, end]
 
 
 def state_word(state: RunState, *, writing: bool) -> str:
@@ -133,12 +144,12 @@ def state_word(state: RunState, *, writing: bool) -> str:
     return "running" if writing else "paused" if state.paused is not None else "crashed"
 
 
-def status_json(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002
+def status_json(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> str:  # noqa: A002
     """The same for machines."""
-    return json.dumps(status_map(id, state, writing=writing), ensure_ascii=False)
+    return json.dumps(status_map(id, state, writing=writing, owed=owed), ensure_ascii=False)
 
 
-def status_map(id: str, state: RunState, *, writing: bool) -> dict[str, Any]:  # noqa: A002
+def status_map(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> dict[str, Any]:  # noqa: A002
     """The status as plain data."""
     now = verdict(state, writing=writing)
     opened = state.opened
@@ -154,7 +165,8 @@ def status_map(id: str, state: RunState, *, writing: bool) -> dict[str, Any]:  #
         "replaced": ev.encode(state.replaced) if state.replaced is not None else None,
         "objectives": {o.name.lower(): objective_map(o) for o in objectives(state)},
         "marks": {name: state.marks[name][-1].value for name in state.marks}, "simulated": simulated(state),
-        "next": next_commands(id, state, writing=writing),
+        "open_restores": list(owed) if owed is not None else None,
+        "next": next_commands(id, state, writing=writing, owed=owed),
     }  # fmt: skip
 
 

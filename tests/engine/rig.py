@@ -372,7 +372,7 @@ class Rig:
         )
         return complete(bare)
 
-    def _carry(self, *, wait: Duration | None = None, abort: str = "") -> Exit:
+    def _carry(self, *, wait: Duration | None = None, abort: str = "", restore_only: bool = False) -> Exit:
         recorder = Recorder(self.journal, self.state, actor=self.operator, mask=self.mask)
         if not self.lines:
             objectives = self.runbook.objectives
@@ -386,7 +386,7 @@ class Rig:
             )  # fmt: skip
         desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
         executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)
-        code = executor.abort(abort) if abort else executor.run()
+        code = executor.abort(abort) if abort else executor.restore_only() if restore_only else executor.run()
         self.ends.append(code)
         return code
 
@@ -402,6 +402,13 @@ class Rig:
         """`drctl abort` of a run that nobody carries out."""
         self._again()
         return self._carry(abort=because)
+
+    def restore_only(self, *, die_in: int | None = None) -> Exit:
+        """`drctl resume --restore-only` of a run that nobody carries out."""
+        self._again()
+        self.journal.die_at = None if die_in is None else len(self.lines) + die_in
+        Recorder(self.journal, self.state, actor=self.operator).write(ev.RunResumed(restore_only=True))
+        return self._carry(restore_only=True)
 
     def resume(self, *, die_in: int | None = None, wait: Duration | None = None) -> Exit:
         """A new process: nothing is left but the records, the inbox and the hosts; it may die after some records."""

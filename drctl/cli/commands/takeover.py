@@ -58,7 +58,7 @@ def takeover(settings: Settings, run_id: str, reason: str, given_up: str, fork: 
 
 def _pause(session: Session, reason: str) -> None:
     """Leave the run as it stood: what it waited for, it waits for still."""
-    before = session.before
+    before = session.state.paused_before
     who = session.parts.context.identity.operator
     because = f"taken over by {who}: {reason}; nobody carries it out yet"
     if before is None or before.reason in {"locked", "replaced"}:
