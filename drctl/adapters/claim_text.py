@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
+from drctl.core.holdings import HELD, Holding, Standing
 from drctl.core.nouns import dataclass
 from drctl.core.ports import Claim, Command
 from drctl.core.values import Secret
@@ -110,11 +111,21 @@ def wrapper_text(mark: str, mode: str, values: Mapping[str, str]) -> bytes:
     return _said({"N": mark, "m": mode, **values}, _wrapper())
 
 
+def checked(word: str) -> str:
+    """A word that may stand in a file name on the host, or nothing.
+
+    Raises:
+        DefectError: it may not.
+    """
+    if word and not _KEY.fullmatch(word):
+        raise DefectError(f"{word!r} cannot stand in a claim")
+    return word
+
+
 def claim_values(claim: Claim, now: str) -> dict[str, str]:
     """What the wrapper must know of a claim; words that stand in file names are checked, free text is one line."""
     for word in (claim.key, claim.run, claim.run_id, claim.holder):
-        if not _KEY.fullmatch(word.replace(":", "_").replace("+", "_").replace("/", "_").replace("=", "_")):
-            raise DefectError(f"{word!r} cannot stand in a claim")
+        checked(word.replace(":", "_").replace("+", "_").replace("/", "_").replace("=", "_") or "?")
     if "/" in claim.key + claim.run or claim.epoch < 0:
         raise DefectError(f"{claim.run!r} {claim.key!r} {claim.epoch} cannot stand in a claim")
     operator = "".join(c if c.isprintable() else "?" for c in claim.operator)[:80] or "unknown"
@@ -140,6 +151,51 @@ class Answer:
     cut: bool
     boot: str
     note: str
+
+
+def holding(answer: Answer) -> Holding | None:
+    """Who holds the host instead, when that is why it refused: `held UID ID SINCE WHO`, `fenced EPOCH HOLDER ...`."""
+    return {"held": _owner, "fenced": _epoch}.get(answer.state, lambda _: None)(answer.note)
+
+
+def standing(answer: Answer) -> Standing:
+    """Read `EPOCH HOLDER SINCE WHO<tab>UID ID SINCE WHO`; each may be missing."""
+    newest, tab, owner = answer.note.partition("\t")
+    if answer.state != "standing" or not tab:
+        return Standing(because=answer.note or answer.state)
+    return Standing(owner=_owner(owner), newest=_epoch(newest))
+
+
+def _owner(text: str) -> Holding | None:
+    words = (text.strip().split(" ", 3) + [""] * 4)[:4]
+    return Holding(run=words[0], run_id=words[1], since=words[2], operator=words[3]) if words[0] else None
+
+
+def _epoch(text: str) -> Holding | None:
+    words = (text.split(" ", 3) + [""] * 4)[:4]
+    if not words[0].isdecimal() or not int(words[0]):
+        return None
+    return Holding(epoch=int(words[0]), holder=words[1], since=words[2], operator=words[3])
+
+
+def told(name: str, by: Holding, claim: Claim) -> str:
+    """Whose the host is, since when, and what to type: the sentence that whoever is refused reads."""
+    since = f"({by.operator}) since {by.since}"
+    if by.replaces:
+        return (
+            f"{name} refused: this run was taken over: epoch {by.epoch} is held by {by.holder} {since}. It goes on "
+            f"there; this copy of it must not act any more"
+        )
+    if by.epoch:
+        return (
+            f"{name} was taken from this run by run {by.holder.rpartition(':')[2]} {since}. When that run is closed: "
+            f"drctl takeover {claim.run_id} --reason TEXT"
+        )
+    return (
+        f"{HELD}: {name} is held by run {by.run_id} {since}. Wait until that run is closed, or end it: "
+        f"drctl abort {by.run_id} --reason TEXT; if its folder is lost: "
+        f"drctl takeover {claim.run_id} --from {by.run} --reason TEXT"
+    )
 
 
 def began(mark: str, out: bytes) -> bool:

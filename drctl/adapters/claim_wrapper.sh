@@ -5,11 +5,13 @@
 #
 #   in   dr_N nonce  dr_m mode  dr_d state folder or empty  dr_run uid  dr_id short id  dr_op operator  dr_ep epoch
 #        dr_h holder  dr_now UTC  dr_k key  dr_g digest of the command  dr_cap most bytes of a stream  dr_t seconds to wait
+#        dr_from uid of a run that is given up, or empty
 #        dr_priv 1 = outputs are secret  dr_kill 1 = may be ended  dr_sh shell of the command  dr_p program of the runner (dr_t, dr_i)
 #   out  \n@NONCE hello\n  then  \n@NONCE reply STATE RC OUT ERR CUT BOOT PID NOTE\n<OUT bytes><ERR bytes>\n@NONCE end\n
 #
 #   <state folder>/owner                    uid id since operator of the run that holds this host
-#   <state folder>/runs/UID/epochs/N        holder since operator: who first came here with that number
+#   <state folder>/runs/UID/epochs/N        holder since operator: who first came here with that number; a holder
+#                                           run:UID:ID is another run, to which the host was given
 #   <state folder>/runs/UID/claims/KEY/     meta (boot digest mode since)  rc  pid  out  err  vault  ending
 #   <state folder>/runs/UID/stage/KEY/data  bytes staged for the command
 #   <state folder>/runs/UID/as/USER         users the run became here; each has a folder like this one
@@ -151,11 +153,11 @@ dr_post() { # FILE TEXT: make FILE with TEXT in one act, if it is not there
 }
 dr_newest() { # refuse an older epoch than one seen here, and another holder of the same one
   read -r dr_x dr_y dr_z <"$dr_e/$dr_ep"
-  [ "$dr_x" = "$dr_h" ] || dr_no fenced "epoch $dr_ep of this run is held by $dr_x ($dr_z) since $dr_y"
+  [ "$dr_x" = "$dr_h" ] || dr_no fenced "$dr_ep $dr_x $dr_y $dr_z"
   for dr_f in "$dr_e"/*; do
     [ "${dr_f##*/}" -gt "$dr_ep" ] || continue
     read -r dr_x dr_y dr_z <"$dr_f"
-    dr_no fenced "this run was taken over: epoch ${dr_f##*/} is held by $dr_x ($dr_z) since $dr_y"
+    dr_no fenced "${dr_f##*/} $dr_x $dr_y $dr_z"
   done
 }
 dr_fence() {
@@ -163,11 +165,47 @@ dr_fence() {
   [ -e "$dr_e/$dr_ep" ] || dr_post "$dr_e/$dr_ep" "$dr_h $dr_now $dr_op"
   dr_newest
 }
+dr_last() { # FOLDER: dr_n = the highest epoch in it, 0 without one
+  dr_n=0
+  for dr_f in "$1"/*; do
+    [ "${dr_f##*/}" -gt "$dr_n" ] 2>/dev/null && dr_n=${dr_f##*/}
+  done
+  return 0
+}
+dr_whose() { # dr_w dr_x dr_y dr_z = uid id since who of the run whose host this is: the mark's, or whom it was given to
+  dr_w= dr_x= dr_y= dr_z= dr_i=0 dr_n=0
+  { read -r dr_w dr_x dr_y dr_z <"$dr_d/owner"; } 2>/dev/null
+  while [ -n "$dr_w" ] && [ "$dr_i" -lt 20 ]; do
+    dr_last "$dr_d/runs/$dr_w/epochs"
+    dr_q=
+    { read -r dr_q dr_f dr_v <"$dr_d/runs/$dr_w/epochs/$dr_n"; } 2>/dev/null
+    case $dr_q in run:*) ;; *) break ;; esac
+    dr_q=${dr_q#run:}
+    dr_w=${dr_q%%:*} dr_x=${dr_q#*:} dr_y=$dr_f dr_z=$dr_v
+    dr_i=$((dr_i + 1))
+  done
+}
 dr_own() { # the run that acts here first holds the host until it gives it back
   [ -e "$dr_d/owner" ] || dr_post "$dr_d/owner" "$dr_run $dr_id $dr_now $dr_op"
-  dr_w=
-  read -r dr_w dr_x dr_y dr_z <"$dr_d/owner"
-  [ "$dr_w" = "$dr_run" ] || dr_no held "held by run $dr_x ($dr_z) since $dr_y"
+  dr_whose
+  [ "$dr_w" = "$dr_run" ] || dr_no held "$dr_w $dr_x $dr_y $dr_z"
+  [ "$dr_i" != 0 ] || return 0 # given to us: the mark must say so, or giving back would leave it
+  { printf '%s\n' "$dr_run $dr_id $dr_now $dr_op" >"$dr_r/new.$dr_N" && [ -s "$dr_r/new.$dr_N" ] &&
+    mv -f "$dr_r/new.$dr_N" "$dr_d/owner"; } 2>/dev/null || dr_no noroom "$dr_room"
+}
+dr_oust() { # the run dr_from is given up: an epoch of its own that we hold refuses it ever after, and gives us its host
+  dr_whose
+  [ "$dr_w" = "$dr_from" ] || return 0
+  dr_f=$dr_d/runs/$dr_from/epochs
+  [ -d "$dr_f" ] || mkdir -p "$dr_f" 2>/dev/null || dr_no noroom "$dr_room"
+  # made in one act: of several runs that want the host, one gets this number, and dr_own tells the others whose it is
+  dr_post "$dr_f/$((dr_n + 1))" "run:$dr_run:$dr_id $dr_now $dr_op"
+}
+dr_users() { # RUN...: dr_x = the users that these runs became here
+  dr_x=
+  for dr_w in "$@"; do
+    for dr_f in "$dr_d/runs/${dr_w:-none}/as"/*; do [ -d "$dr_f" ] && dr_x="$dr_x ${dr_f##*/}"; done
+  done
 }
 
 case $dr_m in
@@ -189,9 +227,26 @@ case $dr_m in
     find "$dr_d/runs" -mindepth 1 -maxdepth 1 -type d -mtime +90 2>/dev/null | head -n 20 | while read -r dr_f; do
       [ "${dr_f##*/}" = "$dr_w" ] || rm -rf "$dr_f"
     done
-    dr_x=
-    for dr_f in "$dr_r"/as/*; do [ -d "$dr_f" ] && dr_x="$dr_x ${dr_f##*/}"; done
+    dr_users "$dr_run"
     dr_no released "$dr_x"
+    ;;
+  standing) # who owns this host, and the newest epoch of this run; nothing is written
+    dr_whose
+    dr_o=
+    dr_last "$dr_e"
+    [ "$dr_n" = 0 ] || { read -r dr_o <"$dr_e/$dr_n"; } 2>/dev/null
+    dr_no standing "$dr_n $dr_o	$dr_w $dr_x $dr_y $dr_z"
+    ;;
+  take)
+    dr_fence
+    [ -z "$dr_from" ] || dr_oust
+    dr_own
+    dr_users "$dr_run" "$dr_from"
+    dr_y=0 # commands of the run given up that have no end: whoever takes its host must know
+    for dr_f in "$dr_d/runs/${dr_from:-none}/claims"/*/rc; do
+      { read -r dr_z dr_q <"$dr_f"; } 2>/dev/null && [ "$dr_z" = pending ] && dr_y=$((dr_y + 1))
+    done
+    dr_no ready "$dr_y$dr_x"
     ;;
   become) # before the first act as another user: the login user's folder holds the host, and remembers whom to give back
     dr_fence

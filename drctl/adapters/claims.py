@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from drctl.adapters import claim_text
 from drctl.adapters.carrier import Carried, Carrier, End, Order, exec_text
-from drctl.core.ports import HELD, Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
+from drctl.core.holdings import LinkError, Standing
+from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration
 from drctl.errors import DefectError
 
@@ -170,7 +171,7 @@ class ClaimedShell:
                 mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, act=True, spare=spare
             )
             if isinstance(answer, claim_text.Answer):
-                reply = self._claim_reply(answer, carried, command, asking=mode in ("attach", "kill"))
+                reply = self._claim_reply(answer, carried, command, claim, asking=mode in ("attach", "kill"))
                 if mode == "run" and reply.reply is not None:
                     reply = replace(reply, reply=replace(reply.reply, elapsed=_elapsed(command, limit)))
                 return reply, False
@@ -202,18 +203,16 @@ class ClaimedShell:
         )
 
     def _claim_reply(
-        self, answer: claim_text.Answer, carried: Carried, command: Command, *, asking: bool
+        self, answer: claim_text.Answer, carried: Carried, command: Command, claim: Claim, *, asking: bool
     ) -> ClaimReply:
         unproven = asking and answer.state not in ("digest", "refused")
         state = _STATES.get(answer.state, ClaimState.IN_DOUBT if unproven else ClaimState.REFUSED)
         because = answer.note
         if answer.state in ("ran", "reattached") and answer.exit is None:  # only an integer that was read is an end
             state, because = ClaimState.IN_DOUBT, f"{self._name}: the claim holds no exit code that can be read"
-        if answer.state == "held":
-            because = (
-                f"{HELD}: {self._name} is {answer.note}. Wait until that run is closed, or end it "
-                f"(`drctl abort`); if its folder is lost, remove the file `owner` of drctl's state folder on the host"
-            )
+        held_by = claim_text.holding(answer)
+        if held_by is not None:
+            because = claim_text.told(self._name, held_by, claim)
         elif answer.state == "digest":
             because = f"defect: the key was {answer.note}; this is no outcome of this step"
         elif answer.state not in _STATES:
@@ -236,6 +235,7 @@ class ClaimedShell:
             because=because,
             boot="" if answer.boot == "-" else answer.boot,
             gone=answer.state in ("gone", "killed"),
+            held_by=held_by,
         )
 
     # --- staging, giving back -----------------------------------------------------------------------------------------
@@ -274,15 +274,17 @@ class ClaimedShell:
         else:
             raise LinkError(f"{self._name}: {carried.because or self._mute(carried)}", began=False)
         if answer.state not in ("stage", "staged"):
-            raise LinkError(f"{self._name} refused: {answer.note}", began=False)
+            held_by = claim_text.holding(answer)
+            because = claim_text.told(self._name, held_by, claim) if held_by else f"{self._name} refused: {answer.note}"
+            raise LinkError(because, began=False, held_by=held_by)
         return answer
 
     def release(self, claim: Claim) -> ClaimReply:
         """Give the host back, for the login user and for every user this run became; safe to repeat."""
-        reply = self._release(claim, None)
+        reply = self._owning("release", claim, None)
         if reply.state is ClaimState.RAN:
             for user in reply.because.split():
-                other = self._release(claim, user)
+                other = self._owning("release", claim, user)
                 if other.state is not ClaimState.RAN:
                     return other
         with self._lock:
@@ -291,12 +293,36 @@ class ClaimedShell:
             return ClaimReply(state=ClaimState.RAN, reply=Reply(reach=Reach.COMPLETE, exit=0), boot=reply.boot)
         return reply
 
-    def _release(self, claim: Claim, user: str | None) -> ClaimReply:
-        values = claim_text.claim_values(claim, _now())
-        answer, carried = self._ask("release", values, seconds=30.0, user=user, act=True)
+    def standing(self, claim: Claim) -> Standing:
+        """Look who owns the host for the login user, and the newest epoch of this run there."""
+        answer, carried = self._ask("standing", claim_text.claim_values(claim, _now()), seconds=30.0)
+        if not isinstance(answer, claim_text.Answer):
+            return Standing(because=carried.because or self._mute(carried))
+        return claim_text.standing(answer)
+
+    def take(self, claim: Claim, given_up: str = "") -> ClaimReply:
+        """Announce the epoch and own the host, for the login user and every user that either run became there."""
+        reply = self._owning("take", claim, None, given_up)
+        if reply.state is not ClaimState.RAN:
+            return reply
+        open_there, *users = reply.because.split()
+        for user in users:
+            other = self._owning("take", claim, user, given_up)
+            if other.state is not ClaimState.RAN:
+                return other
+            open_there = str(int(open_there) + int(other.because.split()[0]))
+        because = f"{open_there} command(s) of the run given up have no end there" if open_there != "0" else ""
+        return ClaimReply(state=ClaimState.RAN, because=because, boot=reply.boot)
+
+    def _owning(self, mode: str, claim: Claim, user: str | None, given_up: str = "") -> ClaimReply:
+        """Take the host or give it back, in the folder of one user; done already is done."""
+        values = claim_text.claim_values(claim, _now()) | {"from": claim_text.checked(given_up)}
+        answer, carried = self._ask(mode, values, seconds=30.0, user=user, act=True)
         if isinstance(answer, claim_text.Answer):
-            state = ClaimState.RAN if answer.state == "released" else ClaimState.REFUSED
-            return ClaimReply(state=state, because=answer.note, boot=answer.boot)
+            state = ClaimState.RAN if answer.state in ("released", "ready") else ClaimState.REFUSED
+            held_by = claim_text.holding(answer)
+            because = claim_text.told(self._name, held_by, claim) if held_by is not None else answer.note
+            return ClaimReply(state=state, because=because, boot=answer.boot, held_by=held_by)
         if carried.end is End.NO_LINK:
             return ClaimReply(state=ClaimState.UNREACHABLE, because=carried.because)
         if carried.end is End.REFUSED:

@@ -150,7 +150,7 @@ class JournalWriter:
         """Seal a record and write it; with `durable` return only when it is on disk.
 
         The writer itself fills in what it knows best: `pubkey` of `run_opened`; `pubkey`, `head` and `epoch` of
-        `run_taken_over`.
+        `run_taken_over`, where a higher epoch that is given stays.
 
         Raises:
             JournalError: writing failed, now or earlier; nothing further may be done in the world.
@@ -251,7 +251,8 @@ class JournalWriter:
         if type_ == OPENED and self._signer:
             body = {**body, "pubkey": _text(self._signer.public)}
         elif type_ == TAKEN_OVER:
-            epoch += 1
+            wanted = body.get("epoch")  # hosts may have seen higher ones than this copy of the journal knows of
+            epoch = max(epoch + 1, wanted if isinstance(wanted, int) else 0)
             body = {**body, "head": self._chain.head.hex(), "epoch": epoch}
             if self._signer:
                 body["pubkey"] = _text(self._signer.public)

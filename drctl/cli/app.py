@@ -33,6 +33,7 @@ COMMANDS = {
     "plan": "Look, and show what a run would do; nothing is changed.",
     "run": "Run a runbook.",
     "resume": "Go on with a run that is paused or crashed.",
+    "takeover": "Make a run the owner of its hosts, in place of a lost or dead one.",
     "pause": "Let a run stop after its running step.",
     "rollback": "Take back what an open run did, all of it or down to a step.",
     "abort": "Close an open run: put back what was suspended, do nothing else.",

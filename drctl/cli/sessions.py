@@ -17,7 +17,7 @@ from drctl.adapters.journal import JournalWriter
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.recovery import reopen
 from drctl.cli.runs import fold_of
-from drctl.cli.wiring import Session, build_parts, frozen_of, thaw_documents
+from drctl.cli.wiring import Session, Taking, build_parts, frozen_of, thaw_documents
 from drctl.core import events as ev
 from drctl.core.fold import RunState
 from drctl.engine.context import Identity
@@ -27,6 +27,7 @@ from drctl.errors import DrctlError, JournalError, LockedError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from drctl.adapters.keys import RunKey
     from drctl.adapters.recovery import Reopened
     from drctl.adapters.statedir import RunFolder, StateDir
     from drctl.core.fold import Entry
@@ -91,8 +92,15 @@ def _refuse_second(frozen: Frozen, runbook: Runbook, states: StateDir) -> None:
 
 
 @contextlib.contextmanager
-def resumed(folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str) -> Iterator[Session]:
+def resumed(
+    folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str, *,
+    taking: Callable[[], Taking] | None = None, restore_only: bool = False,
+) -> Iterator[Session]:  # fmt: skip
     """Take an open run up again, on this machine.
+
+    Without the key that the run was last written with, or on another machine than that was, the run is taken over: a
+    new key, a higher epoch, and hosts refuse whoever held it before. With `taking` it is taken over in any case, and
+    not resumed yet; it is asked for once the run's lock is held.
 
     Raises:
         RefusedError: it is closed. JournalError: its journal is damaged. LockedError: another process writes it.
@@ -100,7 +108,9 @@ def resumed(folder: RunFolder, states: StateDir, watch: Callable[[Entry], None],
     with folder.lock(by=operator), contextlib.ExitStack() as stack:
         if not folder.uid:
             fold_of(folder)  # says what is wrong: never opened, or damaged from the first line on
-        key = states.load_key(folder.uid) or states.new_key(folder.uid)
+        taken = taking() if taking is not None else None
+        key = None if taken is not None else _key(folder, states)
+        key = key or states.new_key(folder.uid)
         again = reopen(folder.path, key, SystemClock())
         state = _known(folder, again)
         if again.before.closed:
@@ -112,14 +122,28 @@ def resumed(folder: RunFolder, states: StateDir, watch: Callable[[Entry], None],
         stack.enter_context(_locks(states, documents[0], operator))
         identity = Identity(
             uid=opened_as.uid, id=opened_as.id, operator=operator, node=socket.gethostname(),
-            epoch=again.writer.epoch + again.taken_over, holder=fingerprint(key.public), mode=opened_as.mode,
-            language=opened_as.language,
+            epoch=max(again.writer.epoch + again.taken_over, taken.epoch if taken is not None else 0),
+            holder=fingerprint(key.public), mode=opened_as.mode, language=opened_as.language,
         )  # fmt: skip
         parts = build_parts(frozen, documents, identity, state, folder.outputs, states.root)
         session = Session(folder, again.writer, parts, watch, operator)
+        session.taking = taken
         with _ended(session, states):
-            _taken_up(session, again)
+            _taken_up(session, again, taken)
+            if taken is None:
+                resumed_by = ev.RunResumed(
+                    operator=operator, node=identity.node, version=__version__, restore_only=restore_only
+                )
+                session.recorder.write(resumed_by, durable=True)
             yield session
+
+
+def _key(folder: RunFolder, states: StateDir) -> RunKey | None:
+    """The key of the run's last writer, if that was this machine: a copy of it elsewhere makes a second writer."""
+    with contextlib.suppress(DrctlError):  # whatever is wrong with the journal is told when it is taken up
+        if fold_of(folder).node not in {"", socket.gethostname()}:
+            return None
+    return states.load_key(folder.uid)
 
 
 @contextlib.contextmanager
@@ -167,19 +191,17 @@ def _finish_closed(folder: RunFolder, again: Reopened, states: StateDir, operato
     )  # fmt: skip
 
 
-def _taken_up(session: Session, again: Reopened) -> None:
+def _taken_up(session: Session, again: Reopened, taken: Taking | None) -> None:
     who = session.parts.context.identity
     if again.taken_over:
-        reason = "resumed without the key it was opened with"
-        event = ev.RunTakenOver(operator=who.operator, node=who.node, reason=reason)
+        reason = taken.reason if taken is not None else "resumed without the key of its last writer, or elsewhere"
+        event = ev.RunTakenOver(operator=who.operator, node=who.node, reason=reason, epoch=who.epoch)
         session.recorder.write(event, durable=True)
     if again.torn is not None:
         torn = again.torn
         session.recorder.write(
             ev.Recovered(torn_bytes=torn.torn_bytes, sha256=torn.sha256, file=torn.file), durable=True
         )
-    resumed_by = ev.RunResumed(operator=who.operator, node=who.node, version=__version__)
-    session.recorder.write(resumed_by, durable=True)
 
 
 def _first_records(session: Session, frozen: Frozen, public: bytes, held: SavedPlan | None) -> None:

@@ -22,6 +22,7 @@ from drctl.engine.context import Context, Identity, no_secret
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore
+from drctl.engine.owners import Owners
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control
 from drctl.errors import DocumentError, JournalError, PlanChangedError
@@ -73,6 +74,16 @@ def thaw_documents(frozen: Frozen, runbook: Runbook | None = None) -> tuple[Runb
             (*inventory.diagnostics, *loaded.diagnostics), next="resume it with the version that started it",
         )  # fmt: skip
     return loaded.value, inventory.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """A takeover by command: why, under an epoch that no host has seen, of which hosts, and which run is given up."""
+
+    reason: str
+    epoch: int = 0
+    hosts: tuple[str, ...] = ()
+    given_up: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +148,7 @@ class Session:
         self.folder = folder
         self.parts = parts
         self.control = Control()
+        self.taking: Taking | None = None
         self._journal = journal
         self._actor = actor
         self.recorder = Recorder(journal, parts.context.state, actor=actor, mask=parts.masker.text, watch=watch)
@@ -152,6 +164,10 @@ class Session:
         return Executor(
             self.parts.context, self.recorder, self.parts.world, desk, self.control, masker.text, masker.add
         )
+
+    def owners(self) -> Owners:
+        """Whose the hosts of this session are."""
+        return Owners(self.parts.context.identity, self.recorder, self.parts.world)
 
     def last_words(self, error: JournalError) -> None:
         """Say in the journal, if it still takes one record, why the run stops."""

@@ -367,11 +367,19 @@ class LockTaken(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockLost(Event):
-    """A host answered that it belongs to another run."""
+    """A host answered that it belongs to another run, or that another holder goes on with this one.
+
+    `holder` (a key's fingerprint, or a run), `by` whom and `since` when are the host's words; `epoch` is 0 when the
+    host is another run's, else the epoch that replaced this writer's there.
+    """
 
     TYPE: ClassVar[str] = "lock_lost"
     name: str
     because: str = ""
+    epoch: int = 0
+    holder: str = ""
+    by: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

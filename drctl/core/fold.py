@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import Final
 
 from drctl.core import events as ev
+from drctl.core.holdings import GIVEN
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
@@ -52,6 +53,15 @@ class RunState:
     controls: list[tuple[Time, ev.ControlReceived]] = field(default_factory=list)
     preflights: dict[str, ev.PreflightFinished] = field(default_factory=dict)
     fenced: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Time] = field(default_factory=dict)
+    """Places that said they are this run's, since when."""
+    replaced: ev.LockLost | None = None
+    """The word of a host that this run goes on elsewhere: these records are one of two histories since then."""
+    node: str = ""
+    """The machine of the newest writer."""
+    epoch: int = 1
+    pubkey: str = ""
+    """The key that signs since the newest of run_opened and run_taken_over."""
     paused: ev.RunPaused | None = None
     closed: ev.RunClosed | None = None
     closed_at: Time | None = None
@@ -168,6 +178,7 @@ class RunState:
         match event:
             case ev.RunOpened():
                 self.opened, self.opened_at, self.sessions = event, entry.at, 1
+                self.node, self.pubkey = event.node, event.pubkey
             case ev.PlanPart():
                 self.plan.append(event.text)
             case ev.RunPaused() | ev.RunResumed() | ev.RunTakenOver() | ev.RunClosed():
@@ -188,11 +199,13 @@ class RunState:
                 self.paused = event
                 if event.reason == ROLLED_BACK:
                     self.rolling_back = None
-            case ev.RunTakenOver():
+            case ev.RunResumed() | ev.RunTakenOver():
+                self.last_pause = self.paused or self.last_pause
+                self.paused, self.node = None, event.node or self.node
                 self.sessions += 1
-            case ev.RunResumed():
-                self.last_pause, self.paused = self.paused, None
-                self.sessions += 1
+                if isinstance(event, ev.RunTakenOver):
+                    self.replaced, self.epoch = None, event.epoch or self.epoch + 1
+                    self.pubkey = event.pubkey or self.pubkey
             case ev.RunClosed():
                 self.closed, self.closed_at, self.paused, self.rolling_back = event, at, None, None
                 self._settle_questions("")
@@ -215,12 +228,23 @@ class RunState:
                 self.deviations.append((entry.at, event))
                 if event.changes:
                     self.changes.setdefault(event.path, []).append((entry.seq, event.changes))
+            case ev.LockTaken() | ev.LockLost() as event:
+                self._apply_lock(event, entry.at)
             case ev.ControlReceived() as event:
                 self.controls.append((entry.at, event))
                 if event.verb == "rollback" and event.accepted:
                     self.rolling_back, self.rolled_back_seq = event, entry.seq
             case _:
                 pass
+
+    def _apply_lock(self, event: ev.LockTaken | ev.LockLost, at: Time) -> None:
+        """Records about the hosts that this run holds."""
+        if isinstance(event, ev.LockTaken):
+            self.held.update(dict.fromkeys(event.names, at))
+            return
+        self.held.pop(event.name, None)
+        if event.epoch and not event.holder.startswith(GIVEN):
+            self.replaced = event
 
     def _apply_unit(self, entry: Entry) -> None:
         event = entry.event

@@ -85,7 +85,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something odd that is no damage: a clock that ran backwards, an epoch that fell."""
+    """Something odd that is no damage: a clock that ran backwards, an epoch that fell, a writer that was replaced."""
 
     seq: int
     reason: str

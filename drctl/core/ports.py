@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from drctl.core.dns import Dns
-
+    from drctl.core.holdings import Holding, Standing
 MEBIBYTE = 1024 * 1024
-HELD: Final = "held by another run"
-"""How `because` of a refusal begins when another run holds the host (exit 12)."""
 
 _NO_TIME: Final = Duration(0)
 
@@ -140,7 +138,7 @@ class ClaimReply:
     """The answer about a claim. `reply` is set when the command's end is known (RAN, REATTACHED).
 
     `gone` is True only when the host itself said that nothing of the command runs any more (its process is gone, or the
-    machine booted since). A lost link never says that.
+    machine booted since). A lost link never says that. `held_by` says to whom the host belongs that refused.
     """
 
     state: ClaimState
@@ -148,6 +146,7 @@ class ClaimReply:
     because: str = ""
     boot: str = ""
     gone: bool = False
+    held_by: Holding | None = None
 
 
 class ReadShell(Protocol):
@@ -191,14 +190,16 @@ class ClaimShell(ReadShell, Protocol):
         """Give the host back (run_closed): remove the owner mark if it is this run's, drop outputs, keep tombstones."""
         ...
 
+    def standing(self, claim: Claim) -> Standing:
+        """Look who owns the host, and which epoch of the claim's run it has seen last. Changes nothing."""
+        ...
 
-class LinkError(Exception):
-    """A host could not be reached or the link broke; `began` tells whether the remote side may have started."""
+    def take(self, claim: Claim, given_up: str = "") -> ClaimReply:
+        """Announce the claim's epoch, which refuses older ones from now on, and own the host; safe to repeat.
 
-    def __init__(self, because: str, *, began: bool) -> None:
-        super().__init__(because)
-        self.because = because
-        self.began = began
+        A host of another run stays its own, unless that is `given_up`, a uid: it is refused there from now on.
+        """
+        ...
 
 
 class ActShell(ReadShell, Protocol):

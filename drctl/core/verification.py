@@ -13,7 +13,7 @@ from dataclasses import field
 from typing import Protocol, cast
 
 from drctl.core.checkpoints import Chain, signature_of
-from drctl.core.events import EVENTS
+from drctl.core.events import EVENTS, LockLost
 from drctl.core.integrity import Anchor, Fault, KeyStatus, KeyUse, Notice, Verdict, Verification
 from drctl.core.nouns import dataclass
 from drctl.core.records import (
@@ -252,6 +252,10 @@ class Verifier:
             self._notice(record.seq, "clock", "the monotonic clock ran backwards")
         if last and record.epoch < last.epoch:
             self._notice(record.seq, "epoch", f"the epoch fell from {last.epoch} to {record.epoch}")
+        if record.type == LockLost.TYPE and record.body.get("epoch"):
+            self._notice(record.seq, "replaced", f"a host said so: {record.body.get('because')}")
+        if record.type == TAKEN_OVER:
+            self._notice(record.seq, "taken over", f"by {record.actor}, under epoch {record.epoch}, with another key")
         if record.type not in EVENTS and len(self._unknown) < _MOST_NOTICES:
             self._unknown.add(record.type)
         self.last = record

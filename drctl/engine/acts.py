@@ -17,7 +17,7 @@ from drctl.core.kind import ActKind, Seen, Verdict
 from drctl.core.model import Action
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
-from drctl.core.ports import Act, Claim
+from drctl.core.ports import Act
 from drctl.core.values import Duration, Unknown
 from drctl.engine.changes import as_changed
 from drctl.engine.context import Context
@@ -25,6 +25,7 @@ from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
+from drctl.engine.owners import Owners, claim_of, locked, replaced
 from drctl.engine.pace import Ladder, Pace
 from drctl.engine.scope import RunScope
 from drctl.engine.shells import Bond, BoundShell, Doubt, Running, Watch, as_digest, user_of
@@ -64,6 +65,7 @@ class Acts:
         self._world = world
         self._control = control
         self._waits = waits or Waits()
+        self._owners = Owners(looks.context.identity, recorder, world)
         self._running: dict[str, Running] = {}
 
     @property
@@ -90,6 +92,7 @@ class Acts:
             end = self._settle(unit) if settling else self._attempt(unit, pace, agreed)
             again, settling = settling and end.again, False
             elapsed = Duration(clock.monotonic().micros - began.micros)
+            self._ours(unit, end, elapsed)
             pause = self._pause(unit, end, pace)
             if pause is not None and pace is not None and not pace.climb(self._waits.ladder, clock.monotonic()):
                 pause, end = None, replace(end, because=f"{pace.refused}; {end.because}")
@@ -102,6 +105,21 @@ class Acts:
                 clock.sleep(pause, self._waits.halted)
                 if self._waits.halted():
                     return finished
+
+    def _ours(self, unit: ActUnit, end: End, elapsed: Duration) -> None:
+        """Stop when the host belongs to somebody else: an act that surely did not begin there may be made later.
+
+        A method of a fence and a way back end badly instead, and others go on: unless this run goes on elsewhere.
+
+        Raises:
+            Stop: it does.
+        """
+        by = end.held_by
+        if by is None or not (by.replaces or unit.role is ev.Role.ACT):
+            return
+        if end.outcome is not Outcome.IN_DOUBT:  # else its end is not this writer's to tell: the unit stays open
+            self._finish(unit, replace(end, outcome=Outcome.NOT_RUN), final=False, elapsed=elapsed)
+        raise (replaced if by.replaces else locked)(unit.path, end.because)
 
     def _pause(self, unit: ActUnit, end: End, pace: Pace | None) -> Duration | None:
         """The pause before the act is done again; None when it is not. Only a known failure is; doubt never."""
@@ -242,10 +260,6 @@ class Acts:
         parts = (self._context.identity.uid, unit.path, "", unit.place, number)
         return hashlib.sha256("\n".join(("drctl/claim/v1", *parts)).encode()).hexdigest()
 
-    def _claim(self, key: str) -> Claim:
-        who = self._context.identity
-        return Claim(key=key, run=who.uid, run_id=who.id, operator=who.operator, epoch=who.epoch, holder=who.holder)
-
     def _execute(
         self, unit: ActUnit, resolved: Resolved, started: ev.StepStarted, *, limit: Duration, attach: bool = False
     ) -> End:
@@ -263,7 +277,7 @@ class Acts:
         if attach and started.claims != self._world.claims(unit.place):
             because = "the claims of `local` lie on another machine or in another state folder"
             return self._unknown_end(unit, resolved, Doubt(because), attach=attach)
-        bound = BoundShell(self._world.shell(unit.place), self._claim(started.key), bond, watch)
+        bound = BoundShell(self._world.shell(unit.place), claim_of(self._context.identity, started.key), bond, watch)
         act = Act(
             probe=self._looks.probe(unit.place, resolved.user, limit), shell=bound, http=self._world.http(unit.place),
             notifier=self._world.notifier, key=started.key,
@@ -297,6 +311,9 @@ class Acts:
     def _unknown_end(self, unit: ActUnit, resolved: Resolved, doubt: Doubt, *, attach: bool) -> End:
         """Decide about an act whose own reply cannot be had: only a look decides."""
         by_person = self._control.ending
+        if doubt.held_by is not None:
+            outcome = doubt.outcome if doubt.never else Outcome.IN_DOUBT
+            return End(outcome=outcome, because=doubt.because, held_by=doubt.held_by)
         if doubt.never:
             if doubt.outcome is not Outcome.NOT_RUN:
                 return End(outcome=doubt.outcome, because=doubt.because)
@@ -363,6 +380,7 @@ class Acts:
                 cut=reply.cut if reply else False, host_key=reply.host_key if reply else "", boot=answer.boot,
             )
         )  # fmt: skip
+        self._owners.heard(unit.place, answer)
 
     def _finish(self, unit: ActUnit, end: End, *, final: bool, elapsed: Duration) -> ev.StepFinished:
         step, state = unit.step, self._recorder.state.step(unit.path)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.nouns import dataclass
-from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing
 from drctl.engine.acts import Acts, Waits
 from drctl.engine.blocks import Branches, over
@@ -18,6 +17,7 @@ from drctl.engine.guards import Guards
 from drctl.engine.ledger import Hands, Ledger
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
+from drctl.engine.owners import Owners
 from drctl.engine.pace import Ladder
 from drctl.engine.people import People
 from drctl.engine.preflight import Preflight
@@ -28,7 +28,6 @@ from drctl.engine.stops import Control, Stop
 from drctl.engine.turns import Turns
 from drctl.engine.verbs import OWN, Stage
 from drctl.engine.walk import Crew, Walk
-from drctl.engine.world import LOCAL, World
 from drctl.errors import Exit, JournalError
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from drctl.core.values import Duration, Secret
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
+    from drctl.engine.world import World
 
 _GLANCE: Final = 0.1
 """Seconds in which the word to end running acts is noticed."""
@@ -86,7 +86,9 @@ class Executor:
         ladder = Ladder()
         looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted, ladder)
         self._questions = questions
-        self._acts = Acts(looks, recorder, world, control, Waits(ladder=ladder, halted=act_halted))
+        self._owners = Owners(context.identity, recorder, world)
+        waits = Waits(ladder=ladder, halted=act_halted)
+        self._acts = Acts(looks, recorder, world, control, waits)
         turns = Turns(looks, self._acts, Guards(looks, recorder, questions), recorder)
         people = People(looks, recorder, questions, control)
         hands = Hands(looks=looks, acts=self._acts, turns=turns, people=people, questions=questions, control=control)
@@ -117,6 +119,15 @@ class Executor:
         Raises:
             JournalError: the journal holds what this version does not know, or cannot be written.
         """
+        self._known()
+        word = self._recorder.state.abort or self._recorder.state.rolling_back
+        with self._ending_on_word():
+            if word is None:
+                return self._end(self._walked())
+            self._questions.verbs.obey(word)  # said before a crash or a pause: it holds
+            return self._announced(word.path)
+
+    def _known(self) -> None:
         state = self._recorder.state
         if state.unknown_types:
             names = ", ".join(sorted(set(state.unknown_types)))
@@ -124,12 +135,36 @@ class Executor:
                 f"The journal holds records that this drctl does not know: {names}.", meaning="Nothing was done.",
                 next="resume it with the version that wrote it",
             )  # fmt: skip
-        word = state.abort or state.rolling_back
+
+    def restore_only(self) -> Exit:
+        """Put back now what is suspended, and leave the run open as it stands: nothing is gone on with.
+
+        What was put back is not suspended again when the run goes on, so this is a deviation.
+        """
+        self._known()
+        before = self._recorder.state.last_pause
+        path, who = (before.path if before is not None else ""), self._context.identity.operator
         with self._ending_on_word():
-            if word is None:
-                return self._end(self._walked())
-            self._questions.verbs.obey(word)  # said before a crash or a pause: it holds
-            return self._end(self._control.stop(word.path))
+            try:
+                self._announce()
+                owed = [due.step.path for due in self._ledger.dues.due(restore=True)]
+                for step in owed:
+                    note = ev.DeviationNoted(path=step, what="restored before the run was over", by=who)
+                    self._recorder.deviation(note)
+                self._ledger.restore_all(last=False)
+            except Stop as stop:
+                return self._pause(stop)
+        left = [due.step.path for due in self._ledger.dues.due(restore=True)]
+        done = f"{len(owed) - len(left)} of {len(owed)} put back by {who}" if owed else "there was nothing to put back"
+        because = f"{done}; still to be put back: {', '.join(left)}" if left else done
+        return self._pause(Stop("restored", path=path, because=because, exit=Exit.STEP_FAILED if left else Exit.PAUSED))
+
+    def owed(self) -> tuple[str, ...]:
+        """What is still to be put back, newest first; nothing is carried out."""
+        return tuple(
+            f"{due.step.path} on {due.host}" if due.host else due.step.path
+            for due in self._ledger.dues.due(restore=True)
+        )
 
     def abort(self, because: str) -> Exit:
         """Close an open run without going on: restores are carried out, nothing else."""
@@ -137,7 +172,19 @@ class Executor:
             who = self._context.identity.operator
             self._recorder.write(ev.ControlReceived(verb="abort", by=who, reason=because), durable=True)
         with self._ending_on_word():
+            try:
+                self._announce()
+            except Stop as stop:
+                return self._pause(stop)
             return self._end(Stop("abort", because=because, exit=Exit.ABORTED))
+
+    def _announced(self, path: str) -> Exit:
+        """End as the word says, once the hosts know who says it."""
+        try:
+            self._announce()
+        except Stop as stop:
+            return self._pause(stop)
+        return self._end(self._control.stop(path))
 
     def roll_back(self, to: str, because: str, by: str) -> Exit:
         """Take back what an open run did, to a step when one is named; a refusal leaves the run as it was."""
@@ -147,14 +194,24 @@ class Executor:
         with self._ending_on_word():
             self._questions.control(word)
             if word.accepted:
-                return self._end(self._control.stop(word.path))
+                return self._announced(word.path)
         self._recorder.write(before or ev.RunPaused(reason="operator", because=word.because, exit=int(Exit.PAUSED)))
         return Exit.NOTHING_CHANGED
+
+    def _announce(self) -> None:
+        """A writer that took the run over says so on its hosts, before anything else: its predecessor may still live.
+
+        Raises:
+            Stop: somebody else has taken it over meanwhile.
+        """
+        if self._context.identity.epoch > 1:
+            self._owners.announce()
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
     def _walked(self) -> Stop | None:
         try:
+            self._announce()
             self._walk.run()
             self._questions.drain()
         except Stop as stop:
@@ -190,7 +247,7 @@ class Executor:
         self._questions.drain()  # who said something in the meantime is told that it came too late
         state = self._recorder.state
         close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
-        self._release()
+        self._owners.release()
         self._recorder.write(closing.closed_event(close, state), durable=True)
         return close.exit
 
@@ -222,22 +279,3 @@ class Executor:
         finally:
             over.set()
             watcher.join()
-
-    # -- giving back ------------------------------------------------------------------------------------------------
-
-    def _release(self) -> None:
-        """Give every host back that an act of this run took; a host that cannot be told is noted, not waited for."""
-        who = self._context.identity
-        claim = Claim(
-            key="0" * 64, run=who.uid, run_id=who.id, operator=who.operator, epoch=who.epoch, holder=who.holder
-        )
-        places = {
-            unit.host
-            for step in self._recorder.state.steps.values()
-            for unit in step.units
-            if unit.started is not None and unit.started.key
-        }
-        for place in sorted(places - set(self._recorder.state.fenced)):
-            answer = self._world.shell(place).release(claim)
-            if answer.state is not ClaimState.RAN and place != LOCAL:
-                self._recorder.write(ev.Degraded(what=f"owner mark on {place}", because=answer.because))

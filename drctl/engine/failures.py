@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.holdings import HELD
 from drctl.core.model import Fence, Manual, Step
 from drctl.core.outcomes import Effect, OnFailure, Outcome
-from drctl.core.ports import HELD
 from drctl.core.roster import Roster
 from drctl.core.values import Unknown, from_json, text_of
 from drctl.engine.dependents import lost_by

@@ -73,15 +73,18 @@ class Ledger:
 
     # -- taking back ------------------------------------------------------------------------------------------------
 
-    def restore_all(self) -> None:
+    def restore_all(self, *, last: bool = True) -> None:
         """Carry out every open restore; a failure of one does not stop the others.
+
+        What failed is noted when this is the `last` time; before, it stays open and is tried again at the end.
 
         Raises:
             Stop: the operator wants a pause; the rest is done when the run is taken up again.
         """
         for due in self.dues.due(restore=True):
             self._take_back(due)
-        self._note("restore", "not restored")
+        if last:
+            self._note("restore", "not restored")
 
     def take_back(self, steps: Sequence[Step]) -> Mapping[str, str]:
         """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, and why."""

@@ -20,6 +20,7 @@ from drctl.errors import DefectError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from drctl.core.holdings import Holding
     from drctl.core.model import Step
     from drctl.core.ports import Clock
     from drctl.engine.scope import RunScope
@@ -69,16 +70,26 @@ def viewed(probe: Probe, user: str | None) -> Probe:
 
 
 class Doubt(Exception):  # noqa: N818 - a signal of the engine, not an error
-    """The act's own reply cannot be had. `gone`: nothing of it runs any more. `never`: it surely did not begin."""
+    """The act's own reply cannot be had. `gone`: nothing of it runs any more. `never`: it surely did not begin.
+
+    `held_by`: the host refused, since it belongs to somebody else.
+    """
 
     def __init__(
-        self, because: str, *, gone: bool = False, never: bool = False, outcome: Outcome = Outcome.FAILED
+        self,
+        because: str,
+        *,
+        gone: bool = False,
+        never: bool = False,
+        outcome: Outcome = Outcome.FAILED,
+        held_by: Holding | None = None,
     ) -> None:
         super().__init__(because)
         self.because = because
         self.gone = gone
         self.never = never
         self.outcome = outcome
+        self.held_by = held_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +194,7 @@ class BoundShell:
                 return Doubt(because, gone=True, never=True, outcome=Outcome.NOT_RUN)
             case ClaimState.REFUSED:
                 # A refusal to run proves that nothing began; a refusal to answer proves nothing about what was sent.
-                return Doubt(because, gone=not attach, never=not attach)
+                return Doubt(because, gone=not attach, never=not attach, held_by=answer.held_by)
             case ClaimState.UNREACHABLE:
                 return Doubt(because, gone=not attach, never=not attach, outcome=Outcome.UNREACHABLE)
             case ClaimState.KILLED:
@@ -191,4 +202,4 @@ class BoundShell:
             case ClaimState.STILL_RUNNING:
                 return Doubt(f"still running: {because}")
             case _:
-                return Doubt(because, gone=answer.gone)
+                return Doubt(because, gone=answer.gone, held_by=answer.held_by)

@@ -6,9 +6,10 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.holdings import LinkError
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
-from drctl.core.ports import LinkError, Reach
+from drctl.core.ports import Reach
 from drctl.core.values import Duration
 from drctl.engine.context import ACT_LIMIT
 from drctl.engine.faults import telling
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drctl.core.fold import Unit
+    from drctl.core.holdings import Holding
     from drctl.core.kind import ActKind, Outputs
     from drctl.core.model import Step
     from drctl.core.ports import Act
@@ -38,6 +40,7 @@ class End:
         again: it surely did not happen, and a new generation may be tried.
         ended: a person ended it; the step is not over, the run pauses.
         effect_there: whether a look or the act's own good end shows the effect.
+        held_by: whose the host is that refused, when it is not this run's.
     """
 
     outcome: Outcome
@@ -47,6 +50,7 @@ class End:
     ended: bool = False
     effect_there: bool = False
     judged: Judged | None = None
+    held_by: Holding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,9 @@ def executed(kind: ActKind, act: Act, bound: BoundShell) -> Outputs:
             outputs = kind.execute(act)
         except LinkError as error:
             gone = not error.began
-            raise Doubt(error.because, gone=gone, never=gone, outcome=Outcome.UNREACHABLE) from error
+            by = error.held_by
+            outcome = Outcome.FAILED if by is not None else Outcome.UNREACHABLE
+            raise Doubt(error.because, gone=gone, never=gone, outcome=outcome, held_by=by) from error
         if outputs.reach is not Reach.COMPLETE:
             never = outputs.reach is Reach.UNREACHABLE
             outcome = Outcome.UNREACHABLE if never else Outcome.TIMEOUT

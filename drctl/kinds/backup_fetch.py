@@ -6,10 +6,11 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, ClassVar
 
+from drctl.core.holdings import LinkError
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
-from drctl.core.ports import Act, Command, Facts, LinkError, ObjectError, Probe, Reach, Reply
+from drctl.core.ports import Act, Command, Facts, ObjectError, Probe, Reach, Reply
 from drctl.core.values import Size, Value
 from drctl.kinds.commands import ACT_LIMIT, DIGEST_OF, complaint, lines_of, none, shown, streams, without_values
 

@@ -124,6 +124,9 @@ _CLOSED = {
 _PAUSED = {
     "failure": ("✖", "FAILED"), "doubt": ("?", "IN DOUBT"), "operator": ("⏸", "STOPPED BY THE OPERATOR"),
     "preflight": ("✖", "A HOST CANNOT BE REACHED"), "rolled_back": ("↩", "ROLLED BACK TO A STEP, AND PAUSED"),
+    "locked": ("✖", "A HOST IS HELD BY ANOTHER RUN"),
+    "replaced": ("✖", "GOES ON ELSEWHERE"), "taken_over": ("⏸", "TAKEN OVER"),
+    "restored": ("⏸", "PUT BACK, AND PAUSED"),
 }  # fmt: skip
 _QUESTIONS = {
     "approval": "APPROVAL NEEDED", "caution": "CONFIRMATION NEEDED", "manual": "WORK OF A PERSON NEEDED",

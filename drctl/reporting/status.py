@@ -13,6 +13,8 @@ from drctl.reporting.questions import standing
 from drctl.reporting.texts import clean, count, cut, human, one_line, pad, width
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.core.fold import RunState
     from drctl.core.values import Duration
 
@@ -27,8 +29,8 @@ def question_text(run_id: str, asked: ev.Asked) -> str:
     return _question_text(run_id, asked)
 
 
-def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002 - the caller's word
-    """The whole screen. `writing`: a process carries the run out right now."""
+def status_text(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> str:  # noqa: A002 - the caller's word
+    """The whole screen. `writing`: a process carries the run out right now; `owed`: open restores, None if unknown."""
     now = verdict(state, writing=writing)
     opened = state.opened
     head = f"{now.sign} {now.word}   run {id}"
@@ -43,15 +45,28 @@ def status_text(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A00
         ]
     if simulated(state):
         lines += ["  approvals simulated: some answers came from people of a lab, not from persons"]
+    if state.replaced is not None:
+        lost = state.replaced
+        lines += [
+            f"  {cut(one_line(f'epoch {lost.epoch} is held by {lost.holder} ({lost.by}) since {lost.since}'), 300)}",
+            "  what was done there since does not stand in this copy of the record",
+        ]
     lines += ["", *phase_lines(state)]
     lines += ["", *standing(state)] if state.closed is None else []
+    if owed is None:
+        lines += ["", "Suspended  cannot be told: this version does not take the run's documents"]
+    elif owed:
+        lines += [
+            "",
+            *(clean(f"{'' if i else 'Suspended':<11}{one}: still to be put back") for i, one in enumerate(owed)),
+        ]
     for question in state.open_questions:
         lines += ["", _question_text(id, question.asked, state)]
     lines += [
         "",
         *(
             f"{'Next' if not i else '':<6}{command}"
-            for i, command in enumerate(next_commands(id, state, writing=writing))
+            for i, command in enumerate(next_commands(id, state, writing=writing, owed=owed))
         ),
     ]
     return "\n".join(lines)
@@ -102,41 +117,61 @@ def step_line(facts: StepFacts, cells: int = 80) -> str:
     return cut(f"{text}  {reason}".rstrip(), cells)
 
 
-def next_commands(id: str, state: RunState, *, writing: bool) -> list[str]:  # noqa: A002
+def next_commands(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> list[str]:  # noqa: A002
     """What to type next; never empty."""
     if state.closed is not None:
         return [f"drctl report {id}", f"drctl audit verify {id}"]
     if writing:
         return [f"drctl watch {id}", f"drctl pause {id}   (after the running step)"]
+    if state.replaced is not None:
+        return [
+            "go on where the run goes on, or copy its folder from there",
+            f"drctl takeover {id} --fork --reason TEXT   (only when that copy is lost)",
+        ]
+    back = [f"drctl resume {id} --restore-only   (puts back what is suspended, and leaves it paused)"] if owed else []
     if state.open_questions:
-        return ["answer as above, then", f"drctl resume {id}"]
-    commands = [f"drctl resume {id}"]
+        return ["answer as above, then", f"drctl resume {id}", *back]
     if state.intents and state.rolling_back is None:
-        commands.append(f"drctl rollback {id} --show   (says what could be taken back)")
-    return [*commands, f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)"]
+        back.append(f"drctl rollback {id} --show   (says what could be taken back)")
+    return [
+        f"drctl resume {id}",
+        *back,
+        f"drctl abort {id} --reason TEXT   (closes it and puts back what was suspended)",
+    ]
 
 
-def status_json(id: str, state: RunState, *, writing: bool) -> str:  # noqa: A002
+def state_word(state: RunState, *, writing: bool) -> str:
+    """How the run stands, in one word for lists and machines."""
+    if state.closed is not None:
+        return state.closed.state
+    if state.replaced is not None:
+        return "replaced"  # it goes on elsewhere; this copy of it must not
+    return "running" if writing else "paused" if state.paused is not None else "crashed"
+
+
+def status_json(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> str:  # noqa: A002
     """The same for machines."""
-    return json.dumps(status_map(id, state, writing=writing), ensure_ascii=False)
+    return json.dumps(status_map(id, state, writing=writing, owed=owed), ensure_ascii=False)
 
 
-def status_map(id: str, state: RunState, *, writing: bool) -> dict[str, Any]:  # noqa: A002
+def status_map(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> dict[str, Any]:  # noqa: A002
     """The status as plain data."""
     now = verdict(state, writing=writing)
     opened = state.opened
-    word = state.closed.state if state.closed else "running" if writing else "paused" if state.paused else "crashed"
     return {
         "id": id, "uid": opened.uid if opened else "", "runbook": opened.runbook if opened else "",
         "environment": opened.environment if opened else "", "mode": opened.mode if opened else "",
-        "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""), "state": word,
+        "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""),
+        "state": state_word(state, writing=writing),
         "verdict": now.word, "because": now.because, "exit": now.exit, "phase": state.phase, "records": state.records,
         "steps": [_step_map(facts) for facts in own_steps(state)],
         "questions": [{**ev.encode(q.asked), "asked_at": q.asked_at.micros} for q in state.open_questions],
-        "in_doubt": [step.path for step in state.in_doubt], "fenced": dict(state.fenced),
+        "in_doubt": [step.path for step in state.in_doubt], "fenced": dict(state.fenced), "held": list(state.held),
+        "replaced": ev.encode(state.replaced) if state.replaced is not None else None,
         "objectives": {o.name.lower(): objective_map(o) for o in objectives(state)},
         "marks": {name: state.marks[name][-1].value for name in state.marks}, "simulated": simulated(state),
-        "next": next_commands(id, state, writing=writing),
+        "open_restores": list(owed) if owed is not None else None,
+        "next": next_commands(id, state, writing=writing, owed=owed),
     }  # fmt: skip
 
 

@@ -13,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
+from drctl.core.holdings import LinkError, Standing
 from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration, Secret
 from tests.fakes.hosts import FakeHost, said
@@ -170,6 +173,56 @@ class ShellConformance:
             ending = replace(late, key=newer.key)
             assert place.shell.kill(ending, place.command()).state is ClaimState.IN_DOUBT  # nor may it end anything
         assert place.effects() == ["me", "me"]
+
+    def test_taking_over_refuses_the_older_epoch_before_the_new_one_has_acted(self, place: Place) -> None:
+        assert place.shell.standing(place.claim()) == Standing()
+        place.shell.run(place.claim(), place.command())
+        newer = place.claim(key="k2", epoch=3, holder="SHA256:new")
+        for _ in range(2):
+            assert place.shell.take(newer).state is ClaimState.RAN
+        seen = place.shell.standing(place.claim())
+        assert seen.owner is not None
+        assert (seen.owner.run, seen.owner.run_id, seen.owner.operator) == ("uid-a", "7K3QF", "li")
+        assert seen.newest is not None
+        assert (seen.newest.epoch, seen.newest.holder, bool(seen.newest.since)) == (3, "SHA256:new", True)
+        late = place.claim(key="k3")
+        held = [place.shell.run(late, place.command()), place.shell.attach(late, place.command())]
+        held += [place.shell.take(late), place.shell.release(late)]
+        for answer in held:
+            assert answer.held_by is not None
+            assert answer.held_by.replaces
+            assert (answer.held_by.epoch, answer.held_by.holder) == (3, "SHA256:new")
+        with pytest.raises(LinkError) as refused:
+            place.shell.stage(late, [b"x"])
+        assert refused.value.held_by == held[0].held_by
+        assert place.effects() == ["me"]
+
+    def test_a_host_is_taken_from_a_run_that_is_given_up_and_from_no_other(self, place: Place) -> None:
+        place.shell.run(place.claim(), place.command())
+        refused = place.shell.run(place.other, place.command())
+        assert refused.held_by is not None
+        assert (refused.held_by.run, refused.held_by.replaces) == ("uid-a", False)
+        assert "drctl takeover ZZZZZ --from uid-a" in refused.because
+        for given_up in ("", "uid-c"):
+            assert place.shell.take(place.other, given_up).state is ClaimState.REFUSED
+        assert place.shell.take(place.other, "uid-a").state is ClaimState.RAN
+        assert place.shell.run(place.other, place.command()).state is ClaimState.RAN
+        for _ in range(2):  # while the other holds it, and after: only by taking it over may it act here again
+            late = place.shell.run(place.claim(key="k2"), place.command())
+            assert late.state is ClaimState.REFUSED
+            assert late.held_by is not None
+            assert (late.held_by.replaces, late.held_by.holder) == (False, "run:uid-b:ZZZZZ")
+            assert place.shell.release(place.other).state is ClaimState.RAN
+        again = place.claim(key="k2", epoch=3, holder="SHA256:again")
+        assert place.shell.take(again).state is ClaimState.RAN
+        assert place.shell.run(again, place.command()).state is ClaimState.RAN
+        assert place.effects() == ["me"] * 3
+
+    def test_what_still_runs_of_a_run_given_up_is_told(self, place: Place) -> None:
+        place.hang()
+        place.shell.run(place.claim(), place.command(HANG, 1, killable=False))
+        taken = place.shell.take(place.other, "uid-a")
+        assert (taken.state, taken.because[:12]) == (ClaimState.RAN, "1 command(s)")
 
     def test_a_restart_of_the_host_leaves_a_running_command_in_doubt_but_gone(self, place: Place) -> None:
         place.hang()

@@ -19,7 +19,8 @@ import pytest
 from drctl.adapters import claim_text
 from drctl.adapters.claims import ClaimedShell
 from drctl.adapters.local import LocalCarrier
-from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, LinkError, Reply
+from drctl.core.holdings import LinkError
+from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reply
 from drctl.core.values import Duration, Secret
 from drctl.errors import DefectError
 from tests.adapters.shell_conformance import Place, ShellConformance

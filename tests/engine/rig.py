@@ -326,6 +326,7 @@ class Rig:
     environment: Environment = Environment.LAB
     files: dict[str, str] = field(default_factory=dict)
     ends: list[Exit] = field(default_factory=list)
+    epoch: int = 1
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -367,11 +368,18 @@ class Rig:
             state=self.state,
             store=self.store,
             planning=planning,
-            identity=Identity(uid="ab" * 16, id="7K2QX", operator=who, operator_person=who, holder="SHA256:key"),
+            identity=Identity(
+                uid="ab" * 16,
+                id="7K2QX",
+                operator=who,
+                operator_person=who,
+                epoch=self.epoch,
+                holder=f"SHA256:key{self.epoch}",
+            ),
         )
         return complete(bare)
 
-    def _carry(self, *, wait: Duration | None = None, abort: str = "", back: str | None = None) -> Exit:
+    def _carry(self, *, wait: Duration | None = None, verb: Callable[[Executor], Exit] = Executor.run) -> Exit:
         recorder = Recorder(self.journal, self.state, actor=self.operator, mask=self.mask)
         if not self.lines:
             objectives = self.runbook.objectives
@@ -385,10 +393,7 @@ class Rig:
             )  # fmt: skip
         desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
         executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)
-        if back is not None:
-            code = executor.roll_back(back, "because", self.operator)
-        else:
-            code = executor.abort(abort) if abort else executor.run()
+        code = verb(executor)
         self.ends.append(code)
         return code
 
@@ -403,18 +408,35 @@ class Rig:
     def abort(self, because: str = "enough") -> Exit:
         """`drctl abort` of a run that nobody carries out."""
         self._again()
-        return self._carry(abort=because)
+        return self._carry(verb=lambda executor: executor.abort(because))
 
     def roll_back(self, to: str = "") -> Exit:
         """`drctl rollback` of a run that nobody carries out."""
         self._again()
-        return self._carry(back=to)
+        return self._carry(verb=lambda executor: executor.roll_back(to, "because", self.operator))
+
+    def restore_only(self, *, die_in: int | None = None) -> Exit:
+        """`drctl resume --restore-only` of a run that nobody carries out."""
+        self._again()
+        self.journal.die_at = None if die_in is None else len(self.lines) + die_in
+        Recorder(self.journal, self.state, actor=self.operator).write(ev.RunResumed(restore_only=True))
+        return self._carry(verb=Executor.restore_only)
 
     def resume(self, *, die_in: int | None = None, wait: Duration | None = None) -> Exit:
         """A new process: nothing is left but the records, the inbox and the hosts; it may die after some records."""
         self._again()
         self.journal.die_at = None if die_in is None else len(self.lines) + die_in
         return self._carry(wait=wait)
+
+    def elsewhere(self, upto: int | None = None) -> Rig:
+        """A copy of the run folder on another machine, whose writer has taken the run over; hosts and time are one."""
+        other = Rig(self.text, hosts=self.hosts, inputs=self.inputs, operator="far", files=self.files)
+        other.clock, other.world, other.store, other.epoch = self.clock, self.world, self.store, self.epoch + 1
+        other.lines = self.lines[:upto]
+        other._again()
+        recorder = Recorder(other.journal, other.state, actor="far")
+        recorder.write(ev.RunTakenOver(operator="far", node="far", reason="a test", epoch=other.epoch), durable=True)
+        return other
 
     def _again(self) -> None:
         self.journal = MemoryJournal(self.clock, self.lines)

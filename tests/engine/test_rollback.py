@@ -280,7 +280,7 @@ def test_killed_at_any_record_a_rollback_goes_on_and_takes_each_back_once(to: st
         rig._again()
         rig.crash_at(seq, after=after)
         with pytest.raises(Crash):
-            rig._carry(back=to)
+            rig._carry(verb=lambda executor: executor.roll_back(to, "because", "ops"))
         if not rig.said("control_received", verb="rollback"):
             continue  # it died before the word was on disk
         if rig.lines[-1][1] not in {"run_closed", "run_paused"}:

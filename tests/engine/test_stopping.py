@@ -224,7 +224,7 @@ def test_abort_of_a_paused_run_is_recorded_before_anything_and_holds() -> None:
         rig._again()
         rig.crash_at(seq)
         with pytest.raises(Crash):
-            rig._carry(abort="it came back by itself")
+            rig._carry(verb=lambda executor: executor.abort("it came back by itself"))
         assert rig.resume() is Exit.ABORTED
         assert rig.host("db2").effects == ["second-one", "put-back"]
         assert rig.outcome("third") == "none"

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from drctl.core.ports import HELD, Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
+from drctl.adapters import claim_text
+from drctl.core.holdings import GIVEN, Holding, LinkError, Standing
+from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration
 
 Answer = Reply | str | bytes | int | None
@@ -138,7 +140,8 @@ class FakeHost:
                 raise LinkError(f"{self.name}: refused", began=False)
             refusal = self._fence(claim)
             if refusal is not None or self.full:
-                raise LinkError(refusal.because if refusal else f"{self.name} refused: no room", began=False)
+                because, by = (refusal.because, refusal.held_by) if refusal else (f"{self.name} refused: no room", None)
+                raise LinkError(because, began=False, held_by=by)
             path = f"/state/runs/{claim.run}/stage/{claim.key}/data"
             if (claim.run, claim.key) not in self._claims:
                 self.staged[path] = data
@@ -160,6 +163,30 @@ class FakeHost:
             self.staged.clear()
             return ClaimReply(state=ClaimState.RAN, reply=said(), boot=self.boot)
 
+    def standing(self, claim: Claim) -> Standing:
+        with self._lock:
+            self.asked.append(("standing", claim.run))
+            if self.down:
+                return Standing(because=f"refused: nothing listens at {self.name}")
+            seen = self._epochs.get(claim.run, {})
+            newest = _epoch(max(seen), seen[max(seen)]) if seen else None
+            return Standing(owner=_owner(self.owner) if self.owner else None, newest=newest)
+
+    def take(self, claim: Claim, given_up: str = "") -> ClaimReply:
+        with self._lock:
+            self.asked.append(("take", claim.run))
+            if self.down:
+                return ClaimReply(state=ClaimState.UNREACHABLE, because=f"refused: nothing listens at {self.name}")
+            refusal = self._fence(claim)
+            if refusal is None and self.owner is not None and self.owner.run == given_up:
+                seen = self._epochs.setdefault(given_up, {})
+                seen[max(seen, default=0) + 1] = f"{GIVEN}{claim.run}:{claim.run_id}"
+                self.owner = claim
+            refusal = refusal or self._own(claim)
+            pending = sum(run == given_up and one.state == "running" for (run, _), one in self._claims.items())
+            because = f"{pending} command(s) of the run given up have no end there" if pending else ""
+            return refusal or ClaimReply(state=ClaimState.RAN, because=because, boot=self.boot)
+
     # --- the rules of the wrapper -------------------------------------------------------------------------------------
 
     def _ask(self, what: str, claim: Claim, command: Command, *, kill: bool) -> ClaimReply:
@@ -171,7 +198,8 @@ class FakeHost:
             refusal = self._fence(claim) if entry is None or what == "kill" else None
             if refusal is not None or (entry is None and self.full):  # the claim was not taken: nothing is proven
                 because = refusal.because if refusal else f"{self.name} refused: no room"
-                return ClaimReply(state=ClaimState.IN_DOUBT, because=because, boot=self.boot)
+                by = refusal.held_by if refusal else None
+                return ClaimReply(state=ClaimState.IN_DOUBT, because=because, boot=self.boot, held_by=by)
             if entry is None:
                 entry = _Entry(command.digest, self.boot, command.script, "void")
                 self._claims[claim.run, claim.key] = entry
@@ -226,20 +254,18 @@ class FakeHost:
         seen = self._epochs.setdefault(claim.run, {})
         holder = seen.setdefault(claim.epoch, claim.holder)
         newest = max(seen)
-        if holder != claim.holder:
-            because = f"{self.name} refused: epoch {claim.epoch} of this run is held by {holder}"
-        elif newest > claim.epoch:
-            because = f"{self.name} refused: this run was taken over: epoch {newest} is held by {seen[newest]}"
-        else:
+        if holder == claim.holder and newest == claim.epoch:
             return None
-        return ClaimReply(state=ClaimState.REFUSED, because=because, boot=self.boot)
+        by = _epoch(newest, seen[newest]) if newest > claim.epoch else _epoch(claim.epoch, holder)
+        return self._held_by(by, claim)
+
+    def _held_by(self, by: Holding, claim: Claim) -> ClaimReply:
+        because = claim_text.told(self.name, by, claim)
+        return ClaimReply(state=ClaimState.REFUSED, because=because, boot=self.boot, held_by=by)
 
     def _own(self, claim: Claim) -> ClaimReply | None:
         self.owner = self.owner or claim
-        if self.owner.run == claim.run:
-            return None
-        because = f"{HELD}: {self.name} is held by run {self.owner.run_id} ({self.owner.operator})"
-        return ClaimReply(state=ClaimState.REFUSED, because=because, boot=self.boot)
+        return None if self.owner.run == claim.run else self._held_by(_owner(self.owner), claim)
 
     def _behave(self, command: Command) -> Reply:
         for match, answer in self._rules:
@@ -253,3 +279,14 @@ class FakeHost:
     def _capped(self, command: Command, reply: Reply) -> Reply:
         cut = reply.cut or max(len(reply.stdout), len(reply.stderr)) > command.cap
         return replace(reply, stdout=reply.stdout[: command.cap], stderr=reply.stderr[: command.cap], cut=cut)
+
+
+SINCE = "2026-11-23T15:00:00Z"
+
+
+def _owner(claim: Claim) -> Holding:
+    return Holding(run=claim.run, run_id=claim.run_id, operator=claim.operator, since=SINCE)
+
+
+def _epoch(number: int, holder: str) -> Holding:
+    return Holding(epoch=number, holder=holder, operator="somebody", since=SINCE)

@@ -13,19 +13,9 @@ from typing import Any
 import pytest
 
 from drctl.adapters.local import LocalShell
+from drctl.core.holdings import LinkError
 from drctl.core.kind import ActKind, EngineKind, FieldError, FieldSpec, Kind, LookKind
-from drctl.core.ports import (
-    Claim,
-    ClaimReply,
-    Command,
-    DatabaseFacts,
-    HttpReply,
-    LinkError,
-    PortReply,
-    Probe,
-    Reach,
-    Reply,
-)
+from drctl.core.ports import Claim, ClaimReply, Command, DatabaseFacts, HttpReply, PortReply, Probe, Reach, Reply
 from drctl.core.scripts import ResolvedScript, Script
 from drctl.core.values import Map
 from drctl.engine.fields import coerce

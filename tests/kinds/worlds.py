@@ -10,6 +10,7 @@ import pytest
 
 from drctl.adapters.local import LocalShell
 from drctl.core.dns import Dns
+from drctl.core.holdings import LinkError
 from drctl.core.ports import (
     Act,
     Claim,
@@ -19,7 +20,6 @@ from drctl.core.ports import (
     DatabaseFacts,
     HttpReply,
     HttpRequest,
-    LinkError,
     Message,
     ObjectError,
     ObjectVersion,

@@ -16,6 +16,7 @@ from drctl.adapters.keys import verify_signature
 from drctl.cli.runs import open_state
 from drctl.core.verification import verify as verify_bytes
 from drctl.errors import JournalError, UsageError
+from drctl.reporting.texts import clean
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -53,6 +54,10 @@ def verify(settings: Settings, journal: str, pub: str | None) -> int:
     click.echo(f"{path}: {found.verdict.value}")
     trust = ", ".join(sorted({"PINNED" if use.pinned else "SELF-DECLARED" for use in found.keys})) or "none"
     click.echo(f"  records {found.records}   key {trust}   head {found.head}")
+    for notice in found.notices:
+        click.echo(clean(f"  record {notice.seq}: {notice.reason}: {notice.text}"))
+    if any(notice.reason == "replaced" for notice in found.notices):
+        click.echo("  two histories: this copy and the one that goes on part at or before that record")
     bad = found.first_bad
     if bad is not None:
         click.echo(f"  first bad record: {bad.seq} (line {bad.line}, byte {bad.offset}): {bad.text}")

@@ -11,7 +11,12 @@ from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import resumed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from drctl.cli.app import Settings
+    from drctl.cli.wiring import Session
+    from drctl.core.fold import Entry
 
 
 @click.command()
@@ -21,12 +26,19 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Say yes to ordinary prompts; never to one that asks for a name.")
 @click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
+@click.option("--restore-only", is_flag=True, help="Put back what is suspended, and leave the run paused.")
 @click.pass_obj
-def resume(settings: Settings, run_id: str, wait: str | None, yes: bool, live: bool | None) -> int:
+def resume(settings: Settings, run_id: str, wait: str | None, yes: bool, live: bool | None, restore_only: bool) -> int:
     """Go on with a run from where its journal says it stands; nothing that was done is done again.
 
-    Exit status: as `drctl run`; 12 another process is writing it; 4 it is closed, or never opened.
+    Exit status: as `drctl run`; 12 another process is writing it, another run holds its hosts, or it goes on elsewhere;
+    4 it is closed, or never opened. With --restore-only: 6 all is put back, 7 something is not.
     """
     states = open_state(settings.state_dir)
     folder = states.find(run_id)
-    return carry(settings, lambda watch: resumed(folder, states, watch, login()), wait=wait, yes=yes, live=live)
+
+    def opening(watch: Callable[[Entry], None]) -> AbstractContextManager[Session]:
+        return resumed(folder, states, watch, login(), restore_only=restore_only)
+
+    verb = (lambda executor: executor.restore_only()) if restore_only else None
+    return carry(settings, opening, wait=wait, yes=yes, live=live, verb=verb)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from drctl.cli.owed import open_restores
 from drctl.cli.runs import fold_of, open_state
 from drctl.errors import DrctlError
+from drctl.reporting.status import state_word
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from drctl.cli.app import Settings
 
 
@@ -25,29 +29,46 @@ def runs(ctx: click.Context) -> int:
 @click.pass_obj
 def list_(settings: Settings) -> int:
     """List every run of this state folder, oldest first."""
-    rows = []
-    for folder in open_state(settings.state_dir).list():
+    rows: list[dict[str, Any]] = []
+    states = open_state(settings.state_dir)
+    for folder in states.list():
         try:
             state = fold_of(folder)
         except DrctlError as error:
-            rows.append({"id": folder.id, "state": "unreadable", "runbook": "", "opened": "", "because": error.what})
+            rows.append(
+                {
+                    "id": folder.id,
+                    "state": "unreadable",
+                    "runbook": "",
+                    "opened": "",
+                    "open_restores": None,
+                    "because": error.what,
+                }
+            )
             continue
-        writer = folder.holder() is not None
-        said = state.closed.state if state.closed else "running" if writer else "paused" if state.paused else "crashed"
+        said = state_word(state, writing=folder.holder() is not None)
+        owed = open_restores(folder, state, states.root)
         because = (state.closed.because if state.closed else state.paused.because if state.paused else "") or ""
         rows.append(
             {
                 "id": folder.id, "state": said, "runbook": state.opened.runbook if state.opened else "",
-                "opened": str(state.opened_at or ""), "because": because,
+                "opened": str(state.opened_at or ""), "open_restores": len(owed) if owed is not None else None,
+                "because": because,
             }
         )  # fmt: skip
     if settings.output == "json":
         click.echo(json.dumps({"runs": rows}, ensure_ascii=False))
         return 0
     for row in rows:
-        click.echo(
-            f"{row['id']}  {row['state']:<16} {row['opened']:<28} {row['runbook']:<24} {row['because'][:80]}".rstrip()
-        )
+        click.echo(_line(row))
     if not rows:
         click.echo("No runs yet.  next: drctl run RUNBOOK --inventory FILE", err=True)
     return 0
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """One run; the column before the reason counts what is still to be put back."""
+    owed = row["open_restores"]
+    back = "?" if owed is None else f"{owed} to restore" if owed else ""
+    line = f"{row['id']}  {row['state']:<16} {row['opened']:<28} {row['runbook']:<24} {back:<13} {row['because'][:80]}"
+    return line.rstrip()

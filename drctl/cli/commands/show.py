@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.commands.audit import judge_file
+from drctl.cli.owed import open_restores
 from drctl.cli.runs import fold_of, open_state
 from drctl.core import events as ev
 from drctl.errors import Exit
@@ -28,7 +29,8 @@ def show(settings: Settings, run_id: str, question: bool) -> int:
     """
     from drctl.reporting.status import question_text, status_json, status_text
 
-    folder = open_state(settings.state_dir).find(run_id)
+    states = open_state(settings.state_dir)
+    folder = states.find(run_id)
     state = fold_of(folder)
     if question:
         waiting = [q.asked for q in state.open_questions]
@@ -40,11 +42,8 @@ def show(settings: Settings, run_id: str, question: bool) -> int:
             )
         return 0
     writing = folder.holder() is not None
-    click.echo(
-        status_json(folder.id, state, writing=writing)
-        if settings.output == "json"
-        else status_text(folder.id, state, writing=writing)
-    )
+    said = status_json if settings.output == "json" else status_text
+    click.echo(said(folder.id, state, writing=writing, owed=open_restores(folder, state, states.root)))
     return _whole(folder)
 
 
