@@ -37,6 +37,12 @@ class Figures:
         if not held and len(self.broken) < _MOST_SHOWN:
             self.broken.append(f"{name}: {what}")
 
+    def add(self, other: "Figures") -> None:
+        """Take over what another one counted, but for its cases."""
+        for name, number in other.numbers.items():
+            self.count(name, number)
+        self.broken += other.broken[: _MOST_SHOWN - len(self.broken)]
+
     def text(self) -> str:
         """The figures, one a line."""
         lines = [f"tried: {self.tried}", *(f"{name}: {number}" for name, number in self.numbers.items())]
