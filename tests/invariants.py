@@ -19,6 +19,7 @@ from drctl.core.fold import RunState
 from drctl.core.records import CHECKPOINT, Record
 from drctl.core.states import Unit
 from drctl.core.verification import Verdict, Verification, verify
+from drctl.errors import Exit
 from tests.campaign.registry import Figures
 
 I1 = "I1 effects without an earlier durable intent"
@@ -182,7 +183,7 @@ class Checker:
         self._check(I9, [str(path) for path in files if any(form in path.read_bytes() for form in forms)])
 
     def ended(self, code: int, last: tuple[str, Mapping[str, Any]] | None, report: Path | None = None) -> None:
-        """I10: the exit code is the last record's, and the report says the same.
+        """I10: the exit code is the last record's, and the report says the same; 74 says that there is no such record.
 
         Args:
             code: the process's.
@@ -190,6 +191,9 @@ class Checker:
             report: the JSON report of a closed run.
         """
         type_, body = last or ("nothing", {})
+        if code == Exit.JOURNAL and type_ != "run_closed":
+            self._check(I10, "")
+            return
         if type_ not in ("run_closed", "run_paused") or body.get("exit") != code:
             self._check(I10, f"exit {code} after {type_} {dict(body)}")
         elif report is not None:

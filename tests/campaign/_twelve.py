@@ -21,7 +21,7 @@ from drctl.core.states import QuestionState
 from drctl.core.verification import Verdict
 from drctl.errors import DrctlError, Exit
 from tests.campaign.registry import Figures
-from tests.fakes.processes import Command, Ended, Starter
+from tests.fakes.processes import Command, DiskFault, Ended, Starter
 from tests.fakes.sshservers import SSHD, Keys
 from tests.invariants import I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, OPEN_ENDS, Checker, Claimed, Effect, claims_under
 
@@ -152,7 +152,7 @@ class Twelve:
     _run: RunFolder | None = None
 
     def __post_init__(self) -> None:
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         (self.folder / "book.yaml").write_text(_book(self.folder))
         (self.folder / "inventory.yaml").write_text(self.far.inventory(self.folder))
         (self.folder / "effects").touch()
@@ -171,8 +171,11 @@ class Twelve:
 
     # --- lives ------------------------------------------------------------------------------------------------------
 
-    def live(self, *, kill_before: int = 0, signals: Sequence[tuple[float, int]] = (), cold: bool = False) -> Ended:
-        """One process: the first begins the run, later ones take it up. Traced when it is to be killed by call."""
+    def live(
+        self, *, kill_before: int = 0, signals: Sequence[tuple[float, int]] = (), fault: DiskFault | None = None,
+        cold: bool = False,
+    ) -> Ended:  # fmt: skip
+        """One process: the first begins the run, later ones take it up. Traced when a call is to end or to fail it."""
         run = self.run
         state = self.folder / "state"
         words = ["--state-dir", str(state)]
@@ -184,8 +187,8 @@ class Twelve:
         ended = self.starter.run(
             Command(
                 words=[*words, "--no-live"], env={"TWELVE_TOKEN": CANARY, "HOME": str(self.folder)}, said=said,
-                begins=str(state) if kill_before else "", kill_before=kill_before, signals=signals, cold=cold,
-                sabotage=self.sabotage,
+                begins=str(state) if kill_before or fault else "", kill_before=kill_before, signals=signals,
+                fault=fault, cold=cold, sabotage=self.sabotage,
             )
         )  # fmt: skip
         self.lives += 1
@@ -271,7 +274,7 @@ class Twelve:
         effects = self.effects()
         check.announced(effects)
         check.once(effects, CLASSES)
-        self.figures.check(self.closed, NEVER, f"{check.where}: {self._said()}")
+        self.figures.check(self.closed, NEVER, f"{check.where}: {self.said()}")
         if run is None or not self.closed:
             return
         state = fold_of(run)
@@ -286,11 +289,12 @@ class Twelve:
         check.secret(CANARY, self.folder)
         done = closed.state == "done" or (closed.state == "exceptions" and self.attested)
         check.missing(MISSING, CLASSES if done else (), {effect.step for effect in effects})
-        self.figures.check(done, OTHERWISE, f"{check.where}: {closed}: {self._said()}")
+        self.figures.check(done, OTHERWISE, f"{check.where}: {closed}: {self.said()}")
         placed = (self.folder / "placed").read_text() if (self.folder / "placed").exists() else ""
         self.figures.check(not done or placed == "n = 7\n", MISSING, f"{check.where}: {placed!r}")
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """The end of what the last process said."""
         return (self.folder / f"said.{self.lives - 1}").read_text(errors="replace")[-1500:] if self.lives else ""
 
     def forget(self) -> None:

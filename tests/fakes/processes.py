@@ -1,4 +1,4 @@
-"""Processes of drctl that are killed just before their N-th system call, or sent signals at chosen moments.
+"""Processes of drctl that are killed just before their N-th system call, sent signals, or told that a disk call failed.
 
 `python -m tests.fakes.processes` loads drctl once and forks a child for every command it is told, so that a process
 costs what it does and not what it imports; with `cold` a child runs `python -m drctl` from the first instruction on.
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ _TABLES: Mapping[str, Mapping[int, str]] = {
 }  # fmt: skip
 _CALLS = _TABLES.get(platform.machine(), {})
 _PATH_AT = {"openat": 1, "mkdirat": 1, "mkdir": 0}
-_TRACEME, _SYSCALL, _SETOPTIONS, _GET_SYSCALL_INFO = 0, 24, 0x4200, 0x420E
+_TRACEME, _POKEUSER, _SYSCALL, _SETOPTIONS, _GET_SYSCALL_INFO = 0, 6, 24, 0x4200, 0x420E
+_RAX, _RDX, _ORIG_RAX = 80, 96, 120  # <sys/user.h>, x86-64
 _SYSGOOD, _CLONE, _EXITKILL = 1, 8, 1 << 20
 _ALL = 0x40000000  # __WALL
 _TRAP = signal.SIGTRAP | 0x80
@@ -62,11 +63,38 @@ class Ended:
         code: as `subprocess` gives it.
         calls: the names of the counted calls, in order; a killed process never made the last one.
         signals: how many of the signals asked for it was sent.
+        failed: the disk calls that were made to fail, in order.
+        watched: how large the watched file was when the first of them did, -1 when none did.
+        synced: how many bytes of the journal were on the disk then.
+        disk_calls: how many disk calls there were, when a fault was asked for.
     """
 
     code: int
     calls: Sequence[str] = ()
     signals: int = 0
+    failed: Sequence[str] = ()
+    watched: int = -1
+    synced: int = 0
+    disk_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFault:
+    """Which disk call under `begins` fails: writing, syncing, renaming, making or opening for writing.
+
+    Attributes:
+        at: its number among these calls.
+        error: the errno it fails with; 0 for none.
+        stays: whether every later one fails too.
+        short: whether that call, when it is a write, still writes half of its bytes; the error begins with the next.
+        watch: a file whose size at the first failure is told.
+    """
+
+    at: int
+    error: int
+    stays: bool = False
+    short: bool = False
+    watch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +108,7 @@ class Command:
         begins: trace, and count from the first call that names something under this folder.
         kill_before: which counted call is never made; 0 for none.
         signals: what is sent at which second of the process's life, when it is not traced.
+        fault: what becomes of its disk calls, when it is traced.
         sabotage: MODULE:FUNCTION called in the process before drctl is.
         cold: a new interpreter instead of a fork of one that has loaded drctl.
     """
@@ -90,13 +119,14 @@ class Command:
     begins: str = ""
     kill_before: int = 0
     signals: Sequence[tuple[float, int]] = ()
+    fault: DiskFault | None = None
     sabotage: str = ""
     cold: bool = False
 
     def line(self) -> str:
         """For the other side."""
         told: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps(told | {"said": str(self.said)})
+        return json.dumps(told | {"said": str(self.said), "fault": self.fault and asdict(self.fault)})
 
 
 @dataclass(slots=True)
@@ -144,6 +174,11 @@ def can_trace() -> bool:
     return bool(_CALLS) and sys.platform == "linux"
 
 
+def can_fail_calls() -> bool:
+    """Whether calls can be made to fail here."""
+    return can_trace() and platform.machine() == "x86_64"
+
+
 # --- the other side ---------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +195,7 @@ class _Tracer:
         self._counting = False
         self._info = ctypes.create_string_buffer(88)
         self.calls: list[str] = []
+        self.faults = _Faults(DiskFault(**told["fault"]), self._begins) if told["fault"] else None
 
     def follow(self) -> int:
         """From its first stop to its end; gives its exit code."""
@@ -186,24 +222,93 @@ class _Tracer:
     def _is_last(self, thread: int) -> bool:
         self._libc.ptrace(_GET_SYSCALL_INFO, thread, len(self._info), self._info)
         if self._info.raw[0] != _ENTRY:
+            self._change(thread, self.faults.after(thread) if self.faults else ())
             return False
         number, *given = struct.unpack_from("<Q6Q", self._info, 24)
         name = _CALLS.get(number)
         if name is None:
             return False
         if not self._counting:
-            self._counting = name in _PATH_AT and self._text(thread, given[_PATH_AT[name]]).startswith(self._begins)
+            self._counting = name in _PATH_AT and _text(thread, given[_PATH_AT[name]]).startswith(self._begins)
             if not self._counting:
                 return False
         self.calls.append(name)
+        if self.faults:
+            self._change(thread, self.faults.before(thread, name, given))
         return len(self.calls) == self._kill_before
 
-    @staticmethod
-    def _text(thread: int, address: int) -> bytes:
-        with contextlib.suppress(OSError), Path(f"/proc/{thread}/mem").open("rb", buffering=0) as memory:
-            memory.seek(address)
-            return memory.read(256).split(b"\0")[0]
-        return b""
+    def _change(self, thread: int, registers: Sequence[tuple[int, int]]) -> None:
+        for register, value in registers:
+            self._libc.ptrace(_POKEUSER, thread, register, value & (1 << 64) - 1)
+
+
+def _text(thread: int, address: int) -> bytes:
+    """A string of a traced process."""
+    with contextlib.suppress(OSError), Path(f"/proc/{thread}/mem").open("rb", buffering=0) as memory:
+        memory.seek(address)
+        return memory.read(256).split(b"\0")[0]
+    return b""
+
+
+class _Faults:
+    """Which calls fail, and what that means for the registers of the thread that makes them."""
+
+    _BY_FD = frozenset({"write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate"})
+    _BY_PATH: Mapping[str, int] = {"rename": 0, "mkdir": 0, "link": 0, "openat": 1, "mkdirat": 1}
+
+    def __init__(self, fault: DiskFault, under: bytes) -> None:
+        self._fault = fault
+        self._under = under
+        self.seen = 0
+        self._broken: int | None = None
+        self._then: dict[int, Sequence[tuple[int, int]]] = {}
+        self.failed: list[str] = []
+        self.watched = -1
+        self.synced = 0
+        self._syncing: dict[int, int] = {}
+
+    def before(self, thread: int, name: str, given: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """What to change before the call is made."""
+        if not self._counts(thread, name, given):
+            return ()
+        self.seen += 1
+        fault = self._fault
+        if self.seen == fault.at and fault.short and name == "write" and given[2] > 1:
+            self._then[thread] = [(_RDX, given[2])]
+            self._broken = self.seen + 1
+            return [(_RDX, given[2] // 2)]
+        first = self._broken or fault.at
+        if not fault.error or self.seen < first or (self.seen > first and not fault.stays):
+            self._note_sync(thread, name, given)
+            return ()
+        if not self.failed and fault.watch:
+            self.watched = Path(fault.watch).stat().st_size
+        self.failed.append(name)
+        self._then[thread] = [(_RAX, -fault.error)]
+        return [(_ORIG_RAX, -1)]
+
+    def after(self, thread: int) -> Sequence[tuple[int, int]]:
+        """What to change after it."""
+        if thread in self._syncing and not self.failed:
+            self.synced = max(self.synced, self._syncing[thread])
+        self._syncing.pop(thread, None)
+        return self._then.pop(thread, ())
+
+    def _note_sync(self, thread: int, name: str, given: Sequence[int]) -> None:
+        """What is in the journal before a sync is on the disk after it."""
+        if name in ("fsync", "fdatasync"):
+            path = Path(f"/proc/{thread}/fd/{given[0]}").readlink()
+            if path.name == "journal.jsonl":
+                self._syncing[thread] = path.stat().st_size
+
+    def _counts(self, thread: int, name: str, given: Sequence[int]) -> bool:
+        if name in self._BY_FD:
+            with contextlib.suppress(OSError):
+                return bytes(Path(f"/proc/{thread}/fd/{given[0]}").readlink()).startswith(self._under)
+            return False
+        if name == "openat" and not given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return False
+        return name in self._BY_PATH and _text(thread, given[self._BY_PATH[name]]).startswith(self._under)
 
 
 def _signalled(pid: int, plan: Sequence[tuple[float, int]]) -> tuple[int, int]:
@@ -249,14 +354,18 @@ def _serve() -> list[str] | None:
             if told["sabotage"]:
                 _sabotage(told["sabotage"])
             return list(told["words"])
-        calls: Sequence[str] = ()
-        sent = 0
         if told["begins"]:
             tracer = _Tracer(pid, told)
-            code, calls = tracer.follow(), tracer.calls
+            ended = Ended(code=tracer.follow(), calls=tracer.calls)
+            if tracer.faults:
+                faults = tracer.faults
+                ended = replace(
+                    ended, failed=faults.failed, watched=faults.watched, synced=faults.synced, disk_calls=faults.seen
+                )
         else:
             code, sent = _signalled(pid, told["signals"])
-        sys.stdout.write(json.dumps({"code": code, "calls": calls, "signals": sent}) + "\n")
+            ended = Ended(code=code, signals=sent)
+        sys.stdout.write(json.dumps(asdict(ended)) + "\n")
         sys.stdout.flush()
     return None
 
