@@ -71,14 +71,14 @@ class FileLock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise JournalError(f"The lock cannot be opened: {error.strerror}.", where=str(path)) from error
+            raise _unusable(path, "opened", error) from error
         try:
             _take(self._fd)
         except OSError as error:
             held = _holder(self._fd)
             os.close(self._fd)
             if not isinstance(error, BlockingIOError):
-                raise JournalError(f"The lock cannot be taken: {error.strerror}.", where=str(path)) from error
+                raise _unusable(path, "taken", error) from error
             raise LockedError(
                 f"{held or 'Another process, which left no name,'} holds this lock.",
                 where=str(path),
@@ -109,6 +109,13 @@ class FileLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.release()
+
+
+def _unusable(path: Path, what: str, error: OSError) -> JournalError:
+    return JournalError(
+        f"The lock cannot be {what}: {error.strerror}.", where=str(path), meaning="Nothing was changed.",
+        next="make room or mend the disk, then type it again",
+    )  # fmt: skip
 
 
 def _take(fd: int) -> None:

@@ -88,12 +88,19 @@ class OutputPart:
 
 
 class OutputStore:
-    """The folder `out/` of a run: contents by digest, and parts that are still growing."""
+    """The folder `out/` of a run: contents by digest, and parts that are still growing.
+
+    Raises:
+        JournalError: the folder cannot be made.
+    """
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder = folder / "out"
         self._disk = disk or Disk()
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self._folder, f"The folder of outputs cannot be made: {error.strerror}.") from error
 
     def live(self, unit: str) -> Path:
         """Where the growing output of a unit is found; `unit` is any text that names it, such as its address."""

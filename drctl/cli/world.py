@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drctl.adapters.clock import SystemClock
+from drctl.adapters.disk import Disk, write_whole
 from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
 from drctl.engine.world import LOCAL
-from drctl.errors import RefusedError
+from drctl.errors import JournalError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +101,11 @@ class RealWorld:
             return self._local
 
     def claims(self, place: str) -> str:
-        """The name of the store of claims that `local` has here; made with the store, and never changed."""
+        """The name of the store of claims that `local` has here; made with the store, and never changed.
+
+        Raises:
+            JournalError: the disk refused it: no claim could be kept there either.
+        """
         if place != LOCAL:
             return ""
         path = self._state / "local" / "store"
@@ -108,9 +113,17 @@ class RealWorld:
             try:
                 return path.read_text(encoding="ascii").strip()
             except FileNotFoundError:
+                name = secrets.token_hex(16)
+            try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.write_text(f"{secrets.token_hex(16)}\n", encoding="ascii")
-                return path.read_text(encoding="ascii").strip()
+                write_whole(Disk(), path, f"{name}\n".encode())  # cut short by a crash it would be another name
+            except OSError as error:
+                raise JournalError(
+                    f"The claims of this machine cannot be kept: {error.strerror}.", where=str(path),
+                    meaning="No record, no action: nothing further was done.",
+                    next="make room or mend the disk, then: drctl resume RUN",
+                ) from error  # fmt: skip
+            return name
 
     def http(self, place: str) -> Http:
         """HTTP from a place: through a host's SSH link, or from here."""

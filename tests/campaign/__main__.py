@@ -1,11 +1,12 @@
 """Run a campaign; the last lines are its figures, and the exit code is 1 when a promise was broken."""
 
 import argparse
+import math
 import random
 import secrets
 import sys
 
-from tests.campaign.registry import campaigns
+from tests.campaign.registry import box, campaigns
 
 
 def main() -> int:
@@ -14,6 +15,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", help="which campaign")
     parser.add_argument("--count", type=int, help="how many cases; more than there are means all")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), help="to see the same cases again")
+    parser.add_argument("--seconds", type=float, help="end after this time with the figures there are by then")
     parser.add_argument("--json", action="store_true", help="the figures as one line of JSON")
     parser.add_argument("--list", action="store_true", help="which campaigns there are")
     asked = parser.parse_args()
@@ -28,7 +30,8 @@ def main() -> int:
     campaign = known[asked.name]
     print(f"campaign {campaign.name}, seed {asked.seed}", file=sys.stderr, flush=True)  # noqa: T201
     rng = random.Random(asked.seed)
-    figures = campaign.run(campaign.count if asked.count is None else asked.count, rng)
+    with box(asked.seconds or math.inf):
+        figures = campaign.run(campaign.count if asked.count is None else asked.count, rng)
     for sentence in figures.broken:
         print(f"BROKEN {sentence}", file=sys.stderr)  # noqa: T201
     print(figures.json() if asked.json else figures.text())  # noqa: T201

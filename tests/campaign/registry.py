@@ -7,7 +7,6 @@ import pkgutil
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import tests.campaign
 
 Case = TypeVar("Case")
 
-_box_ends: ContextVar[float | None] = ContextVar("box_ends", default=None)
+_box_ends: list[float] = []  # no ContextVar: threads that carry cases out would not see it
 _MOST_SHOWN = 20
 
 
@@ -36,6 +35,12 @@ class Figures:
         self.count(name, 0 if held else 1)
         if not held and len(self.broken) < _MOST_SHOWN:
             self.broken.append(f"{name}: {what}")
+
+    def add(self, other: "Figures") -> None:
+        """Take over what another one counted, but for its cases."""
+        for name, number in other.numbers.items():
+            self.count(name, number)
+        self.broken += other.broken[: _MOST_SHOWN - len(self.broken)]
 
     def text(self) -> str:
         """The figures, one a line."""
@@ -96,18 +101,17 @@ def cases(space: Sequence[Case], count: int, rng: random.Random, figures: Figure
 
 def box_closed() -> bool:
     """Whether the time is over; campaigns with other loops than `cases` ask here between two cases."""
-    ends = _box_ends.get()
-    return ends is not None and time.monotonic() > ends
+    return any(time.monotonic() > ends for ends in list(_box_ends))
 
 
 @contextlib.contextmanager
 def box(seconds: float) -> Iterator[None]:
     """Let campaigns inside end after so many seconds, with the figures they have by then."""
-    token = _box_ends.set(time.monotonic() + seconds)
+    _box_ends.append(time.monotonic() + seconds)
     try:
         yield
     finally:
-        _box_ends.reset(token)
+        _box_ends.pop()
 
 
 def run_boxed(campaign: Campaign, seed: int, seconds: float | None = None) -> Figures:

@@ -3,11 +3,12 @@
 import os
 import random
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.campaign import lab_kills, predictions
-from tests.campaign.registry import Campaign, Figures, box, campaigns, cases, run_boxed
+from tests.campaign.registry import Campaign, Figures, box, box_closed, campaigns, cases, run_boxed
 
 KNOWN = campaigns()
 IN_A_LAB = (lab_kills.NAME, predictions.NAME)
@@ -66,3 +67,8 @@ def test_a_box_ends_with_its_block() -> None:
     with box(-1):
         assert list(cases(range(9), 9, random.Random(1), figures)) == []
     assert sorted(cases(range(9), 99, random.Random(1), figures)) == list(range(9))
+
+
+def test_a_box_holds_the_threads_of_a_campaign_too() -> None:
+    with box(-1), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(box_closed).result()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from drctl.core import events as ev
 from drctl.core.diagnostics import Where
 from drctl.core.fold import Entry, RunState
-from drctl.core.inventory import Channel, Database, Environment, Host, Inventory, Login, Person, SecretRef
+from drctl.core.inventory import Bucket, Channel, Database, Environment, Host, Inventory, Login, Person, SecretRef
 from drctl.core.ports import (
     ClaimShell,
     Command,
@@ -307,6 +307,7 @@ def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Invent
         environment=environment,
         hosts=made,
         people=people,
+        buckets={"b": Bucket(name="b", bucket="b")},
         channels={"oncall": Channel(name="oncall", type="webhook", settings={"url": "http://oncall.example"})},
         databases={
             "app": Database(name="app", database="app", user="app", password=SecretRef.parse("env:DB_PASSWORD"))
