@@ -27,6 +27,7 @@ CODES: Final[dict[str, str]] = {
     "E107": "More than one document in a file, or none.",
     "E108": "Nested deeper than 32 levels, or more than 100,000 nodes.",
     "E109": "More problems than are shown.",
+    "E110": "A `?` in a plain text inside [] or {}: readers of YAML differ there. Put the text in quotes.",
     "E201": "A key that this place does not have.",
     "E202": "A key that must be there is missing.",
     "E203": "A value of the wrong shape: a map, list or text where another is expected.",
@@ -69,6 +70,7 @@ CODES: Final[dict[str, str]] = {
     "W008": "Nothing looks whether a change worked: no `verify` or `expect`, and no look afterwards.",
     "W009": "An approval or answer that only simulated people could give.",
     "W010": "A step promotes, and no `fence.host` stands before it: the run will refuse it.",
+    "W011": "An input that nothing reads: it would be asked for in vain.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})

@@ -104,7 +104,12 @@ def read_repeat(reader: StepReader, fields: Fields, key: str, around: Around) ->
         steps = reader.steps(rung.nodes["steps"], inside, fields.reading) if "steps" in rung else ()
         within = given.get("within", Duration)
         if after is not None and within is not None and after >= within:
-            rung.error("E204", "after", f"a rung after {after} is never reached", f"the wait ends after {within}")
+            rung.error(
+                "E204",
+                "after",
+                f"a rung after {after.exact()} is never reached",
+                f"the wait ends after {within.exact()}",
+            )
         rungs.append(Rung(after=after or Duration(0), steps=steps))
     return Repeat(
         every=given.get("every", Duration) or _EVERY,
