@@ -83,6 +83,7 @@ class Problems:
 
     errors: dict[Diagnostic, None] = field(default_factory=dict)
     warnings: dict[Diagnostic, None] = field(default_factory=dict)
+    said: set[tuple[Where, str, str]] = field(default_factory=set)
 
     def error(self, code: str, where: Where, summary: str, hint: str = "") -> None:
         """Add an error."""
@@ -101,11 +102,13 @@ class Problems:
             diagnostic = Diagnostic(where=where, code=code, summary=summary, hint=hint, severity=Severity.WARNING)
             self._add(self.warnings, diagnostic)
 
-    @staticmethod
-    def _add(found: dict[Diagnostic, None], diagnostic: Diagnostic) -> None:
+    def _add(self, found: dict[Diagnostic, None], diagnostic: Diagnostic) -> None:
         if diagnostic.code not in CODES:
             raise DefectError(f"the diagnostic code {diagnostic.code} is not in the table")
-        found[diagnostic] = None
+        same = diagnostic.where, diagnostic.code, diagnostic.summary
+        if same not in self.said:  # with another hint it is no other problem
+            self.said.add(same)
+            found[diagnostic] = None
 
     @property
     def full(self) -> bool:
