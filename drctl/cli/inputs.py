@@ -11,7 +11,7 @@ import click
 
 from drctl.cli.documents import read_bytes
 from drctl.core.input_specs import InputSpec, InputType
-from drctl.core.inputs import read_input, read_members
+from drctl.core.inputs import as_typed, read_input, read_members
 from drctl.core.nouns import dataclass
 from drctl.errors import DocumentError, UsageError
 
@@ -131,7 +131,7 @@ def _prompt(spec: InputSpec, inventory: Inventory) -> Value:
     hint = {InputType.LIST: " [one, two, ..]", InputType.TIME: " [14:02, yesterday 14:02, or in full with a zone]"}
     words = f" [{'/'.join(spec.of)}]" if spec.type is InputType.CHOICE else hint.get(spec.type, "")
     while True:
-        default = str(spec.default) if spec.has_default else "" if spec.optional else None
+        default = as_typed(spec.default) if spec.has_default else "" if spec.optional else None
         text = click.prompt(f"{question}{words}", default=default, show_default=bool(default), err=True)
         full = full_time(text, datetime.now().astimezone()) if spec.type is InputType.TIME else None
         if full is not None:

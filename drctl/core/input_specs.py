@@ -18,9 +18,11 @@ class InputType(enum.Enum):
 
     TEXT = "text"
     INT = "int"
+    DECIMAL = "decimal"
     BOOL = "bool"
     CHOICE = "choice"
     DURATION = "duration"
+    SIZE = "size"
     TIME = "time"
     HOST = "host"
     SECRET = "secret"  # noqa: S105 - a type's name

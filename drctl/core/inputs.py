@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import compiled
 from drctl.core.input_specs import InputSpec, InputType
-from drctl.core.values import Duration, Time, Value, number, text_of
+from drctl.core.values import Duration, Size, Time, Value, number, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _BOOLS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,100}")
+_EXACT: Final = re.compile(r"-?[0-9]{1,99}(?:\.[0-9]{1,99})?")
 MOST_MEMBERS: Final = 1000
 _LONGEST: Final = 2000
 """Characters of one answer: what a person types; a record has room for a few of them."""
@@ -41,7 +43,7 @@ def read_input(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
     value = _typed(spec, text, hosts)
     for bound, bad in ((spec.minimum, "at least"), (spec.maximum, "at most")):
         if bound is not None and _beyond(value, bound, low=bad == "at least"):
-            raise ValueError(f"{spec.name} must be {bad} {text_of(bound)}, and is {text}")
+            raise ValueError(f"{spec.name} must be {bad} {as_typed(bound)}, and is {text}")
     return value
 
 
@@ -82,7 +84,31 @@ def check_value(spec: InputSpec, value: Value, hosts: Mapping[str, Host] | None 
             pass
     for bound, bad in ((spec.minimum, "at least"), (spec.maximum, "at most")):
         if bound is not None and _beyond(value, bound, low=bad == "at least"):
-            raise ValueError(f"{spec.name} must be {bad} {text_of(bound)}, and is {text_of(value)}")
+            raise ValueError(f"{spec.name} must be {bad} {as_typed(bound)}, and is {as_typed(value)}")
+
+
+def named_hosts(spec: InputSpec, value: Value, hosts: Mapping[str, Host]) -> Value:
+    """The value of an input whose hosts may be given by their names: with hosts, of which fields can be read.
+
+    Raises:
+        ValueError: a name is no host of the inventory, or one outside of the input's group.
+    """
+    if spec.type is InputType.HOST and isinstance(value, str):
+        return _host(spec, value, hosts)
+    if spec.type is InputType.LIST and isinstance(value, tuple):
+        return tuple(named_hosts(member_spec(spec, at), one, hosts) for at, one in enumerate(value))
+    return value
+
+
+def as_typed(value: Value) -> str:
+    """A value as a person would type it."""
+    match value:
+        case tuple():
+            return ", ".join(as_typed(member) for member in value)
+        case Duration() | Size():
+            return value.exact()
+        case _:
+            return text_of(value)
 
 
 def _typed(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
@@ -93,7 +119,7 @@ def _typed(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
             return text
         case InputType.HOST:
             return _host(spec, text, hosts)
-        case InputType.INT | InputType.BOOL | InputType.DURATION | InputType.TIME as known:
+        case known if known in _READERS:
             try:
                 return _READERS[known](text)
             except ValueError as error:
@@ -108,6 +134,12 @@ def _int(text: str) -> Value:
     return number(int(text))
 
 
+def _decimal(text: str) -> Value:
+    if not _EXACT.fullmatch(text):
+        raise ValueError(f"a number such as 3 or 0.25 is wanted, and {text!r} is none")
+    return number(Decimal(text))
+
+
 def _bool(text: str) -> Value:
     if text.lower() not in _BOOLS:
         raise ValueError(f"yes or no is wanted, and {text!r} is neither")
@@ -116,8 +148,10 @@ def _bool(text: str) -> Value:
 
 _READERS: Final[Mapping[InputType, Callable[[str], Value]]] = {
     InputType.INT: _int,
+    InputType.DECIMAL: _decimal,
     InputType.BOOL: _bool,
     InputType.DURATION: Duration.parse,
+    InputType.SIZE: Size.parse,
     InputType.TIME: Time.parse,
 }
 
@@ -139,7 +173,7 @@ def _host(spec: InputSpec, text: str, hosts: Mapping[str, Host]) -> Value:
 
 
 def _beyond(value: Value, bound: Value, *, low: bool) -> bool:
-    for kind in (int, Duration, Time):
+    for kind in (int | Decimal, Duration, Size, Time):
         if isinstance(value, kind) and isinstance(bound, kind):
             return value < bound if low else value > bound  # type: ignore[operator] # of one type
     return False

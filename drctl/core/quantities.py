@@ -108,6 +108,14 @@ class Duration:
                 return f"{sign}{micros // large}{names[0]}" + (f"{rest:0{width}}{names[1]}" if rest else "")
         raise AssertionError(micros)
 
+    def exact(self) -> str:
+        """For people who set it: all of it, as they would write it: `1h30m`, `1m30s`, `1500ms` is `1s500ms`."""
+        rest, parts = abs(self.micros), []
+        for name, unit in DURATION_UNITS.items():
+            count, rest = divmod(rest, unit)
+            parts += [f"{count}{name}"] * bool(count)
+        return ("-" if self.micros < 0 else "") + "".join(parts) if parts and not rest else str(self)
+
     def __str__(self) -> str:
         return f"{_plain(Decimal(self.micros) / SECOND)}s"
 
@@ -141,6 +149,12 @@ class Size:
         if not found:
             raise ValueError(f"{_shown(text)} is not a size; write 10B, 4KiB (1024), 4kB (1000), 512MiB or 2GB.")
         return cls(_whole(found[1], SIZE_UNITS[found[2]], text, "bytes"))
+
+    def exact(self) -> str:
+        """For people who set it: all of it, in the largest unit that leaves no rest, as `4KiB`, `1500MB`, `17B`."""
+        fit = [name for name, unit in SIZE_UNITS.items() if self.bytes and self.bytes % unit == 0]
+        name = max(fit, key=SIZE_UNITS.__getitem__, default="B")
+        return f"{self.bytes // SIZE_UNITS[name]}{name}"
 
     def human(self) -> str:
         """For people: in the largest binary unit that fits, as `512 MiB`, `1.4 GiB`, `17 B`."""

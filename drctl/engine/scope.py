@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from drctl.core.inputs import named_hosts
 from drctl.core.model import Include, Step
 from drctl.core.nouns import dataclass
 from drctl.core.rounds import seen_in
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from drctl.core.expressions import Found
     from drctl.core.fold import RunState
+    from drctl.core.input_specs import InputSpec
     from drctl.core.model import Frame
 
 __all__ = ["Names", "RunScope", "outputs_of"]
@@ -112,15 +114,21 @@ class RunScope:
         if not self.home:
             return _frozen(self.context.inputs, "inputs", name)
         include, outside = self._include()
+        spec = next((spec for spec in include.runbook.inputs if spec.name == name), None)
         if name in include.inputs:
             found: Value | Unknown | Secret = resolve(include.inputs[name], outside)
-            return found
-        spec = next((spec for spec in include.runbook.inputs if spec.name == name), None)
+            return found if spec is None or isinstance(found, Unknown | Secret) else self._hosts_of(spec, found)
         if spec is not None and spec.has_default:
             return spec.default
         if spec is not None and spec.source is not None:
             return self.context.secret(spec.source)
         return Unknown(f"{name} was not given", not_yet=False)
+
+    def _hosts_of(self, spec: InputSpec, value: Value) -> Found:
+        try:
+            return named_hosts(spec, value, self.context.inventory.hosts)
+        except ValueError as error:
+            return Unknown(str(error), not_yet=False)
 
     def _var(self, name: str) -> Found:
         if not self.home:

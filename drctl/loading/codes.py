@@ -28,6 +28,7 @@ CODES: Final[dict[str, str]] = {
     "E107": "More than one document in a file, or none.",
     "E108": "Nested deeper than 32 levels, or more than 100,000 nodes.",
     "E109": "More problems than are shown.",
+    "E110": "A `?` in a plain text inside [] or {}: readers of YAML differ there. Put the text in quotes.",
     "E201": "A key that this place does not have.",
     "E202": "A key that must be there is missing.",
     "E203": "A value of the wrong shape: a map, list or text where another is expected.",
@@ -70,6 +71,7 @@ CODES: Final[dict[str, str]] = {
     "W008": "Nothing looks whether a change worked: no `verify` or `expect`, and no look afterwards.",
     "W009": "An approval or answer that only simulated people could give.",
     "W010": "A step promotes, and no `fence.host` stands before it: the run will refuse it.",
+    "W011": "An input that nothing reads: it would be asked for in vain.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})
@@ -82,6 +84,7 @@ class Problems:
 
     errors: dict[Diagnostic, None] = field(default_factory=dict)
     warnings: dict[Diagnostic, None] = field(default_factory=dict)
+    said: set[tuple[Where, str, str]] = field(default_factory=set)
 
     def error(self, code: str, where: Where, summary: str, hint: str = "") -> None:
         """Add an error."""
@@ -100,11 +103,13 @@ class Problems:
             diagnostic = Diagnostic(where=where, code=code, summary=summary, hint=hint, severity=Severity.WARNING)
             self._add(self.warnings, diagnostic)
 
-    @staticmethod
-    def _add(found: dict[Diagnostic, None], diagnostic: Diagnostic) -> None:
+    def _add(self, found: dict[Diagnostic, None], diagnostic: Diagnostic) -> None:
         if diagnostic.code not in CODES:
             raise DefectError(f"the diagnostic code {diagnostic.code} is not in the table")
-        found[diagnostic] = None
+        same = diagnostic.where, diagnostic.code, diagnostic.summary
+        if same not in self.said:  # with another hint it is no other problem
+            self.said.add(same)
+            found[diagnostic] = None
 
     @property
     def full(self) -> bool:

@@ -137,7 +137,7 @@ def _value(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Re
 
 
 def _literal(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Reading) -> FieldValue | Bad:
-    value = typed_constant(spec.type.value, node, reading)
+    value = typed_constant(spec.type.value, node, reading, spec.of)
     if isinstance(value, Bad):
         return BAD
     try:

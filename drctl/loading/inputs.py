@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import PatternError, compiled
 from drctl.core.input_specs import InputSpec, InputType
-from drctl.core.values import Duration, Time, Value
+from drctl.core.inputs import named_hosts
 from drctl.core.written import Text
 from drctl.loading.literals import typed_constant
-from drctl.loading.nodes import Node, Scalar, Sequence
+from drctl.loading.nodes import Scalar, Sequence
 from drctl.loading.records import Fields, Key, Named, Record
 from drctl.loading.secret_refs import SECRET
-from drctl.loading.shapes import Bad, Choice, Word, refuse, written
+from drctl.loading.shapes import Bad, Choice, Word, written
 from drctl.loading.suggest import did_you_mean
 from drctl.loading.tables import HOST_NAME
 
 if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
+    from drctl.core.values import Value
 
 _GROUP: Final = Record({"group": Key(Word("a group", HOST_NAME), "The host must be in this group.", required=True)})
-MEMBER: Final = Choice(("text", "int", "bool", "duration", "time", "host"))
+MEMBER: Final = Choice(("text", "int", "decimal", "bool", "duration", "size", "time", "host"))
 
 
 def read_inputs(
@@ -93,8 +94,7 @@ class _InputReader:
         if self.type is InputType.HOST:
             found = _GROUP.read(node, reading)
             group = None if isinstance(found, Bad) else found.get("group", str)
-            self.check_group(group)
-            return (group,) if group else ()
+            return (group,) if group and self.is_group(group) else ()
         if self.type is InputType.LIST:
             word = MEMBER.read(node, reading)
             return () if isinstance(word, Bad) else (word,)
@@ -106,37 +106,35 @@ class _InputReader:
             reading.problems.error("E207", node.where, f"a choice stands twice{reading.of}")
         return tuple(words)
 
-    def check_group(self, group: str | None) -> None:
-        if group is None or self.inventory is None:
-            return
+    def is_group(self, group: str) -> bool:
+        if self.inventory is None:
+            return True
         groups = {name for host in self.inventory.hosts.values() for name in host.groups}
         if group not in groups:
             self.fields.error("E308", "of", f"the inventory has no group '{group}'", did_you_mean(group, groups))
+        return group in groups
 
     def value(self, key: str, of: tuple[str, ...]) -> Value:
         if key not in self.fields or not self.known or self.type is InputType.SECRET:
             return None
         node, reading = self.fields.nodes[key], self.fields.reading
-        if self.type is InputType.LIST:
-            return self.members(node, of)
-        value = typed_constant(self.type.value, node, reading)
+        value = typed_constant(self.type.value, node, reading, of)
         if isinstance(value, Bad):
             return None
         if self.type is InputType.CHOICE and of and value not in of:
             self.fields.error("E204", key, f"'{value}' is not among the choices", did_you_mean(str(value), of))
-        if self.type is InputType.HOST and self.inventory is not None and value not in self.inventory.hosts:
-            hint = did_you_mean(str(value), self.inventory.hosts)
-            self.fields.error("E308", key, f"the inventory has no host '{value}'", hint)
-        return value
+        return self.known_hosts(key, value, of)
 
-    def members(self, node: Node, of: tuple[str, ...]) -> Value:
-        """The default of a list."""
-        reading = self.fields.reading
-        if not isinstance(node, Sequence):
-            refuse(node, reading, "a list", "default: [.., ..]")
+    def known_hosts(self, key: str, value: Value, of: tuple[str, ...]) -> Value:
+        """The default with hosts for their names; without an inventory any name is taken for one."""
+        if self.inventory is None:
+            return value
+        spec = InputSpec(name=self.name, type=self.type, of=of, where=self.fields.node.where)
+        try:
+            return named_hosts(spec, value, self.inventory.hosts)
+        except ValueError as error:
+            self.fields.error("E308", key, str(error), did_you_mean(str(value), self.inventory.hosts))
             return None
-        found = [typed_constant(of[0] if of else "text", item, reading) for item in node.items]
-        return tuple(one for one in found if not isinstance(one, Bad))
 
     def limit(self, key: str) -> Value:
         if not self.only_for(key, *_ORDERED_TYPES):
@@ -145,8 +143,7 @@ class _InputReader:
         return None if isinstance(value, Bad) else value
 
     def compare(self, low: Value, high: Value, key: str, complaint: str) -> None:
-        pairs = [(low, high)] if type(low) is type(high) and isinstance(low, int | Duration | Time) else []
-        if any(left > right for left, right in pairs):  # type: ignore[operator] # of one type
+        if low is not None and high is not None and low > high:  # type: ignore[operator] # both of the input's type
             self.fields.error("E204", key, f"'{key}' is {complaint}")
 
     def pattern(self, default: Value) -> str | None:
@@ -169,4 +166,4 @@ class _InputReader:
         return None if isinstance(found, Bad) else found.written
 
 
-_ORDERED_TYPES: Final = (InputType.INT, InputType.DURATION, InputType.TIME)
+_ORDERED_TYPES: Final = (InputType.INT, InputType.DECIMAL, InputType.DURATION, InputType.SIZE, InputType.TIME)

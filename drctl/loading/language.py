@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _RAW: Final = {
     "": "the fields of the kind",
     "literal": "a value",
+    "default": "a value, for a list its members",
     "input_of": "a list, a map or a type",
     "secret": "a source",
     "vars": "a map",
@@ -79,7 +80,7 @@ def language_page() -> str:
 
 
 def _sections() -> Iterable[tuple[str, list[str]]]:
-    yield "YAML", [said.YAML, *(f"- {CODES[code]} ({code})" for code in CODES if code.startswith("E10"))]
+    yield "YAML", [said.YAML, *(f"- {CODES[code]} ({code})" for code in CODES if code.startswith("E1"))]
     yield "The document", _keys(
         tables.RUNBOOK, tables.OBJECTIVES, tables.DRILL, tables.SCENARIO, tables.PHASE,
         names=("", "`objectives`:", "`drill`:", "`scenario`:", "A phase:"),

@@ -14,9 +14,10 @@ from drctl.loading.results import COMMON, WORDS
 from drctl.loading.variables import Standing, expressions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from drctl.core.diagnostics import Where
+    from drctl.core.model import Runbook
     from drctl.core.written import Formula
     from drctl.loading.names import Names
     from drctl.loading.shapes import Reading
@@ -33,6 +34,13 @@ class Lint:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.partial: dict[str, str] = {}
+
+    def inputs(self, runbook: Runbook, asked: Container[str]) -> None:
+        """Inputs that nothing reads: somebody would be asked for them in the worst moment, and for nothing."""
+        for spec in runbook.inputs if not self.reading.problems.failed else ():  # a refused step may read them
+            if spec.name not in asked:
+                summary = f"nothing reads the input {spec.name}"
+                self.reading.problems.warn("W011", spec.where, summary, f"take it out, or use inputs.{spec.name}")
 
     def condition(self, formula: Formula | None, names: Names, guards: Mapping[str, str]) -> None:
         """A `when`: it stands under the conditions around it, not under itself."""

@@ -238,14 +238,21 @@ def kind_record(kind: type[Kind]) -> Record:
     return Record(keys)
 
 
-def typed_constant(type_name: str, node: Node, reading: Reading) -> Value | Bad:
-    """Read the default or a limit of an input by the input's type."""
+def typed_constant(type_name: str, node: Node, reading: Reading, of: tuple[str, ...] = ()) -> Value | Bad:
+    """Read the default or a limit of an input by the input's type; `of` names the type of a list's members."""
     shapes: dict[str, Shape] = {
         "int": Int(),
+        "decimal": Number(),
         "bool": Bool(),
         "duration": Quantity(Duration),
+        "size": Quantity(Size),
         "time": Quantity(Time),
     }
+    if type_name == "list":
+        if not isinstance(node, Sequence):
+            return refuse(node, reading, "a list", "write [.., ..]")
+        members = [typed_constant(of[0] if of else "text", item, reading) for item in node.items]
+        return tuple(one for one in members if not isinstance(one, Bad))
     if is_template(node):
         return constant(node, reading)
     if type_name not in shapes:

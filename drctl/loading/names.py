@@ -37,9 +37,11 @@ KNOWN_MARKS: Final = frozenset(
 INPUT_TYPES: Final[Mapping[InputType, Type]] = {
     InputType.TEXT: "text",
     InputType.INT: "int",
+    InputType.DECIMAL: "decimal",
     InputType.BOOL: "bool",
     InputType.CHOICE: "text",
     InputType.DURATION: "duration",
+    InputType.SIZE: "size",
     InputType.TIME: "time",
     InputType.HOST: "host",
     InputType.SECRET: "secret",
@@ -87,6 +89,7 @@ class World:
         hidden: ids inside `verify`, `undo` and the like, with what they stand in.
         withheld: ids inside what repeats and has ended, with why they cannot be read from outside, and a hint.
         included: this file stands at the place of an `include`.
+        asked: names of inputs that some expression reads.
     """
 
     inventory: Inventory | None
@@ -99,6 +102,7 @@ class World:
     hidden: dict[str, str] = field(default_factory=dict)
     withheld: dict[str, tuple[str, str]] = field(default_factory=dict)
     included: bool = False
+    asked: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,6 +164,8 @@ class Names:
         if not rest or rest[0] == ANY_MEMBER:
             return self.problem("E302", f"{root} is no value", f"name one, as in {root}.{next(iter(known), 'NAME')}")
         name = rest[0]
+        if root == "inputs":
+            self.world.asked.add(name)
         if name in known:
             return known[name]
         if root == "marks" and name in KNOWN_MARKS:

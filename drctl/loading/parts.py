@@ -96,24 +96,35 @@ def read_repeat(reader: StepReader, fields: Fields, key: str, around: Around) ->
     times, row = given.get("times", int), given.get("in_a_row", int) or 1
     if times is not None and row > times:
         given.error("E204", "in_a_row", f"{row} in a row cannot come of {times} looks")
-    backoff = given.values.get("backoff", 1)
-    rungs = []
-    for index, rung in enumerate(given.many("escalate", Fields)):
-        after = rung.get("after", Duration)
-        inside = replace(around, path=f"{around.path}/escalate/{index}")
-        steps = reader.steps(rung.nodes["steps"], inside, fields.reading) if "steps" in rung else ()
-        within = given.get("within", Duration)
-        if after is not None and within is not None and after >= within:
-            rung.error("E204", "after", f"a rung after {after} is never reached", f"the wait ends after {within}")
-        rungs.append(Rung(after=after or Duration(0), steps=steps))
+    inside = replace(around, path=f"{around.path}/escalate", judged=around.judged or fields.reading.within)
     return Repeat(
         every=given.get("every", Duration) or _EVERY,
         within=given.get("within", Duration),
         times=times,
         in_a_row=row,
-        backoff=backoff,  # type: ignore[arg-type] # Number gives int or Decimal
-        escalate=tuple(rungs),
+        backoff=given.values.get("backoff", 1),  # type: ignore[arg-type] # Number gives int or Decimal
+        escalate=_rungs(reader, given, inside),
     )
+
+
+def _rungs(reader: StepReader, given: Fields, around: Around) -> tuple[Rung, ...]:
+    """The ladder: a rung that is never reached, or that would be taken before the one above it, is refused."""
+    within = given.get("within", Duration)
+    before = Duration(0)
+    rungs = []
+    for index, rung in enumerate(given.many("escalate", Fields)):
+        after = rung.get("after", Duration) or before
+        inside = replace(around, path=f"{around.path}/{index}")
+        steps = reader.steps(rung.nodes["steps"], inside, given.reading) if "steps" in rung else ()
+        if within is not None and after >= within:
+            summary = f"a rung after {after.exact()} is never reached"
+            rung.error("E204", "after", summary, f"the wait ends after {within.exact()}")
+        elif after < before:
+            summary = f"a rung after {after.exact()} stands below one after {before.exact()}"
+            rung.error("E204", "after", summary, "write the rungs in the order in which they are taken")
+        before = max(before, after)
+        rungs.append(Rung(after=after, steps=steps))
+    return tuple(rungs)
 
 
 def read_way(reader: StepReader, fields: Fields, key: str, around: Around) -> Way | None:

@@ -47,6 +47,7 @@ class Around:
         home: the address of the `include` whose file this is; empty in the main file.
         carried: `on` is the selection of a block around, which carries its hosts through the steps inside.
         bound: loop names around.
+        judged: the step around that answers for failures in it as a whole, so that none inside does; empty: each does.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Around:
     on: On | None = None
     as_user: Template | None = None
     on_failure: OnFailure = OnFailure.PAUSE
+    judged: str = ""
 
 
 def read_on(node: Node, reading: Reading, inventory: Inventory | None) -> On | Bad:

@@ -122,7 +122,10 @@ class _Walker:
                 self.reader.reading.problems.error(
                     "E306", formula.where, f"the output '{name}' is a field that every step has too", hint
                 )
-        return {name: judge.formula(formula, names) for name, formula in runbook.outputs.items()}
+        shown = {name: judge.formula(formula, names) for name, formula in runbook.outputs.items()}
+        if not self.world.included:
+            self.lint.inputs(runbook, self.world.asked)
+        return shown
 
     def index(self, runbook: Runbook) -> None:
         """Note every step and mark before the walk: what comes later is told from what does not exist."""

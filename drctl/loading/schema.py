@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.loading import inventory_tables, tables
+from drctl.loading.inputs import MEMBER
 from drctl.loading.literals import kind_record
 from drctl.loading.records import Record
 from drctl.loading.secret_refs import SECRET
@@ -56,8 +57,10 @@ def _parts() -> Schema:
     """The definitions that `Raw` shapes refer to."""
     return {
         "literal": {"type": ["string", "number", "boolean", "null"]},
+        "default": {"anyOf": [{"$ref": "#/$defs/literal"}, {"type": "array", "items": {"$ref": "#/$defs/literal"}}]},
         "input_of": {
             "anyOf": [
+                MEMBER.schema(),
                 {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
                 {
                     "type": "object",

@@ -167,7 +167,6 @@ class Choice:
     """One of a few words."""
 
     words: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
     def read(self, node: Node, reading: Reading) -> str | Bad:
         """Read it."""
@@ -176,10 +175,6 @@ class Choice:
             return BAD
         if scalar.text in self.words:
             return scalar.text
-        if scalar.text in self.later:
-            hint = f"this version has: {', '.join(self.words)}"
-            reading.problems.error("E205", node.where, f"'{scalar.text}'{reading.of} is not in this version", hint)
-            return BAD
         hint = did_you_mean(scalar.text, self.words)
         reading.problems.error("E204", node.where, f"'{scalar.text[:_LONGEST_NAME]}' is not a choice{reading.of}", hint)
         return BAD
@@ -305,7 +300,7 @@ class Quantity:
             return BAD
         if isinstance(value, Duration) and self.least is not None and value < self.least:
             reading.problems.error(
-                "E204", node.where, f"{scalar.text} is too short{reading.of}", f"at least {self.least}"
+                "E204", node.where, f"{scalar.text} is too short{reading.of}", f"at least {self.least.exact()}"
             )
             return BAD
         return value

@@ -97,6 +97,9 @@ class StepReader:
         fields = record.read(node, reading)
         if isinstance(fields, Bad):
             return None
+        if around.judged and "on_failure" in fields.values:
+            hint = f"{around.judged} answers once for all that fails in it: put it there"
+            fields.error("E209", "on_failure", "'on_failure' cannot stand", hint)
         self.register(written_id if "id" in record.keys else None)
         step_id = fields.get("id", str) or name
         path = f"{around.path}/{own or name}" if around.role is Role.STEP else f"{around.path}/{name}"
@@ -192,7 +195,12 @@ class StepReader:
         inside = inherited(fields, around, self.inventory)
         own = inside.on is not around.on and inside.on is not None
         selected = inside.on is not None and inside.on.kind is PlaceKind.SELECTION
-        inside = replace(inside, carried=inside.carried or (own and selected), bound=_bound(fields, around))
+        inside = replace(
+            inside,
+            carried=inside.carried or (own and selected),
+            bound=_bound(fields, around),
+            judged=around.judged or _judging(form, fields, inside),
+        )
         steps = self.steps(fields.nodes[form], inside, fields.reading)
         if form == "parallel":
             rules.check_branches(fields, steps, self.inventory)
@@ -202,7 +210,7 @@ class StepReader:
         if not steps:
             return None
         here = replace(inside, on=None) if selected and not own else inside
-        outside = replace(inside, bound=around.bound)
+        outside = replace(inside, bound=around.bound, judged=around.judged)
         step = self.assembled(fields, here, step_id, body, Effect.READ, outside)
         rules.check_whole(fields, step)
         return step
@@ -353,6 +361,15 @@ def _bound(fields: Fields, around: Around) -> frozenset[str]:
     if not isinstance(node, Mapping):
         return around.bound
     return around.bound | {entry.key.text for entry in node.entries}
+
+
+def _judging(form: str, fields: Fields, inside: Around) -> str:
+    """The block itself where its end, not that of a step in it, is what somebody decides about."""
+    again = any(key in fields for key in ("retry", "until", "first_ok", "max_failures"))
+    beside = form == "parallel" or ("at_once" in fields and "foreach" in fields)
+    chosen = inside.on.selection if inside.on is not None and "on" in fields else None
+    whole = again or beside or (chosen is not None and chosen.all_or_none)
+    return fields.reading.within if whole else ""
 
 
 @cache

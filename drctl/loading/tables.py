@@ -48,16 +48,16 @@ OBJECTIVES: Final = Record(
 INPUT: Final = Record(
     {
         "type": Key(
-            Choice(tuple(one.value for one in InputType), later=("decimal", "size")),
+            words_of(InputType),
             "The type of the value.",
             required=True,
         ),
         "ask": Key(PeopleText(), "The question put to a person."),
-        "default": Key(Raw("literal"), "The value when none is given; without one the input is required."),
+        "default": Key(Raw("default"), "The value when none is given; without one the input is required."),
         "of": Key(Raw("input_of"), "The choices; for a host `{group: NAME}`; for a list the type of its members."),
         "pattern": Key(Word("a regular expression"), "RE2 pattern the whole text must match."),
-        "min": Key(Raw("literal"), "Least value of an int, duration or time."),
-        "max": Key(Raw("literal"), "Largest value of an int, duration or time."),
+        "min": Key(Raw("literal"), "Least value of an int, decimal, duration, size or time."),
+        "max": Key(Raw("literal"), "Largest value of an int, decimal, duration, size or time."),
         "from": Key(
             Raw("secret"),
             "Where a secret comes from: env:NAME, file:PATH, ssm:NAME, secretsmanager:NAME or {cmd: [..]}.",

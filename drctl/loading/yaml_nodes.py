@@ -109,6 +109,7 @@ class _Composer:
     problems: Problems
     events: yaml.CSafeLoader
     nodes: int
+    flows: int  # how many [] and {} are open
 
     def __init__(self, source: Source, problems: Problems) -> None:
         if not yaml.__with_libyaml__:  # pragma: no cover - every wheel of PyYAML carries libyaml
@@ -119,6 +120,7 @@ class _Composer:
         self.problems = problems
         self.events = yaml.CSafeLoader(source.text)
         self.nodes = 0
+        self.flows = 0
 
     def document(self) -> Node | None:
         self.next()  # stream start
@@ -169,12 +171,18 @@ class _Composer:
         self.refuse_properties(event, where)
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event, where)
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = []
-            while not isinstance(inner := self.next(), yaml.SequenceEndEvent):
-                items.append(self.node(inner, depth + 1))
-            return Sequence(items=tuple(items), where=where)
-        return self.mapping(where, depth)
+        flow = bool(getattr(event, "flow_style", None))
+        self.flows += flow
+        listed = isinstance(event, yaml.SequenceStartEvent)
+        inside = self.sequence(where, depth) if listed else self.mapping(where, depth)
+        self.flows -= flow
+        return inside
+
+    def sequence(self, where: Where, depth: int) -> Sequence:
+        items = []
+        while not isinstance(inner := self.next(), yaml.SequenceEndEvent):
+            items.append(self.node(inner, depth + 1))
+        return Sequence(items=tuple(items), where=where)
 
     def refuse_properties(self, event: yaml.Event, where: Where) -> None:
         anchor = getattr(event, "anchor", None)
@@ -192,6 +200,12 @@ class _Composer:
             self.problems.error("E100", where, f"the text holds {code} as an escape", "no reply or script may hold it")
             return Broken(where=where)
         style = _STYLES[event.style or ""]
+        if style is Style.PLAIN and self.flows and "?" in event.value:
+            summary = "a `?` in a plain text inside [] or {}, where readers of YAML differ"
+            line, column = self.source.lines[where.line - 1], where.column - 1
+            at = line.find("?", column)  # a text that goes on in another line is shown at its start
+            place = replace(where, column=at + 1) if at >= 0 else where
+            self.problems.error("E110", place, summary, "put the text in quotes")
         rest = self.behind(event.end_mark) if style is Style.PLAIN and event.value else ""
         comment = _COMMENT.match(rest)
         return Scalar(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,3 +111,32 @@ def test_a_flag_needs_a_time_with_its_zone() -> None:
     assert loaded.value is not None
     with pytest.raises(UsageError, match="seen"):
         gather_inputs(loaded.value, HOSTS, Given(flags=("seen=14:02", "where=db1")), ask=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ("{type: list, of: host, default: [db1, db2]}", "db1, db2"),
+        ("{type: size, default: 4KiB}", "4KiB"),
+        ("{type: decimal, default: 0.25}", "0.25"),
+        ("{type: bool, default: true}", "true"),
+        ("{type: host, default: db1}", "db1"),
+        ("{type: duration, default: 1h30m}", "1h30m"),
+    ],
+)
+def test_a_default_is_offered_as_one_types_it(monkeypatch: pytest.MonkeyPatch, spec: str, shown: str) -> None:
+    body = "phases: [{id: a, steps: [{id: c, do: check, expect: known(inputs.x)}]}]\n"
+    loaded = load_runbook("r.yaml", lambda _: f"runbook: r\ninputs: {{x: {spec}}}\n{body}".encode(), registry(), HOSTS)
+    assert loaded.value is not None, loaded.diagnostics
+    offered: list[str] = []
+
+    def enter(_: str, *, default: str, **_rest: object) -> str:
+        assert not offered, "what is offered is not taken"
+        offered.append(default)
+        return default
+
+    monkeypatch.setattr("click.prompt", enter)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    values = gather_inputs(loaded.value, HOSTS, Given(flags=()), ask=True)
+    assert offered == [shown]
+    assert values["x"] == loaded.value.inputs[0].default

@@ -9,7 +9,7 @@ from tests.cli.conftest import Drctl, book, step
 
 MANUAL = book(
     "      - {id: count, do: manual, with: {say: Count them., by: [commander],"
-    " ask: {lost: {type: int, min: 0, ask: How many?}}}}\n"
+    " ask: {lost: {type: int, min: 0, ask: 'How many?'}}}}\n"
 )
 
 

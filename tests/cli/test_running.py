@@ -70,7 +70,7 @@ def test_json_gives_one_document_and_the_story_on_stderr(drctl: Drctl) -> None:
 
 
 def test_an_input_is_taken_checked_and_frozen(drctl: Drctl) -> None:
-    head = "inputs: {n: {type: int, ask: How many?}}\n"
+    head = "inputs: {n: {type: int, ask: 'How many?'}}\n"
     text = book(step("use", f'echo "${{{{ inputs.n }}}}" > {drctl.folder}/n'), head=head)
     drctl.write("book.yaml", text)
     for args, word in (((), "missing"), (("-i", "n=many"), "whole number"), (("-i", "m=1"), "no input 'm'")):

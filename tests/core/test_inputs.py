@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from drctl.core.diagnostics import Where
 from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
 from drctl.core.inventory import Host, Login
-from drctl.core.values import Duration, HostRef, Time, Value
+from drctl.core.values import Duration, HostRef, Size, Time, Value
 
 HERE = Where(file="x")
 HOSTS = {
@@ -34,6 +36,10 @@ def spec(type_: InputType, **more: object) -> InputSpec:
         (spec(InputType.TEXT, pattern="[a-z]+"), "abc", "abc"),
         (spec(InputType.INT), "-7", -7),
         (spec(InputType.INT, minimum=3, maximum=9), "3", 3),
+        (spec(InputType.DECIMAL), "0.10", Decimal("0.10")),
+        (spec(InputType.DECIMAL, minimum=0, maximum=Decimal("1.5")), "1", 1),
+        (spec(InputType.SIZE), "4KiB", Size(4096)),
+        (spec(InputType.LIST, of=("decimal",)), "1.5,2", (Decimal("1.5"), 2)),
         (spec(InputType.BOOL), "Yes", True),
         (spec(InputType.BOOL), "false", False),
         (spec(InputType.CHOICE, of=("a", "b")), "b", "b"),
@@ -56,6 +62,12 @@ def test_it_is_taken(wanted: InputSpec, text: str, value: Value) -> None:
         (spec(InputType.INT), "1.5"),
         (spec(InputType.INT), "9" * 200),
         (spec(InputType.INT, minimum=3), "2"),
+        (spec(InputType.DECIMAL), "1e3"),
+        (spec(InputType.DECIMAL), ".5"),
+        (spec(InputType.DECIMAL, maximum=Decimal("1.5")), "1.6"),
+        (spec(InputType.DECIMAL, minimum=1), "0.99"),
+        (spec(InputType.SIZE), "4096"),
+        (spec(InputType.SIZE, minimum=Size(2)), "1B"),
         (spec(InputType.BOOL), "1"),
         (spec(InputType.CHOICE, of=("a", "b")), "c"),
         (spec(InputType.DURATION), "soon"),

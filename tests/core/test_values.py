@@ -443,3 +443,19 @@ def test_ordinary_json_is_taken(plain: Any) -> None:
 def test_plain_data_with_floats_or_strange_types_is_refused(plain: object) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         from_plain(plain)
+
+
+@pytest.mark.parametrize(
+    ("micros", "exact"),
+    [(90_000_000, "1m30s"), (5_415_000_000, "1h30m15s"), (-3_600_000_000, "-1h"), (1_500_000, "1s500ms"),
+     (1, "0.000001s"), (0, "0s"), (7 * 86_400_000_000, "7d")],
+)  # fmt: skip
+def test_a_duration_is_written_whole_for_who_set_it(micros: int, exact: str) -> None:
+    assert Duration(micros).exact() == exact
+    assert Duration.parse(exact) == Duration(micros)
+
+
+def test_a_size_is_written_whole_for_who_set_it() -> None:
+    sizes = {"17B": 17, "4KiB": 4096, "1500kB": 1_500_000, "2GB": 2 * 10**9, "0B": 0, "4097B": 4097}
+    assert {Size(n).exact(): n for n in sizes.values()} == sizes
+    assert all(Size.parse(text) == Size(n) for text, n in sizes.items())

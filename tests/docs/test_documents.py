@@ -256,17 +256,6 @@ def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
             assert not re.search(rf"(exit|code)=(int\()?Exit\.{name}\b|return int\(Exit\.{name}\)", source), name
 
 
-@pytest.mark.parametrize("word", ["decimal", "size"])
-def test_what_the_readme_calls_not_in_this_version_is_refused_as_that(word: str) -> None:
-    assert re.search(rf"Not in this version.*\b{word}", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    step = '{id: a, run: "true", effect: read}'
-    text = f"runbook: x\ninputs: {{a: {{type: {word}}}}}\nphases:\n  - id: p\n    steps:\n      - {step}\n"
-    inventory = load_inventory("inventory.example.yaml", lambda path: (ROOT / path).read_bytes()).value
-    found = load_runbook("x.yaml", lambda _: text.encode(), registry(), inventory)
-    assert found.value is None
-    assert "E205" in {problem.code for problem in found.diagnostics}
-
-
 def test_the_readme_begins_with_what_it_does_and_two_commands() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert (

@@ -204,7 +204,7 @@ class Typing:
 
 def test_a_caution_is_confirmed_by_the_operator_with_the_name_for_the_irreversible() -> None:
     text = book(
-        "{id: act, on: db1, run: do-it, effect: EFFECT, caution: Sure?, verify: {run: is-done}, undo: {none: a test}}"
+        "{id: act, on: db1, run: do-it, effect: EFFECT, caution: Sure., verify: {run: is-done}, undo: {none: a test}}"
     )
     for effect, target, exit_ in (
         ("once", "", Exit.DONE),

@@ -68,7 +68,7 @@ def test_promoting_without_a_fence_before(steps: tuple[str, ...], warned: bool) 
             False,
         ),
         (
-            ("{id: act, run: x, on: db1, effect: idempotent}", "{id: ask, do: manual, with: {say: Does it work?}}"),
+            ("{id: act, run: x, on: db1, effect: idempotent}", "{id: ask, do: manual, with: {say: Does it work.}}"),
             False,
         ),
     ],

@@ -88,7 +88,8 @@ def test_17_a_later_act_on_a_group_with_failed_hosts_is_warned_of() -> None:
     ],
 )
 def test_18_here_needs_a_host_that_both_can_be_on(reader: str, code: list[str]) -> None:
-    assert found(f"{{id: a, on: app, {LOOK}}}", reader, head="inputs: {h: {type: host}}\n") == code
+    first = f"{{id: a, on: app, when: known(inputs.h), {LOOK}}}"
+    assert found(first, reader, head="inputs: {h: {type: host}}\n") == code
 
 
 @pytest.mark.parametrize("key", ["undo: {run: z}", "restore: {run: z}", "approve: {by: commander}", "caution: Hm"])

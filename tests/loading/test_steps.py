@@ -271,3 +271,47 @@ def test_warnings_alone_do_not_refuse() -> None:
     loaded = load_steps("{id: a, run: x | y, effect: idempotent}")
     assert codes(loaded) == ["W003"]
     assert loaded.value is not None
+
+
+WHOLES = {
+    "a branch": "{id: a, parallel: [INNER, {id: c, run: y, effect: read}]}",
+    "a branch's step": "{id: a, parallel: [{id: b, steps: [INNER]}]}",
+    "a round side by side": "{id: a, foreach: {n: [1, 2]}, at_once: 2, steps: [INNER]}",
+    "a round that may fail": "{id: a, foreach: {n: [1, 2]}, max_failures: 1, steps: [INNER]}",
+    "a member that is tried": "{id: a, foreach: {n: [1, 2]}, first_ok: true, steps: [INNER]}",
+    "what is done again": "{id: a, retry: {times: 2}, steps: [INNER]}",
+    "what is looked at again": "{id: a, until: {times: 2}, steps: [{id: x, run: y, effect: read, on_failure: abort}]}",
+    "a rung": "{id: a, run: x, effect: idempotent, retry: {times: 2, escalate: [{after: 1s, steps: [INNER]}]}}",
+    "all or none": "{id: a, on: {group: app, all_or_none: true}, undo: {run: z}, steps: [INNER]}",
+}
+RULE = "{id: x, run: y, effect: idempotent, on_failure: abort}"
+
+
+@pytest.mark.parametrize("name", WHOLES)
+def test_what_is_judged_as_a_whole_has_one_rule_for_failure(name: str) -> None:
+    loaded = load_steps(WHOLES[name].replace("INNER", RULE))
+    assert codes(loaded) == ["E209"]
+    assert loaded.diagnostics[0].hint == "step 'a' answers once for all that fails in it: put it there"
+    plain = WHOLES[name].replace("INNER", RULE).replace(", on_failure: abort", "")
+    assert codes(load_steps(plain[:-1] + ", on_failure: abort}")) == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["{id: a, steps: [INNER]}", "{id: a, foreach: {n: [1, 2]}, steps: [INNER]}", "{id: a, on: app, steps: [INNER]}"],
+)
+def test_what_is_not_judged_as_a_whole_has_its_own_rules(step: str) -> None:
+    assert codes(load_steps(step.replace("INNER", RULE))) == []
+
+
+def test_the_same_complaint_about_one_place_is_made_once() -> None:
+    act = "{id: a, run: x, effect: idempotent, verify: {run: y, undo: {run: z}}}"
+    assert codes(load_steps(act)) == ["E209"]
+
+
+def test_rungs_are_written_in_the_order_they_are_taken() -> None:
+    step = "{id: a, run: x, effect: idempotent, retry: {within: 1h, escalate: [%s, %s]}}"
+    early, late = (f"{{after: {after}, steps: [{{id: r{after}, run: y, effect: read}}]}}" for after in ("90s", "5m"))
+    assert codes(load_steps(step % (early, late))) == []
+    loaded = load_steps(step % (late, early))
+    assert said(loaded) == ["5:132 E204 a rung after 1m30s stands below one after 5m in step 'a'"]

@@ -115,6 +115,12 @@ def test_a_comment_behind_a_plain_text_is_seen() -> None:
         ("a: b: c\n", [("E101", 1, 5)]),
         ("a: @x\n", [("E101", 1, 4)]),
         ("a: [${{ x }}]\n", [("E101", 1, 6)]),
+        ("a: {run: ls a?}\n", [("E110", 1, 14)]),
+        ("a: [数, b?c, d]\n", [("E110", 1, 9)]),
+        ("a: {b: [x], c: [y,\n  z w?]}\n", [("E110", 2, 6)]),
+        ("a: [x\n  y?]\n", [("E110", 1, 5)]),
+        ("a: {b?: 1}\n", [("E110", 1, 6)]),
+        ("a: ['b?', \"c?\"]\nd: e?\nf:\n  - g?\n  - {h: 1}\n  - i?\n", []),
     ],
 )
 def test_what_is_refused_and_where(text: str, expected: list[tuple[str, int, int]]) -> None:

@@ -84,4 +84,11 @@ PLAIN_YAML: Final[dict[str, Explanation]] = {
         right="the same file with the first 200 mended, checked again",
         next="Correct those that are shown, then: drctl check RUNBOOK",
     ),
+    "E110": Explanation(
+        why="Inside [] and {} one reader of YAML takes a `?` for a part of the text, and another ends the text there or"
+        " gives up. What a document says must not depend on who reads it.",
+        wrong="- {id: logs, run: ls /var/log/app.?, effect: read}",
+        right='- {id: logs, run: "ls /var/log/app.?", effect: read}',
+        next="Put the text in quotes.",
+    ),
 }

@@ -86,4 +86,15 @@ WARNINGS: Final[dict[str, Explanation]] = {
         right="do: fence.host on the old primary with its proof, then do: postgres.promote",
         next="Put a step do: fence.host before it.",
     ),
+    "W011": Explanation(
+        why="All inputs are asked for before the run starts. A question whose answer changes nothing costs time when"
+        " there is none, and often the place that should read it has another name in it.",
+        form=Form.RUNBOOK,
+        wrong='runbook: example\ninputs: {ticket: {type: text, ask: "Which ticket?"}}\n'
+        "phases:\n  - id: only\n    steps:\n"
+        "      - {id: up, do: check, expect: true}\n",
+        right="runbook: example\ninputs: {sure: {type: bool}}\nphases:\n  - id: only\n    steps:\n"
+        "      - {id: up, do: check, expect: inputs.sure}\n",
+        next="Take the input out, or write inputs.NAME where its value belongs.",
+    ),
 }
