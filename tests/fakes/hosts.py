@@ -130,7 +130,7 @@ class FakeHost:
     def kill(self, claim: Claim, command: Command) -> ClaimReply:
         return self._ask("kill", claim, command, kill=command.killable)
 
-    def stage(self, claim: Claim, chunks: Iterable[bytes]) -> str:
+    def stage(self, claim: Claim, chunks: Iterable[bytes], as_user: str | None = None) -> str:
         with self._lock:
             self.asked.append(("stage", claim.key))
             data = b"".join(chunks)
@@ -139,7 +139,7 @@ class FakeHost:
             refusal = self._fence(claim)
             if refusal is not None or self.full:
                 raise LinkError(refusal.because if refusal else f"{self.name} refused: no room", began=False)
-            path = f"/state/runs/{claim.run}/stage/{claim.key}/data"
+            path = f"/state{'' if as_user is None else f'-of-{as_user}'}/runs/{claim.run}/stage/{claim.key}/data"
             if (claim.run, claim.key) not in self._claims:
                 self.staged[path] = data
             return path
