@@ -49,6 +49,7 @@ PACKAGES: dict[str, Callable[[], bool]] = {
     "openssh-server": _program("sshd"),
     "python3-pip": _pip,
     "strace": _program("strace"),
+    "sudo": _program("sudo"),
 }
 
 

@@ -7,16 +7,22 @@ This module holds only the contract and the bounded, linear collecting of output
 import enum
 from collections.abc import Iterable
 from dataclasses import field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drctl.core.nouns import dataclass
+
+if TYPE_CHECKING:
+    from drctl.adapters.become import Door
 
 _TAIL = 4096  # the end mark stands in the last bytes of a stream; noise after it may be this long
 
 
-def exec_text(shell: str) -> str:
+EVAL = 'eval "$(cat)"'
+
+
+def exec_text(shell: str, script: str = EVAL) -> str:
     """Give the one text a host is asked to run: constant, so nothing of a runbook shows in `ps`."""
-    return f"""exec {shell} -c 'eval "$(cat)"'"""
+    return f"exec {shell} -c '{script}'"
 
 
 class End(enum.Enum):
@@ -26,7 +32,7 @@ class End(enum.Enum):
     TIMEOUT = "timeout"  # the limit passed; the far side may go on
     LOST = "lost"  # bytes were sent, then the link broke: nothing is known
     NO_LINK = "no_link"  # certain: not one byte was sent
-    REFUSED = "refused"  # certain: the machine is not the one the inventory names
+    REFUSED = "refused"  # certain: another machine than is meant, or no shell as that user; nothing was said to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,7 @@ class Order:
         cap: most bytes kept of each stream, beside the end of it.
         act: something may change: the machine's identity is asked first.
         spare: may use the channels that are kept back for ending commands.
+        door: stands before the input while sudo asks for a password; nothing of it is sent while it is shut.
     """
 
     shell: str
@@ -51,6 +58,7 @@ class Order:
     both: bool = False
     act: bool = False
     spare: bool = False
+    door: "Door | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,9 @@
 
 The host's side is `claim_wrapper.sh`; the texts and frames are `claim_text`; the links are `ssh` and `local`. Nothing
 here guesses: an exit code is read from the host, "not started" is proven by taking the claim, everything else is in
-doubt.
-
-A sudo password is not supported yet: `as_user` needs `sudo -n` to work.
+doubt. Becoming another user is `become`.
 """
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -15,17 +12,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from drctl.adapters import claim_text
-from drctl.adapters.carrier import Carried, Carrier, End, Order, exec_text
+from drctl.adapters.become import Sudo
+from drctl.adapters.carrier import Carried, Carrier, End, Order
 from drctl.core.holdings import LinkError, Standing
 from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration
-from drctl.errors import DefectError
 
 _GRACE = 20.0  # seconds after a command's limit: 5 for TERM, 3 for KILL, the rest for the link
 _RECOVER = 60.0  # seconds in which a lost link is opened again, inside the command's own limit
 _PAUSES = (0.1, 0.3, 1.0, 2.0)  # seconds between two attempts at that; the last one repeats
+_STAGING = 60_000_000  # microseconds for each word about staged bytes
+_STAGE = """IFS= read -r p && IFS= read -r n && umask 077 && cat >"$p.$n" && printf "\\n@%s end\\n" "$n\""""
 _MARGIN = 65536  # bytes beside the outputs: frames, and what a noisy login shell prints
-_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
 
 _STATES = {
     "ran": ClaimState.RAN,
@@ -50,13 +48,22 @@ class ClaimedShell:
         name: the host's name, for messages.
         state_dir: the folder for claims on the host; None is `drctl` in the user's state folder.
         shell: the shell that commands run in.
+        sudo: how another user's shell is had; by default sudo asks for no password.
     """
 
-    def __init__(self, carrier: Carrier, name: str, state_dir: str | None = None, shell: str = "/bin/sh") -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        name: str,
+        state_dir: str | None = None,
+        shell: str = "/bin/sh",
+        sudo: Sudo | None = None,
+    ) -> None:
         self._carrier = carrier
         self._name = name
         self._state_dir = state_dir or ""
         self._shell = shell
+        self._sudo = sudo or Sudo(host=name)
         self._lock = threading.Lock()
         self._became: set[tuple[str, str]] = set()
 
@@ -72,8 +79,10 @@ class ClaimedShell:
 
     def _look(self, command: Command, limit: float) -> tuple[str, Carried]:
         mark = claim_text.nonce()
+        shell, door = self._sudo.way(command.as_user, self._shell)
         order = Order(
-            shell=self._exec(command.as_user),
+            shell=shell,
+            door=door,
             stdin=(claim_text.look_text(mark, command, self._shell),),
             mark=claim_text.look_mark(mark),
             both=True,
@@ -93,7 +102,7 @@ class ClaimedShell:
                     because += f"; {self._end_look(command, mark, out.pid)}"
             else:
                 reach = Reach.UNREACHABLE
-                because = because or self._mute(carried)
+                because = because or self._mute(carried, command.as_user)
         return Reply(
             reach=reach,
             exit=code,
@@ -182,7 +191,8 @@ class ClaimedShell:
                 state = ClaimState.UNREACHABLE if carried.end is End.NO_LINK else self._refusal(mode)
                 return ClaimReply(state=state, because=carried.because), False
             if carried.end is End.DONE and not sent and carried.status is not None and not _alive(answer, carried):
-                return ClaimReply(state=self._refusal(mode), because=self._mute(carried)), False
+                because = self._mute(carried, command.as_user)
+                return ClaimReply(state=self._refusal(mode), because=because), False
             because = carried.because or self._mute(carried)
             sent, now = True, time.monotonic()
             lost_since = lost_since or now
@@ -240,20 +250,22 @@ class ClaimedShell:
 
     # --- staging, giving back -----------------------------------------------------------------------------------------
 
-    def stage(self, claim: Claim, chunks: Iterable[bytes]) -> str:
+    def stage(self, claim: Claim, chunks: Iterable[bytes], as_user: str | None = None) -> str:
         """Send the bytes beside the claim, then move them into place when their number is right."""
-        seconds = 60.0
-        place = self._placed(claim, "stage", {}, seconds)
+        if as_user is not None:
+            asking = Command(script=":", as_user=as_user, timeout=Duration(_STAGING))
+            problem = self._become(claim, asking, time.monotonic() + _seconds(asking))
+            if problem is not None:
+                raise LinkError(problem.because, began=False)
+        place = self._placed(claim, "stage", {}, as_user)
         if place.state == "staged":  # claimed before: its command may be reading the bytes
             return place.note
         part, counted = claim_text.nonce(), _Counted(chunks)
         mark = f"\n@{part} end\n".encode()
-        script = (
-            f"""exec {self._shell} -c 'IFS= read -r p && IFS= read -r n && umask 077 && cat >"$p.$n" """
-            """&& printf "\\n@%s end\\n" "$n"'"""
-        )
+        shell, door = self._sudo.way(as_user, self._shell, _STAGE)
         order = Order(
-            shell=script,
+            shell=shell,
+            door=door,
             stdin=counted.stream(f"{place.note}\n{part}\n".encode()),
             mark=mark,
             seconds=86400.0,
@@ -263,16 +275,16 @@ class ClaimedShell:
         if mark not in carried.out or not counted.all:
             because = carried.because or self._mute(carried)
             raise LinkError(f"{self._name}: staging {counted.size} bytes: {because}", began=False)
-        return self._placed(claim, "commit", {"part": part, "size": str(counted.size)}, seconds).note
+        return self._placed(claim, "commit", {"part": part, "size": str(counted.size)}, as_user).note
 
-    def _placed(self, claim: Claim, mode: str, extra: dict[str, str], seconds: float) -> claim_text.Answer:
+    def _placed(self, claim: Claim, mode: str, extra: dict[str, str], user: str | None) -> claim_text.Answer:
         values = claim_text.claim_values(claim, _now()) | extra
         for _ in range(2):  # nothing outside drctl's own folder is touched: it may be said twice
-            answer, carried = self._ask(mode, values, seconds=seconds, act=True)
+            answer, carried = self._ask(mode, values, seconds=_STAGING / 1e6, user=user, act=True)
             if isinstance(answer, claim_text.Answer):
                 break
         else:
-            raise LinkError(f"{self._name}: {carried.because or self._mute(carried)}", began=False)
+            raise LinkError(f"{self._name}: {carried.because or self._mute(carried, user)}", began=False)
         if answer.state not in ("stage", "staged"):
             held_by = claim_text.holding(answer)
             because = claim_text.told(self._name, held_by, claim) if held_by else f"{self._name} refused: {answer.note}"
@@ -363,9 +375,11 @@ class ClaimedShell:
         mark = claim_text.nonce()
         state_dir = "" if user is not None else self._state_dir
         text = claim_text.wrapper_text(mark, mode, {"d": state_dir, "sh": self._shell} | values)
+        shell, door = self._sudo.way(user, self._shell)
         carried = self._carrier.exchange(
             Order(
-                shell=self._exec(user),
+                shell=shell,
+                door=door,
                 stdin=(text,),
                 mark=claim_text.wrapper_mark(mark),
                 seconds=max(0.001, seconds),
@@ -376,16 +390,10 @@ class ClaimedShell:
         )
         return claim_text.answer(mark, carried.out) or mark, carried
 
-    def _exec(self, user: str | None) -> str:
-        text = exec_text(self._shell)
-        if user is None:
-            return text
-        if not _USER.fullmatch(user):
-            raise DefectError(f"{user!r} is not the name of a user")
-        return f"exec sudo -n -u {claim_text.quoted(user)} -H -- {text.removeprefix('exec ')}"
-
-    def _mute(self, carried: Carried) -> str:
-        """Say what a host said instead of answering."""
+    def _mute(self, carried: Carried, user: str | None = None) -> str:
+        """Say what a host, or its sudo, said instead of answering."""
+        if user is not None:
+            return self._sudo.refusal(user, carried)
         said = (carried.err or carried.out).strip().splitlines()
         first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"
         status = "" if carried.status is None else f", exit status {carried.status}"

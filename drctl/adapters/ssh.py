@@ -5,12 +5,14 @@ What is said over a link is `claims`; how it is opened is `ssh_transport`; which
 """
 
 import contextlib
+import functools
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from drctl.adapters import claim_text
+from drctl.adapters.become import Sudo
 from drctl.adapters.carrier import Carried, End, Order, exec_text
 from drctl.adapters.claims import ClaimedShell
 from drctl.adapters.dns import NameServers
@@ -70,7 +72,7 @@ class SshHosts:
         carrier = self.carrier(host_name)
         with self._lock:
             if host_name not in self._shells:
-                self._shells[host_name] = ClaimedShell(carrier, host_name, host.state_dir)
+                self._shells[host_name] = ClaimedShell(carrier, host_name, host.state_dir, sudo=self._sudo(host))
             return self._shells[host_name]
 
     def dialer(self, host_name: str) -> Dialer:
@@ -109,6 +111,11 @@ class SshHosts:
         made = HostCarrier(host, hop, self._credentials)
         with self._lock:
             return self._carriers.setdefault((*via, host_name), made)
+
+    def _sudo(self, host: Host) -> Sudo:
+        ref = host.become_password
+        password = None if ref is None else functools.partial(self._resolve, ref)
+        return Sudo(host=host.name, login=host.login.user, password=password)
 
     def _credentials(self, host: Host) -> Credentials:
         password = self._resolve(host.login.password).reveal() if host.login.password else None

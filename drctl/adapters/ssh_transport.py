@@ -16,6 +16,7 @@ from typing import Any
 import fabric
 import paramiko
 
+from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
 from drctl.core.inventory import Host
@@ -315,6 +316,11 @@ class Link:
         with self.watched(channel, limit):
             try:
                 channel.exec_command(order.shell)
+                refused = _at_door(channel, streams, order.door, limit) if order.door is not None else ""
+                if refused and self.alive:
+                    return streams.carried(End.REFUSED, because=refused, host_key=key)
+                if refused:
+                    raise EOFError  # not sudo hung up: the link broke, and nothing was sent
                 sent = True
                 for chunk in order.stdin:
                     channel.settimeout(max(0.001, limit - time.monotonic()))
@@ -360,12 +366,27 @@ class _Bell:
         self._event.wait(seconds)
 
 
-def _drain(channel: paramiko.Channel, streams: Streams, limit: float) -> End:
+def _at_door(channel: paramiko.Channel, streams: Streams, door: Door, limit: float) -> str:
+    """Let sudo be asked and answered; why it gave no shell, or nothing. Nothing of the order has been sent."""
+    patience = min(limit, time.monotonic() + door.seconds)
+
+    def over() -> bool:
+        words = door.hear(streams)
+        if words:
+            channel.settimeout(max(0.001, patience - time.monotonic()))
+            channel.sendall(words)
+        return door.over
+
+    end = _drain(channel, streams, patience, over)
+    return "" if door.is_open else door.closed(streams, waited=end is End.TIMEOUT)
+
+
+def _drain(channel: paramiko.Channel, streams: Streams, limit: float, is_over: Callable[[], bool] | None = None) -> End:
     """Collect both streams until the answer is whole, the far side closes, or the limit passes."""
     bell: Any = _Bell()
     channel.in_buffer.set_event(bell)
     channel.in_stderr_buffer.set_event(bell)
-    while not streams.over:
+    while not (is_over() if is_over is not None else streams.over):
         bell.lower()
         over = channel.closed or channel.eof_received  # asked first: what came before it is read below
         moved = False

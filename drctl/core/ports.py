@@ -179,8 +179,8 @@ class ClaimShell(ReadShell, Protocol):
         """End the claimed command and check that it is gone; an unclaimed key is claimed and voided."""
         ...
 
-    def stage(self, claim: Claim, chunks: Iterable[bytes]) -> str:
-        """Put bytes into the claim's staging folder on the host and return the remote path.
+    def stage(self, claim: Claim, chunks: Iterable[bytes], as_user: str | None = None) -> str:
+        """Put bytes into the claim's staging folder of this user on the host and return the remote path.
 
         Idempotent: staging again replaces. Nothing outside drctl's own folder is touched. Raises `LinkError`.
         """

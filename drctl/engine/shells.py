@@ -154,7 +154,7 @@ class BoundShell:
 
     def stage(self, chunks: Iterable[bytes]) -> str:
         """Upload beside the claim; when attaching nothing is sent, since the outcome is already on the host."""
-        return "" if self._bond.attach else self._shell.stage(self._claim, chunks)
+        return "" if self._bond.attach else self._shell.stage(self._claim, chunks, self._bond.user)
 
     def run(self, command: Command) -> Reply:
         """Run under the claim, or get its outcome back."""

@@ -29,7 +29,9 @@ LOGIN: Final = Record(
 BECOME: Final = Record(
     {
         "by": Key(Choice(("sudo",)), "How to become another user."),
-        "password": Key(SECRET, "Password sudo asks for."),
+        "password": Key(
+            SECRET, "Password sudo asks for, written to it once, after its prompt; without one, sudo must ask for none."
+        ),
     }
 )
 IDENTITY_FILE: Final = Record(

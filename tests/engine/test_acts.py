@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
+from drctl.core.outcomes import Effect
 from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, HttpReply, Reach
 from drctl.core.values import Duration
+from drctl.engine.shells import Bond, BoundShell, Watch
+from drctl.engine.stops import Control
 from drctl.errors import Exit
-from tests.engine.rig import Crash, Rig
-
-if TYPE_CHECKING:
-    from tests.fakes.hosts import FakeHost
+from tests.engine.rig import Crash, FakeClock, Rig
+from tests.fakes.hosts import FakeHost
 
 BOOK = """
 runbook: acts
@@ -347,3 +346,13 @@ def test_what_began_on_a_host_is_settled_there_whatever_its_name_says_now() -> N
     assert rig.resume() is Exit.DONE
     assert rig.host("db1").effects == ["do-it"]
     assert rig.host("db2").count("do-it") == 0
+
+
+def test_bytes_are_staged_for_the_user_whose_command_reads_them() -> None:
+    """A command as another user looks in that user's folder."""
+    host, clock = FakeHost("db1"), FakeClock()
+    watch = Watch(goes=lambda _: None, told=lambda _: None, clock=clock, control=Control())
+    claim = Claim(key="k", run="r", run_id="7K3QF", operator="li", epoch=1, holder="h")
+    for user in (None, "postgres"):
+        bond = Bond(path="main/get", effect=Effect.IDEMPOTENT, user=user)
+        assert ("-of-postgres" in BoundShell(host, claim, bond, watch).stage([b"x"])) == (user is not None)

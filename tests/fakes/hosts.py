@@ -132,7 +132,7 @@ class FakeHost:
     def kill(self, claim: Claim, command: Command) -> ClaimReply:
         return self._ask("kill", claim, command, kill=command.killable)
 
-    def stage(self, claim: Claim, chunks: Iterable[bytes]) -> str:
+    def stage(self, claim: Claim, chunks: Iterable[bytes], as_user: str | None = None) -> str:
         with self._lock:
             self.asked.append(("stage", claim.key))
             data = b"".join(chunks)
@@ -142,7 +142,7 @@ class FakeHost:
             if refusal is not None or self.full:
                 because, by = (refusal.because, refusal.held_by) if refusal else (f"{self.name} refused: no room", None)
                 raise LinkError(because, began=False, held_by=by)
-            path = f"/state/runs/{claim.run}/stage/{claim.key}/data"
+            path = f"/state{'' if as_user is None else f'-of-{as_user}'}/runs/{claim.run}/stage/{claim.key}/data"
             if (claim.run, claim.key) not in self._claims:
                 self.staged[path] = data
             return path

@@ -271,9 +271,12 @@ def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Itera
 
 @contextlib.contextmanager
 def openssh_server(
-    keys: Keys, folder: Path, env: dict[str, str], **options: str
+    keys: Keys, folder: Path, env: dict[str, str], *, inside: tuple[str, ...] = (), **options: str
 ) -> Iterator[Callable[[], socket.socket]]:
-    """Give a function that connects to a fresh `sshd -i` of its own: no port to race for, works as any user."""
+    """Give a function that connects to a fresh `sshd -i` of its own: no port to race for, works as any user.
+
+    `inside` is a command that starts the one after it somewhere else, such as in a namespace.
+    """
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its privilege separation folder
     lines = {
@@ -294,7 +297,7 @@ def openssh_server(
     def connect() -> socket.socket:
         near, far = socket.socketpair()
         with far:
-            command = [SSHD, "-i", "-e", "-f", str(config)]
+            command = [*inside, SSHD, "-i", "-e", "-f", str(config)]
             end = far.fileno()
             children.append(subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL))
         return near
