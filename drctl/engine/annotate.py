@@ -66,10 +66,14 @@ class _Notes:
     def phase(self, made: Made, phase: Phase) -> PlannedStep:
         """The row of a phase."""
         row = replace(made.row, approvals=_approvals(phase.guards))
-        if row.status in {Status.DEPENDS, Status.CANNOT_TELL} and phase.when is not None:
-            waits = dict.fromkeys(self._of_use(_use_of_phase(phase.when, row.path, made.home), None))
-            row = replace(row, depends=tuple(waits))
-        return row
+        if row.status is not Status.DEPENDS:
+            return row
+        include = self._context.outline.steps.get(made.home)
+        uses = [_use_of_phase(phase.when, row.path, made.home)] if phase.when is not None else []
+        own = [path for use in uses for path in self._of_use(use, include)]
+        return replace(
+            row, depends=tuple(dict.fromkeys([*own, *(self._waits(include) if include is not None else ())]))
+        )
 
     def of(self, row: PlannedStep, step: Step) -> PlannedStep:
         """The row of a step, a block, or a round."""

@@ -21,7 +21,6 @@ from drctl.engine.blocks import Together, side_by_side, together, whole
 from drctl.engine.failures import good
 from drctl.engine.outputs import pack
 from drctl.engine.parts import (
-    everything,
     form_of,
     frozen_of,
     is_container,
@@ -30,7 +29,7 @@ from drctl.engine.parts import (
     parts,
     within,
 )
-from drctl.engine.repeats import FAN_OUT, carried, frozen_now, over_at_once, relisted
+from drctl.engine.repeats import FAN_OUT, carried, frozen_now, left_block, over_at_once, relisted
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 
@@ -136,7 +135,7 @@ class Containers:
     def _frozen(self, step: Step) -> Roster | Unknown:
         """The rounds from now on; Unknown when they cannot be told."""
         batch = carried(step)
-        left = tuple(self._left(batch.path, step.path)) if batch is not None else ()
+        left = left_block(self._context, batch.path, step.path) if batch is not None else ()
         now, old = frozen_now(step, self._scope(step), left), frozen_of(self._context, step.path)
         if isinstance(now, Unknown) or not old.known:
             return now
@@ -157,18 +156,6 @@ class Containers:
             if one.frames[-1].names not in wanted:
                 self._walk.skip_all(one, "it is no longer in the list")
         return Roster(items=relisted(old.items or (), wanted))
-
-    def _left(self, batch: str, path: str) -> set[str]:
-        """Hosts that failed in a step of this batch before, and so left the block."""
-        state = self._recorder.state
-        gone = set()
-        for step in everything(self._context):
-            own = step.path.startswith(f"{path}/")
-            if step.path.startswith(f"{batch}/") and not own and step.frames and step.frames[-1].host:
-                outcome = state.step(step.path).outcome
-                if outcome is not None and not good(step, outcome):
-                    gone.add(step.frames[-1].host)
-        return gone
 
     # -- people -----------------------------------------------------------------------------------------------------
 
@@ -300,7 +287,7 @@ class Containers:
         if batch is None:
             return allowed(selection, total)
         everyone = len(frozen_of(self._context, batch.around).hosts)
-        return max(0, allowed(selection, everyone) - len(self._left(batch.around, step.path)))
+        return max(0, allowed(selection, everyone) - len(left_block(self._context, batch.around, step.path)))
 
     def _rolling(self, step: Step) -> tuple[Outcome, str]:
         assert step.on is not None and step.on.selection is not None  # noqa: S101, PT018 - it rolls over hosts

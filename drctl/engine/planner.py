@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import Environment
+from drctl.core.kind import ActKind
 from drctl.core.model import Action, AnyOf, Block, Fence, Include, Phase, Step
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
@@ -70,7 +71,7 @@ class Planner:
         runbook, inventory = context.runbook, context.inventory
         self._sight.opened(runbook.name)
         for phase in runbook.phases:
-            self._phase(phase, phase.id, self._sight.scope(), 0)
+            self._phase(phase, phase.id, self._sight.scope(), 0, Wanted())
         return Plan(
             runbook=runbook.name, title=self._title(runbook.title), digest=digest, inventory=inventory.name,
             environment=inventory.environment.value, rto=runbook.objectives.rto, rpo=runbook.objectives.rpo,
@@ -91,13 +92,16 @@ class Planner:
         language = self._sight.context.identity.language
         return text.pick(language).show(self._sight.scope()) if text is not None else ""
 
-    def _phase(self, phase: Phase, path: str, scope: RunScope, depth: int) -> None:
-        wanted = self._wanted(phase.when, scope)
+    def _phase(self, phase: Phase, path: str, scope: RunScope, depth: int, above: Wanted) -> None:
+        own = self._wanted(phase.when, scope)
+        is_open = above.status is Status.DEPENDS and own.status is Status.WOULD_RUN
+        wanted = replace(above, needs=own.needs) if is_open else own
         title = phase.title.pick(scope.context.identity.language).show(scope) if phase.title is not None else ""
         self._add(
             PlannedStep(
                 path=path, title=title, kind="phase", depth=depth, status=wanted.status, because=wanted.because,
                 unknown=wanted.unknown, needs=(*wanted.needs, *self._rows.people(phase.guards, scope)),
+                open=wanted.status is Status.DEPENDS,
             ), phase, scope.home,
         )  # fmt: skip
         with self._sight.perhaps(really=wanted.status is Status.DEPENDS):
@@ -136,6 +140,10 @@ class Planner:
 
     def _leaf(self, step: Step, depth: int, own: Wanted, *, is_open: bool) -> None:
         row = self._rows.row(step, depth)
+        asked = step.acts and not step.unless and row.status is not Status.DEPENDS
+        refused = self._fences_say(row) if asked else ""
+        if refused:
+            row = replace(row, status=Status.WOULD_STOP, because=refused)
         if is_open:
             status = Status.DEPENDS if row.status in _OPENS else row.status
             unknown = (*own.unknown, *row.unknown)
@@ -143,6 +151,16 @@ class Planner:
         self._add(replace(row, needs=(*own.needs, *row.needs), open=is_open), step)
         if step.acts and row.kind not in NO_ACT and not step.touches_nothing and self._sight.outcome(step) is None:
             self._sight.acted = True
+
+    def _fences_say(self, row: PlannedStep) -> str:
+        """Why a run would refuse the act whatever else is so; empty when it would not."""
+        by, kind = self._sight.fenced.get(row.place), self._sight.context.kinds.get(row.kind)
+        if by is not None:
+            return f"{row.place} is fenced by then ({by}): nothing may change it until the fence is lifted"
+        needs = kind is not None and issubclass(kind, ActKind) and kind.REQUIRES_FENCE
+        if needs and not (self._sight.fenced or self._sight.may_be_fenced):
+            return f"{row.kind} needs a proven fence of the old primary in this run, and there is none before it"
+        return ""
 
     # -- containers ---------------------------------------------------------------------------------------------------
 
@@ -194,13 +212,16 @@ class Planner:
             scope = self._sight.scope(step=step)
             inside = replace(scope, home=step.origin or step.path)
             for phase in step.body.runbook.phases:
-                self._phase(phase, f"{step.path}/{phase.id}", inside, depth + 1)
+                self._phase(phase, f"{step.path}/{phase.id}", inside, depth + 1, wanted)
             return None
         assert rounds is not None or isinstance(step.body, Block)  # noqa: S101 - there are no other groups
         members = rounds if rounds is not None else step.body.steps if isinstance(step.body, Block) else ()
         shown = len(members) if rounds is None else MOST_SHOWN if self._one_by_one else 0
-        for inner in members[:shown]:
-            self._step(inner, depth + 1, wanted)
+        beside = [inner.acts for inner in members]
+        for number, inner in enumerate(members[:shown]):
+            others = sum(beside) > beside[number] and at_once(step, None) > 1  # what these do may come first
+            with self._sight.perhaps(really=others):
+                self._member(step, members[:number], inner, depth + 1, wanted)
         if len(members) > shown:
             self._more(step, members[shown:], depth + 1, wanted)
             return None
@@ -210,6 +231,18 @@ class Planner:
             return None
         selection = step.on.selection if step.on is not None else None
         return whole(step, members, known, allowed(selection, len(members)) if selection is not None else 0)
+
+    def _member(self, step: Step, before: Sequence[Step], inner: Step, depth: int, wanted: Wanted) -> None:
+        """One step inside; with `first_ok` it is reached only when none before it is ok."""
+        ends = [self._sight.outcome(one) for one in before] if step.loop is not None and step.loop.first_ok else []
+        if Outcome.OK in ends:
+            self._skip(inner, depth, f"{before[ends.index(Outcome.OK)].path} is ok", surely=False)
+        elif None in ends:
+            because = "only when none before it is ok"
+            with self._sight.perhaps(really=True):
+                self._step(inner, depth, Wanted(status=Status.DEPENDS, because=because, unknown=(because,)))
+        else:
+            self._step(inner, depth, wanted)
 
     def _more(self, step: Step, left: Sequence[Step], depth: int, wanted: Wanted) -> None:
         """Rounds that are not shown one by one: nothing is looked at, and no risk of theirs is left out."""
@@ -234,7 +267,8 @@ class Planner:
                     for inner in rung.steps:
                         self._step(inner, depth + 1, replace(above, unknown=(above.because,)))
 
-    def _skip(self, step: Step, depth: int, because: str) -> None:
+    def _skip(self, step: Step, depth: int, because: str, *, surely: bool = True) -> None:
+        """Rows of what is left out; a run writes it down only when it comes to it (`surely`)."""
         kind = form_of(step) if is_group(step) else type(step.body).__name__.lower()
         self._add(
             PlannedStep(
@@ -243,9 +277,10 @@ class Planner:
                 effect=step.effect.value,
             ), step,
         )  # fmt: skip
-        self._sight.skipped(step, because, is_block=is_container(step))
+        if surely:
+            self._sight.skipped(step, because, is_block=is_container(step))
         for inner in step.body.steps if isinstance(step.body, Block) and not is_rolling(step) else ():
-            self._skip(inner, depth + 1, because)
+            self._skip(inner, depth + 1, because, surely=surely)
 
     def _fence(self, step: Step, body: Fence, depth: int, own: Wanted, *, is_open: bool) -> None:
         place = self._sight.looks.place_of(step)
@@ -265,7 +300,7 @@ class Planner:
             row = self._rows.row(method, depth + 1)
             row = replace(row, status=Status.DEPENDS) if is_open and row.status in _OPENS else row
             self._add(replace(row, open=is_open), method)
-        self._sight.acted = True
+        self._sight.fence(step, name, lift=body.lift)
         for proof in body.proof:
             for look in proof.looks if isinstance(proof, AnyOf) else (proof,):
                 self._add(replace(self._rows.row(look, depth + 1), open=is_open), look)

@@ -15,14 +15,16 @@ from drctl.core.plan import Status
 from drctl.core.roster import Roster
 from drctl.core.rounds import round_of
 from drctl.core.values import Duration, HostRef, Map, Unknown, Value
+from drctl.engine.failures import good
 from drctl.engine.fields import resolve
-from drctl.engine.parts import is_rolling, is_table
+from drctl.engine.parts import everything, is_rolling, is_table
 from drctl.engine.selection import batches, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drctl.core.model import Loop, Step
+    from drctl.engine.context import Context
     from drctl.engine.scope import RunScope
     from drctl.engine.sight import Sight
 
@@ -101,6 +103,18 @@ def hosts_of(rounds: Sequence[Step]) -> tuple[str, ...]:
     return tuple(host for frame in frames for host in ((frame.host,) if frame.host else frame.hosts or ()))
 
 
+def left_block(context: Context, batch: str, path: str) -> tuple[str, ...]:
+    """Hosts that failed in a step of this batch other than that at `path`, and so left the block."""
+    gone: dict[str, None] = {}
+    for step in everything(context):
+        own = step.path.startswith(f"{path}/")
+        if step.path.startswith(f"{batch}/") and not own and step.frames and step.frames[-1].host:
+            outcome = context.state.step(step.path).outcome
+            if outcome is not None and not good(step, outcome):
+                gone[step.frames[-1].host] = None
+    return tuple(gone)
+
+
 def _items(loop: Loop, scope: RunScope) -> tuple[Value, ...] | Unknown:
     lists: list[tuple[Value, ...]] = []
     for name, written in loop.lists.items():
@@ -149,7 +163,9 @@ class Repeats:
         """The rounds of one container."""
         if step.loop is None and not is_table(step) and not is_rolling(step):
             return Shown()
-        frozen = frozen_now(step, self._sight.scope(step=step))
+        batch = carried(step)
+        left = left_block(self._sight.context, batch.path, step.path) if batch is not None else ()
+        frozen = frozen_now(step, self._sight.scope(step=step), left)
         if isinstance(frozen, Unknown):
             what = "list not known yet" if step.loop is not None else "hosts not known yet"
             status = Status.DEPENDS if frozen.not_yet else Status.WOULD_STOP

@@ -78,6 +78,10 @@ class Sight:
         self.options = options
         self.acted = False
         """Whether an act would have run by now."""
+        self.fenced: dict[str, str] = {}
+        """Hosts that surely are fenced by now, and by which step."""
+        self.may_be_fenced = False
+        """Whether some host is by now, though nobody knows for sure or which."""
         self._unsure = 0
         self._unseen = "" if options.live else "live reads are switched off"
         self._recorder = Recorder(MemoryJournal(context), context.state, actor="plan")
@@ -109,6 +113,16 @@ class Sight:
     def blind(self) -> str:
         """Why nothing is looked at here; empty when looks are taken."""
         return self._unseen
+
+    def fence(self, step: Step, host: str, *, lift: bool) -> None:
+        """A fence, or the end of one; sure when it surely is come to, and its host is known."""
+        self.acted = True
+        if lift:
+            self.fenced.pop(host, None)
+        elif host and not self._unsure:
+            self.fenced[host] = step.path
+        else:
+            self.may_be_fenced = True
 
     @property
     def counts(self) -> bool:
