@@ -17,7 +17,7 @@ from drctl.adapters.journal import JournalWriter
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.recovery import reopen
 from drctl.cli.runs import fold_of
-from drctl.cli.wiring import Session, Taking, build_parts, frozen_of, thaw_documents
+from drctl.cli.wiring import Change, Resuming, Session, Taking, build_parts, frozen_of, thaw_documents
 from drctl.core import events as ev
 from drctl.core.fold import RunState
 from drctl.engine.context import Identity
@@ -93,22 +93,22 @@ def _refuse_second(frozen: Frozen, runbook: Runbook, states: StateDir) -> None:
 
 @contextlib.contextmanager
 def resumed(
-    folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str, *,
-    taking: Callable[[], Taking] | None = None, restore_only: bool = False,
-) -> Iterator[Session]:  # fmt: skip
+    folder: RunFolder, states: StateDir, watch: Callable[[Entry], None], operator: str, how: Resuming | None = None
+) -> Iterator[Session]:
     """Take an open run up again, on this machine.
 
     Without the key that the run was last written with, or on another machine than that was, the run is taken over: a
-    new key, a higher epoch, and hosts refuse whoever held it before. With `taking` it is taken over in any case, and
-    not resumed yet; it is asked for once the run's lock is held.
+    new key, a higher epoch, and hosts refuse whoever held it before.
 
     Raises:
         RefusedError: it is closed. JournalError: its journal is damaged. LockedError: another process writes it.
     """
+    how = how or Resuming()
     with folder.lock(by=operator), contextlib.ExitStack() as stack:
         if not folder.uid:
             fold_of(folder)  # says what is wrong: never opened, or damaged from the first line on
-        taken = taking() if taking is not None else None
+        taken = how.taking() if how.taking is not None else None
+        change = how.changing() if how.changing is not None else None
         key = None if taken is not None else _key(folder, states)
         key = key or states.new_key(folder.uid)
         again = reopen(folder.path, key, SystemClock())
@@ -117,7 +117,7 @@ def resumed(
             _finish_closed(folder, again, states, operator)
         opened_as = state.opened
         assert opened_as is not None  # noqa: S101 - reopen has verified the first record
-        frozen = frozen_of(state, folder.journal)
+        frozen = change.frozen if change is not None else frozen_of(state, folder.journal)
         documents = thaw_documents(frozen)
         stack.enter_context(_locks(states, documents[0], operator))
         identity = Identity(
@@ -131,11 +131,27 @@ def resumed(
         with _ended(session, states):
             _taken_up(session, again, taken)
             if taken is None:
-                resumed_by = ev.RunResumed(
-                    operator=operator, node=identity.node, version=__version__, restore_only=restore_only
-                )
-                session.recorder.write(resumed_by, durable=True)
+                _resumed(session, change, restore_only=how.restore_only)
             yield session
+
+
+def _resumed(session: Session, change: Change | None, *, restore_only: bool) -> None:
+    """Say who goes on, and with which runbook when it is another one than before."""
+    who, recorder = session.parts.context.identity, session.recorder
+    texts = change.frozen.parts() if change is not None else []
+    resumed_by = ev.RunResumed(
+        operator=who.operator, node=who.node, version=__version__, restore_only=restore_only, plan_parts=len(texts),
+        plan_digest=change.frozen.digest if change is not None else "", reason=change.reason if change else "",
+        accepted=change.steps if change is not None else (),
+    )  # fmt: skip
+    recorder.write(resumed_by, durable=True)
+    for number, text in enumerate(texts):
+        recorder.write(ev.PlanPart(index=number, of=len(texts), text=text), durable=number == len(texts) - 1)
+    for path, said in dict(session.state.accepted).items():  # those of an earlier resume too, if a crash cut them off
+        what, by = "runbook changed", said.operator
+        recorder.deviation(ev.DeviationNoted(path=path, what=what, by=by, because=said.reason))
+    if change is not None:
+        recorder.sign()
 
 
 def _key(folder: RunFolder, states: StateDir) -> RunKey | None:

@@ -45,7 +45,7 @@ def frozen_of(state: RunState, where: Path) -> Frozen:
         PlanChangedError: the parts are not whole.
     """
     text = "".join(state.plan)
-    if state.opened is None or digest_of(text) != state.opened.plan_digest:
+    if state.opened is None or digest_of(text) != state.plan_digest:
         raise PlanChangedError(
             "The frozen plan in the journal is not whole.", where=str(where),
             meaning="The run stopped before it had changed anything.", next="start it anew: drctl run RUNBOOK",
@@ -84,6 +84,30 @@ class Taking:
     epoch: int = 0
     hosts: tuple[str, ...] = ()
     given_up: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A changed runbook that a person accepted: the new plan, the addresses of the steps that differ, and why."""
+
+    frozen: Frozen
+    steps: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resuming:
+    """How an open run is taken up, beside simply going on.
+
+    Attributes:
+        taking: it is taken over, and not resumed yet; asked for once the run's lock is held.
+        changing: it goes on with a changed runbook; asked for then too.
+        restore_only: only what is suspended is put back.
+    """
+
+    taking: Callable[[], Taking] | None = None
+    changing: Callable[[], Change | None] | None = None
+    restore_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

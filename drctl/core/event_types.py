@@ -93,13 +93,21 @@ class RunPaused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Event):
-    """A writer takes the open run up again."""
+    """A writer takes the open run up again.
+
+    With `plan_parts` it goes on with a changed runbook: so many `plan_part` records follow, `plan_digest` is that of
+    the whole, `accepted` the addresses of the steps that differ, `reason` why. It counts when all parts are there.
+    """
 
     TYPE: ClassVar[str] = "run_resumed"
     operator: str = ""
     node: str = ""
     version: str = ""
     restore_only: bool = False
+    plan_digest: str = ""
+    plan_parts: int = 0
+    accepted: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import Final
 
 from drctl.core import events as ev
+from drctl.core.frozen import digest_of
 from drctl.core.holdings import GIVEN
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
@@ -44,6 +45,12 @@ class RunState:
     opened: ev.RunOpened | None = None
     opened_at: Time | None = None
     plan: list[str] = field(default_factory=list)
+    """The newest plan that is whole, and its digest."""
+    plan_digest: str = ""
+    accepted: dict[str, ev.RunResumed] = field(default_factory=dict)
+    """By address: who went on with a changed runbook, where steps of it were not as before; the newest."""
+    _renewing: ev.Event | None = None
+    _parts: list[str] = field(default_factory=list)
     steps: dict[str, StepState] = field(default_factory=dict)
     blocks: dict[str, BlockState] = field(default_factory=dict)
     questions: dict[str, QuestionState] = field(default_factory=dict)
@@ -178,9 +185,9 @@ class RunState:
         match event:
             case ev.RunOpened():
                 self.opened, self.opened_at, self.sessions = event, entry.at, 1
-                self.node, self.pubkey = event.node, event.pubkey
+                self.node, self.pubkey, self.plan_digest = event.node, event.pubkey, event.plan_digest
             case ev.PlanPart():
-                self.plan.append(event.text)
+                self._take_part(event.text)
             case ev.RunPaused() | ev.RunResumed() | ev.RunTakenOver() | ev.RunClosed():
                 self._apply_writer(event, entry.at)
             case ev.StepStarted() | ev.CommandRan() | ev.StepFinished():
@@ -203,6 +210,7 @@ class RunState:
                 self.last_pause = self.paused or self.last_pause
                 self.paused, self.node = None, event.node or self.node
                 self.sessions += 1
+                self._renewing, self._parts = (event, []) if getattr(event, "plan_parts", 0) else (None, [])
                 if isinstance(event, ev.RunTakenOver):
                     self.replaced, self.epoch = None, event.epoch or self.epoch + 1
                     self.pubkey = event.pubkey or self.pubkey
@@ -211,6 +219,17 @@ class RunState:
                 self._settle_questions("")
             case _:
                 pass
+
+    def _take_part(self, text: str) -> None:
+        """Take a part of the plan; a newer plan counts from the moment it is whole, and not before."""
+        renewing = self._renewing
+        if not isinstance(renewing, ev.RunResumed):
+            self.plan.append(text)
+            return
+        self._parts.append(text)
+        if len(self._parts) == renewing.plan_parts and digest_of("".join(self._parts)) == renewing.plan_digest:
+            self.plan, self.plan_digest, self._renewing = self._parts, renewing.plan_digest, None
+            self.accepted.update(dict.fromkeys(renewing.accepted, renewing))
 
     def _apply_side(self, entry: Entry) -> None:
         """Records about the run as a whole."""

@@ -66,7 +66,7 @@ class Guards:
             return ""
         question = ev.Asked(
             id="", kind="caution", path=step.path, text=self._text(step, wanted), choices=("confirm", "reject"),
-            target=wanted.place if _irreversible(step) else "", digest=_bound(wanted),
+            target=wanted.place if _irreversible(step) else "", digest=self._bound(step, wanted),
         )  # fmt: skip
         because = "a caution waits for the operator"
         answer = self._questions.ask(question, Stop("question", path=step.path, because=because, exit=Exit.PAUSED))
@@ -90,12 +90,23 @@ class Guards:
         question = ev.Asked(
             id="", kind="approval", path=step.path, text=self._text(step, wanted), choices=("approve", "reject"),
             by=approve.by, until_at=now + within if within else 0, show=self._figures(step, approve, wanted.place),
-            target=wanted.place if step.guards.caution is not None else "", digest=_bound(wanted),
+            target=wanted.place if step.guards.caution is not None else "", digest=self._bound(step, wanted),
             quorum=approve.quorum,
         )  # fmt: skip
         because = f"approval by {agreement(approve.by, approve.quorum)} is needed"
         answer = self._questions.ask(question, Stop("question", path=step.path, because=because, exit=Exit.PAUSED))
         return "" if answer.choice == "approve" else f"{answer.by} rejected it: {answer.reason or 'no reason given'}"
+
+    def _bound(self, step: Step, wanted: Wanted) -> str:
+        """What an answer is for. A yes to a step, or to what is inside it, as an older runbook had it is for that."""
+        home = step.origin or step.path
+        changed = {
+            path: said.plan_digest
+            for path, said in self._looks.context.state.accepted.items()
+            if f"{path}/".startswith(f"{home}/")
+        }
+        content = ["drctl/asked/v1", wanted.digest, wanted.place, *([changed] if changed else [])]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _figures(self, step: Step, approve: Approve, place: str) -> tuple[tuple[str, str], ...]:
         scope = RunScope(context=self._looks.context, place=place).at(step)
@@ -136,7 +147,3 @@ def _of_phases(runbook: Runbook, within: str, path: str) -> list[GuardsOf]:
 def _irreversible(step: Step) -> bool:
     methods = step.body.methods if isinstance(step.body, Fence) else ()
     return Effect.IRREVERSIBLE in {step.effect, *(method.effect for method in methods)}
-
-
-def _bound(wanted: Wanted) -> str:
-    return hashlib.sha256(json.dumps(["drctl/asked/v1", wanted.digest, wanted.place]).encode()).hexdigest()

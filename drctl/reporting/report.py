@@ -106,7 +106,7 @@ def _header(entries: Sequence[Entry], state: RunState, times: Clock, *, intact: 
         inventory=clean(opened.inventory),
         operator=clean(opened.operator),
         node=clean(opened.node),
-        plan_digest=clean(opened.plan_digest),
+        plan_digest=clean(state.plan_digest),
         versions=tuple(clean(v) for v in dict.fromkeys(versions) if v),
         plan_intact=intact,
         held=clean(held_text(opened)),
@@ -136,7 +136,7 @@ def _inputs(state: RunState) -> tuple[Mapping[str, Any], bool]:
     """Inputs as frozen, secrets as the name of their source; and whether the frozen plan is whole."""
     text = "".join(state.plan)
     try:
-        intact = state.opened is not None and digest_of(text) == state.opened.plan_digest
+        intact = state.opened is not None and digest_of(text) == state.plan_digest
         frozen = thaw(text).inputs
     except (ValueError, KeyError, TypeError, UnicodeError):
         return {}, False

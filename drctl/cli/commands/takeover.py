@@ -11,6 +11,7 @@ from drctl.cli.console import Console
 from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import resumed
 from drctl.cli.takeovers import Wanted, foreseen
+from drctl.cli.wiring import Resuming
 from drctl.core import events as ev
 from drctl.core.ports import ClaimReply, ClaimState
 from drctl.errors import Exit, UsageError
@@ -46,7 +47,7 @@ def takeover(settings: Settings, run_id: str, reason: str, given_up: str, fork: 
     console = Console(live=False, color=settings.color, output=settings.output, yes=False)
 
     with resumed(
-        folder, states, console.watch, login(), taking=lambda: foreseen(folder, states, login(), wanted)
+        folder, states, console.watch, login(), Resuming(taking=lambda: foreseen(folder, states, login(), wanted))
     ) as session:
         taking = session.taking
         assert taking is not None  # noqa: S101 - it was just made
