@@ -69,7 +69,7 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.ABORTED: "closed by the operator",
     Exit.PAUSED: "paused: a person is needed",
     Exit.STEP_FAILED: "a step failed: the run is open, or was closed because of it",
-    Exit.ROLLED_BACK: "failed, and rolled back",
+    Exit.ROLLED_BACK: "rolled back and closed: a step failed, or a person said so",
     Exit.ROLLBACK_FAILED: "a way back failed: half undone",
     Exit.IN_DOUBT: "a step began and its end is not known: look, then `drctl resolve`",
     Exit.EXCEPTIONS: "done with exceptions, or objectives missed or not measured",

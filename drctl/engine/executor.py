@@ -125,6 +125,7 @@ class Executor:
             if word is None:
                 return self._end(self._walked())
             self._questions.verbs.obey(word)  # said before a crash or a pause: it holds
+            self._questions.drain()
             return self._announced(word.path)
 
     def _known(self) -> None:
@@ -190,10 +191,11 @@ class Executor:
         """Take back what an open run did, to a step when one is named; a refusal leaves the run as it was."""
         state = self._recorder.state
         before = state.paused or state.last_pause
+        self._questions.drain()  # what was said before comes first
         word = self._questions.verbs.judge("rollback", {"by": by, "reason": because, "to": to}, "")
         with self._ending_on_word():
             self._questions.control(word)
-            if word.accepted:
+            if self._control.word:  # this one, or an end that was said before it
                 return self._announced(word.path)
         self._recorder.write(before or ev.RunPaused(reason="operator", because=word.because, exit=int(Exit.PAUSED)))
         return Exit.NOTHING_CHANGED
@@ -244,10 +246,10 @@ class Executor:
             self._rollback.everything()
         verbs.stage = Stage.CLOSE
         self._ledger.restore_all()
-        self._questions.drain()  # who said something in the meantime is told that it came too late
         state = self._recorder.state
         close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
         self._owners.release()
+        self._questions.drain()  # who said something in the meantime is told that it came too late
         self._recorder.write(closing.closed_event(close, state), durable=True)
         return close.exit
 

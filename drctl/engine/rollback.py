@@ -95,7 +95,8 @@ class Rollback:
                 finally:
                     self._hands.control.word = ""
                 continue
-            self._failures.doubt(step)
+            if self._failures.doubt(step) is None:  # "look": drctl looks again before it asks again
+                settled.discard(step.path)
 
     def _unknown(self, step: Step) -> bool:
         return any(one.path == step.path for one in self._state.in_doubt)

@@ -118,7 +118,7 @@ class Verdict:
 _CLOSED = {
     "done": ("✔", "DONE"), "exceptions": ("!", "DONE WITH EXCEPTIONS"), "aborted": ("✖", "ABORTED"),
     "failed": ("✖", "FAILED"),
-    "rolled_back": ("↩", "FAILED AND ROLLED BACK"), "rollback_failed": ("✖", "ROLLBACK FAILED: HALF UNDONE"),
+    "rolled_back": ("↩", "ROLLED BACK"), "rollback_failed": ("✖", "ROLLBACK FAILED: HALF UNDONE"),
     "nothing_changed": ("✖", "STOPPED BEFORE ANYTHING WAS CHANGED"),
 }  # fmt: skip
 _PAUSED = {

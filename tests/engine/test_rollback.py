@@ -269,6 +269,22 @@ def test_an_act_whose_end_is_not_known_is_looked_at_and_never_begun_by_a_rollbac
         assert rig.host("db1").effects[-2:] == ["un-a", "re-a"]
 
 
+def test_look_in_the_middle_of_a_rollback_looks_again_before_it_asks_again() -> None:
+    doubtful = "{id: b, on: db2, run: do-b, effect: once, verify: {run: is-b}, undo: {run: un-b}}"
+    rig = Rig(book(step("a", "db1"), doubtful))
+    for host in ("db1", "db2"):
+        rig.host(host).on("do-", 0).on("un-", 0).on("re-", 0).on("is-", 9)
+    assert rig.run() is Exit.IN_DOUBT
+    assert rig.roll_back() is Exit.IN_DOUBT
+    asked, looks = len(rig.said("asked")), len(rig.host("db2").looks)
+    rig.answer("look", step="b")
+    rig.host("db2").on("is-", 0)
+    assert rig.resume() is Exit.ROLLED_BACK
+    assert len(rig.said("asked")) == asked
+    assert len(rig.host("db2").looks) > looks
+    assert rig.host("db2").effects == ["do-b", "un-b"]
+
+
 @pytest.mark.parametrize("to", ["", "b"])
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_record_a_rollback_goes_on_and_takes_each_back_once(to: str, after: bool) -> None:  # noqa: FBT001
