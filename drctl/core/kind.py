@@ -104,7 +104,7 @@ class Criterion:
 class FieldSpec:
     """One field of a kind, as the loader, the schema and the documentation see it.
 
-    `type` is a type name of the language ('text', 'int', 'duration', 'map', 'any', ...) or 'script', 'argv'.
+    `type` is a type name of the language ('text', 'int', 'duration', 'map', 'any', ...) or 'script', 'argv', 'sql'.
     """
 
     name: str

@@ -103,6 +103,7 @@ def _fits(wanted: str, value: object) -> bool:
         "argv": (tuple,),
         "map": (Mapping,),
         "script": (ResolvedScript,),
+        "sql": (str,),
     }
     if wanted not in types:
         return True

@@ -46,7 +46,7 @@ class PostgresExec(CommandAct):
   effect: idempotent
 """
 
-    sql: str = arg(type="text", doc="The statements.")
+    sql: str = arg(type="sql", doc="The statements.")
     args: Mapping[str, Value | Secret] = arg(
         type="map", doc="Values for `:'name'`; a value may be a secret.", default={}, secret=True
     )

@@ -47,7 +47,7 @@ class PostgresQuery(LookKind):
   capture: {at: "time(rows[0].at)"}
 """
 
-    sql: str = arg(type="text", doc="One SELECT, VALUES or TABLE.")
+    sql: str = arg(type="sql", doc="One SELECT, VALUES or TABLE.")
     args: Mapping[str, Value | Secret] = arg(
         type="map", doc="Values for `:'name'`; a value may be a secret.", default={}, secret=True
     )

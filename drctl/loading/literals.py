@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Map
 
     from drctl.core.kind import FieldSpec, Kind
+    from drctl.core.templates import Template
 
 _OPENING: Final = "${{"
 
@@ -199,6 +200,25 @@ class MapValue:
         return {"type": "object"}
 
 
+@dataclass(frozen=True, slots=True)
+class SqlText:
+    """SQL of the author: a value in it would be read as SQL, so it holds none."""
+
+    def read(self, node: Node, reading: Reading) -> Template | Bad:
+        """Read it; values come by `args`."""
+        found = TemplateText().read(node, reading)
+        if isinstance(found, Bad) or found.is_plain:
+            return found
+        hint = "hand it over as args: {x: \"${{ ... }}\"}, and write :'x' in the SQL"
+        place = reading.texts.place(found, found.placeholders[0].offset, node.where)
+        reading.problems.error("E203", place, f"a template cannot stand in SQL{reading.of}", hint)
+        return BAD
+
+    def schema(self) -> Schema:
+        """Text."""
+        return TemplateText().schema()
+
+
 _TYPES: Final[dict[str, Shape]] = {
     "text": TemplateText(),
     "host": TemplateText(),
@@ -213,6 +233,7 @@ _TYPES: Final[dict[str, Shape]] = {
     "map": OrTemplate(MapValue()),
     "any": Anything(),
     "script": ScriptText(),
+    "sql": SqlText(),
     "expression": FormulaText(),
     "secret": SecretText(),
 }

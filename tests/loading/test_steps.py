@@ -315,3 +315,25 @@ def test_rungs_are_written_in_the_order_they_are_taken() -> None:
     assert codes(load_steps(step % (early, late))) == []
     loaded = load_steps(step % (late, early))
     assert said(loaded) == ["5:132 E204 a rung after 1m30s stands below one after 5m in step 'a'"]
+
+
+@pytest.mark.parametrize("kind", ["postgres.query", "postgres.exec"])
+def test_no_value_stands_in_sql(kind: str) -> None:
+    rest = "expect: count == 1" if kind == "postgres.query" else "effect: idempotent, verify: {run: x}"
+    sql = "select 1 from t where n = ${{ run.id }}"
+    step = f"{{id: a, do: {kind}, on: db1, with: {{sql: '{sql}'}}, {rest}}}"
+    loaded = load_steps(step)
+    column = step.index("${{") + len("      - ") + 1
+    assert said(loaded) == [f"5:{column} E203 a template cannot stand in SQL in with of step 'a'"]
+    assert ":'x'" in loaded.diagnostics[0].hint
+    args = step.replace("sql: '", "args: {x: '${{ run.id }}'}, sql: \"")
+    good = args.replace("n = ${{ run.id }}'", "n = :'x'\"")
+    assert codes(load_steps(good)) == []
+
+
+def test_a_host_is_no_key_of_hosts_and_the_hint_says_what_to_write() -> None:
+    loaded = load_steps(
+        "{id: a, do: check, expect: \"hosts[inputs.h].name == 'x'\"}", head="inputs: {h: {type: host}}\n"
+    )
+    assert codes(loaded) == ["E304"]
+    assert "write X.address" in loaded.diagnostics[0].hint

@@ -156,7 +156,8 @@ class _Checking:
     def index(self, key: Tree) -> None:
         found = self.type(key)
         if found not in {"int", "decimal", "text", "any"}:
-            self.refuse(key, f"{found} is neither a position nor a key", None)
+            hint = "a host has its fields at once: write X.address, not hosts[X].address" if found == "host" else None
+            self.refuse(key, f"{found} is neither a position nor a key", hint)
         if isinstance(key, Negative):
             self.refuse(key, "a position counts from 0, forwards", "write last(...) for the end of a list")
 
