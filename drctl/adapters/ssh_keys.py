@@ -1,17 +1,20 @@
-"""Keys of SSH: the pinned host keys of an inventory, and private keys, each read once.
+"""Keys of SSH: the pinned host keys and authorities of an inventory, and private keys, each read once.
 
-Only keys written in the inventory are believed. There is no first use that is trusted, and no `known_hosts` file that
-grows: a rebuilt or standby host has another key, and a disaster is the wrong time to learn it.
+Only keys written in the inventory are believed, and certificates of the authorities it names. There is no first use
+that is trusted, and no `known_hosts` file that grows: a rebuilt or standby host has another key, and a disaster is the
+wrong time to learn it.
 """
 
 import base64
 import binascii
 import hashlib
 import threading
+import time
 from pathlib import Path
 
 import paramiko
 
+from drctl.adapters.ssh_certs import CERTIFIED, objection, read_certificate
 from drctl.core.inventory import Host
 from drctl.errors import DocumentError
 
@@ -32,36 +35,67 @@ def fingerprint(blob: bytes) -> str:
 
 
 class Pins(paramiko.MissingHostKeyPolicy):
-    """Accepts the host's pinned keys and nothing else; stores nothing.
+    """Accepts the host's pinned keys and certificates of its authorities, and nothing else; stores nothing.
 
     paramiko asks a policy only about keys it does not know, and it is told none, so every key comes here. Its own store
     holds one key of a type, which would make the changing of a key impossible.
     """
 
     def __init__(self, host: Host) -> None:
-        self.types: list[str] = []
-        self._blobs: set[bytes] = set()
         self._host = host
-        for line in host.host_keys:
-            try:
-                kind, text = line.split()[:2]
-                blob = base64.b64decode(text, validate=True)
-            except (ValueError, binascii.Error):
-                raise DocumentError(
-                    f"Host {host.name}: {line[:40]!r} is not a public key of OpenSSH", where=str(host.where)
-                ) from None
-            self.types += _RSA.get(kind, (kind,))
-            self._blobs.add(blob)
+        pinned = [_parsed(line, host) for line in host.host_keys]
+        self.types: list[str] = [*CERTIFIED] if host.host_cas else []
+        self.types += [name for kind, _ in pinned for name in _RSA.get(kind, (kind,))]
+        self._blobs = {blob for _, blob in pinned}
+        self._authorities = {_parsed(line, host)[1] for line in host.host_cas}
+        self._revoked = {_parsed(line, host)[1] for line in host.revoked_keys}
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002 - paramiko's signature
         """Judge the key of the host."""
-        if key.asbytes() not in self._blobs:
-            pinned = ", ".join(sorted(fingerprint(blob) for blob in self._blobs)) or "none"
+        blob = key.asbytes()
+        shown = f"{key.get_name()} {fingerprint(blob)}"
+        if blob in self._revoked:
             raise HostKeyError(
-                f"host key: {hostname} proved itself with {key.get_name()} {fingerprint(key.asbytes())}, "
-                f"the inventory pins {pinned}. Either {self._host.name} was rebuilt, or this is another machine: "
-                f"compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console, then change host_key"
+                f"host key: {hostname} proved itself with {shown}, which known_hosts says is revoked: whoever has that"
+                f" key may be anybody. Next: give {self._host.name} a new host key, or find out which machine this is"
             )
+        why = None if blob in self._blobs else self._objection(key)
+        if why is None:
+            return
+        pinned = [fingerprint(one) for one in sorted(self._blobs)]
+        pinned += [f"the authority {fingerprint(one)}" for one in sorted(self._authorities)]
+        raise HostKeyError(
+            f"host key: {hostname} proved itself with {shown}{why}, the inventory pins {', '.join(pinned) or 'none'}. "
+            f"Either {self._host.name} was rebuilt, or this is another machine. Next: compare with "
+            f"`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console, then change the inventory"
+        )
+
+    def _objection(self, key: paramiko.PKey) -> str | None:
+        """Why the host's certificate does not count; None when it does."""
+        if not self._authorities:
+            return ""
+        if key.public_blob is None:
+            return " and no certificate"
+        try:
+            certificate = read_certificate(key.public_blob.key_blob)
+        except ValueError as error:
+            return f" and a certificate that cannot be read ({error})"
+        names = {self._host.address, self._host.name}
+        why = objection(certificate, self._authorities - self._revoked, names, time.time())
+        if certificate.authority in self._revoked:
+            why = "that authority is revoked"
+        signer = fingerprint(certificate.authority)
+        return f" and a certificate ({certificate.key_id[:60]!r}, signed by {signer}): {why}" if why else None
+
+
+def _parsed(line: str, host: Host) -> tuple[str, bytes]:
+    """Type and blob of a public key line."""
+    try:
+        kind, text = line.split()[:2]
+        return kind, base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        summary = f"Host {host.name}: {line[:40]!r} is not a public key of OpenSSH"
+        raise DocumentError(summary, where=str(host.where)) from None
 
 
 class PrivateKeys:

@@ -18,6 +18,7 @@ import paramiko
 
 from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
+from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
 from drctl.core.inventory import Host
 from drctl.core.nouns import dataclass
@@ -82,7 +83,8 @@ def _transport_factory(pins: Pins) -> Callable[..., paramiko.Transport]:
     def make(sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
         transport = paramiko.Transport(sock, **options)
         security = transport.get_security_options()
-        offered = tuple(security.key_types)
+        certified = [name for name in pins.types if name in CERTIFIED]  # paramiko offers none by itself
+        offered = tuple(dict.fromkeys([*certified, *security.key_types]))
         # the pinned types first, or a host with two keys proves itself with the other one
         security.key_types = tuple(
             sorted(offered, key=lambda name: pins.types.index(name) if name in pins.types else len(pins.types))

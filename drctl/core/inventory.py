@@ -76,7 +76,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One machine. `host_keys` are OpenSSH public key lines; never empty, a host without one is refused."""
+    """One machine.
+
+    `host_keys`, `host_cas` (authorities that sign its certificates) and `revoked_keys` are OpenSSH public key lines. A
+    host with neither a key nor an authority is refused.
+    """
 
     name: str
     address: str
@@ -87,7 +91,9 @@ class Host:
     facts: Mapping[str, Value] = field(default_factory=dict)
     login: Login
     become_password: SecretRef | None = None
-    host_keys: tuple[str, ...]
+    host_keys: tuple[str, ...] = ()
+    host_cas: tuple[str, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
     identity: Identity = field(default_factory=Identity)
     state_dir: str | None = None
     where: Where

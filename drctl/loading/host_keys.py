@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from drctl.core.hostnames import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _KEY_TYPES: Final = frozenset(
     {
@@ -17,7 +22,8 @@ _KEY_TYPES: Final = frozenset(
         *("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"),
     }
 )
-_HASH_PARTS: Final = 4
+_SSH: Final = 22
+_MARKERS: Final = ("@revoked", "@cert-authority")
 
 
 def read_key(line: str) -> str:
@@ -39,28 +45,100 @@ def read_key(line: str) -> str:
     return f"{words[0]} {words[1]}"
 
 
-def keys_in_known_hosts(text: str, address: str, port: int) -> tuple[str, ...]:
-    """Give the keys a known_hosts file has for an address; revoked keys and authorities are left out."""
-    wanted = address if port == 22 else f"[{address}]:{port}"  # noqa: PLR2004 - the port that is not written
-    found = []
-    for line in text.splitlines():
-        names, _, rest = line.strip().partition(" ")
-        if any(_names(one, wanted) for one in names.split(",")):  # a comment or @revoked is no name
-            try:
-                found.append(read_key(rest))
-            except ValueError:
-                continue  # a key type that drctl does not take, beside others that it does
-    return tuple(found)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a known_hosts file says of one address: keys, authorities (`@cert-authority`), keys that are `@revoked`."""
+
+    keys: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
 
 
-def _names(pattern: str, wanted: str) -> bool:
-    if not pattern.startswith("|1|"):
-        return pattern.lower() == wanted.lower()
-    parts = pattern.split("|")
-    if len(parts) != _HASH_PARTS:
-        return False
-    try:
-        salt, digest = base64.b64decode(parts[2]), base64.b64decode(parts[3])
-    except (binascii.Error, ValueError):
-        return False
-    return hmac.compare_digest(hmac.new(salt, wanted.encode(), hashlib.sha1).digest(), digest)
+@dataclass(frozen=True, slots=True)
+class _Line:
+    marker: str
+    names: str
+    key: str
+
+
+class KnownHosts:
+    """A known_hosts file, read once. An address costs one look-up, and one HMAC for each hashed line.
+
+    `unreadable` says which lines with a marker could not be read: a key that ought to be refused could not be.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.unreadable: list[str] = []
+        self._plain: dict[str, list[_Line]] = {}
+        self._patterns: list[_Line] = []
+        self._hashed: list[tuple[bytes, bytes, _Line]] = []
+        for number, written in enumerate(text.splitlines(), 1):
+            if written.strip() and not written.lstrip().startswith("#"):
+                self._take(written.split(None, 1), number)
+
+    def of(self, address: str, port: int) -> Known:
+        """What is known of an address.
+
+        As OpenSSH has it, the keys of a port other than 22 stand under `[ADDRESS]:PORT` alone. Authorities and revoked
+        keys of the address hold for all its ports.
+        """
+        bare = address.lower()
+        wanted = bare if port == _SSH else f"[{bare}]:{port}"
+        lines = self._lines(wanted)
+        if wanted != bare:
+            lines += self._lines(bare, only_marked=True)
+        marked = [line for line in lines if line.marker]
+        revoked = {line.key for line in marked if line.marker == "@revoked"}
+        return Known(
+            keys=_keys(line.key for line in lines if not line.marker and line.key not in revoked),
+            authorities=_keys(
+                line.key for line in marked if line.marker == "@cert-authority" and line.key not in revoked
+            ),
+            revoked=_keys(revoked),
+        )
+
+    def _take(self, words: list[str], number: int) -> None:
+        marker = words.pop(0) if words[0].startswith("@") else ""
+        names, rest = [*" ".join(words).split(None, 1), "", ""][:2]
+        why = "" if marker in ("", *_MARKERS) else f"{marker} is not known"
+        try:
+            line = _Line(marker, names, read_key(rest))
+            hashed = _hash(names) if names.startswith("|") else None
+        except ValueError as error:
+            # a key type that drctl does not take may stand beside others that it does; an authority not read is none
+            why = why or ("" if marker in ("", "@cert-authority") else str(error))
+            line = None
+        if why:
+            self.unreadable.append(f"line {number}: {why}")
+        elif line is None:
+            return
+        elif hashed is not None:
+            self._hashed.append((*hashed, line))
+        elif set(names) & set("*?!"):
+            self._patterns.append(line)
+        else:
+            for name in names.lower().split(","):
+                self._plain.setdefault(name, []).append(line)
+
+    def _lines(self, name: str, *, only_marked: bool = False) -> list[_Line]:
+        data = name.encode("utf-8", "surrogateescape")
+        found = list(self._plain.get(name, ()))
+        hashed = [entry for entry in self._hashed if entry[2].marker] if only_marked else self._hashed
+        found += [line for salt, digest, line in hashed if hmac.digest(salt, data, "sha1") == digest]
+        for line in self._patterns:
+            fits = [one for one in line.names.split(",") if matches(one.removeprefix("!"), name)]
+            if fits and not any(one.startswith("!") for one in fits):
+                found.append(line)
+        return [line for line in found if line.marker or not only_marked]
+
+
+def _hash(names: str) -> tuple[bytes, bytes]:
+    """Salt and digest of a hashed name."""
+    version, salt, digest = names[1:].split("|")
+    if version != "1":
+        raise ValueError(f"the hash |{version}| is not known")
+    return base64.b64decode(salt, validate=True), base64.b64decode(digest, validate=True)
+
+
+def _keys(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(keys))

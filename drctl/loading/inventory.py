@@ -22,7 +22,7 @@ from drctl.errors import DrctlError
 from drctl.loading import inventory_tables as tables
 from drctl.loading.codes import Problems
 from drctl.loading.document import Loaded, read_document
-from drctl.loading.host_keys import keys_in_known_hosts, read_key
+from drctl.loading.host_keys import Known, KnownHosts, read_key
 from drctl.loading.nodes import Mapping, Node, Scalar
 from drctl.loading.places import LOCAL
 from drctl.loading.records import Fields
@@ -62,6 +62,7 @@ class _InventoryReader:
         self.path = path
         self.file = read
         self.source: dict[str, str] = {}
+        self.known: dict[str, KnownHosts] = {}
 
     def read(self, root: Node, source: Map[str, str]) -> Inventory | None:
         fields = tables.INVENTORY.read(root, self.reading.inside("the inventory"))
@@ -189,7 +190,7 @@ class _HostReader:
         site = self.pick("site", str) or ""
         if site and site not in self.sites:
             self.own.error("E401", "site", f"there is no site '{site}'", did_you_mean(site, self.sites))
-        if address is None or login is None or not keys:
+        if address is None or login is None or keys is None:
             return None
         become = [one for one in self.part("become") if "password" in one]
         groups = self.own if "groups" in self.own else self.defaults
@@ -203,7 +204,9 @@ class _HostReader:
             facts=self.facts(site),
             login=login,
             become_password=become[0].get("password", SecretRef) if become else None,
-            host_keys=keys,
+            host_keys=keys.keys,
+            host_cas=keys.authorities,
+            revoked_keys=keys.revoked,
             identity=self.identity(),
             state_dir=self.pick("state_dir", str),
             where=self.own.node.where,
@@ -238,37 +241,55 @@ class _HostReader:
                 found |= {name: one.value for name, one in fields.named("facts").items()}  # type: ignore[misc] # Constants
         return found
 
-    def keys(self, address: str, port: int) -> tuple[str, ...]:
-        """The host's keys; a host without one is refused, for any machine could answer in its place."""
-        given = self.own if "host_key" in self.own or "known_hosts" in self.own else self.defaults
-        if given is None or ("host_key" not in given and "known_hosts" not in given):
+    def keys(self, address: str, port: int) -> Known | None:
+        """The host's keys and authorities; a host without one is refused, for any machine could answer in its place."""
+        given = self.own if any(key in self.own for key in tables.HOST_KEYS) else self.defaults
+        if given is None or not any(key in given for key in tables.HOST_KEYS):
             hint = "host_key: ssh-ed25519 AAAA..., from ssh-keyscan and compared by another way, or known_hosts: FILE"
             self.own.error("E402", "address", "'host_key' is missing", hint)
-            return ()
+            return None
+        file = given.get("known_hosts", str)
+        known = self.in_file(given, file, address, port) if file is not None and address else Known()
+        keys, authorities = self.written(given, "host_key"), self.written(given, "host_ca")
+        if set(keys) & set(known.revoked):
+            given.error("E402", "host_key", f"the key is revoked in '{file}'", "write the host's new key instead")
+        found = Known(
+            keys=tuple(dict.fromkeys([*keys, *known.keys])),
+            authorities=tuple(dict.fromkeys([*authorities, *known.authorities])),
+            revoked=known.revoked,
+        )
+        return found if found.keys or found.authorities else None
+
+    def written(self, given: Fields, name: str) -> list[str]:
+        """The keys that stand in the inventory itself."""
         found = []
-        for text in given.many("host_key", str):
+        for text in given.many(name, str):
             try:
                 found.append(read_key(text))
             except ValueError as error:
-                given.error("E402", "host_key", str(error))
-        file = given.get("known_hosts", str)
-        if file is not None and address:
-            found += self.known(given, file, address, port)
-        return tuple(dict.fromkeys(found))
-
-    def known(self, given: Fields, file: str, address: str, port: int) -> tuple[str, ...]:
-        """Keys of a known-hosts file."""
-        path = posixpath.join(posixpath.dirname(self.inventory.path), file)
-        try:
-            text = self.inventory.file(path).decode("utf-8", "replace")
-        except (OSError, DrctlError):
-            given.error("E402", "known_hosts", f"'{file}' cannot be read", "its path starts at the inventory's folder")
-            return ()
-        self.inventory.source[path] = text
-        found = keys_in_known_hosts(text, address, port)
-        if not found:
-            given.error("E402", "known_hosts", f"'{file}' has no key for {address} port {port}")
+                given.error("E402", name, str(error))
         return found
+
+    def in_file(self, given: Fields, file: str, address: str, port: int) -> Known:
+        """What a known-hosts file says."""
+        path = posixpath.join(posixpath.dirname(self.inventory.path), file)
+        if path not in self.inventory.known:
+            try:
+                text = self.inventory.file(path).decode("utf-8", "replace")
+            except (OSError, DrctlError):
+                hint = "its path starts at the inventory's folder"
+                given.error("E402", "known_hosts", f"'{file}' cannot be read", hint)
+                return Known()
+            self.inventory.source[path] = text
+            self.inventory.known[path] = KnownHosts(text)
+            for line in self.inventory.known[path].unreadable:
+                hint = "correct the line: a key that it speaks of could not be refused"
+                given.error("E402", "known_hosts", f"'{file}' cannot be read: {line}", hint)
+        known = self.inventory.known[path].of(address, port)
+        if not known.keys and not known.authorities:
+            why = ": its key is revoked" if known.revoked else ""
+            given.error("E402", "known_hosts", f"'{file}' has no key for {address} port {port}{why}")
+        return known
 
     def identity(self) -> Identity:
         """What must be true of the machine."""

@@ -50,6 +50,11 @@ IDENTITY: Final = Record(
 FACTS: Final = MapOf(Constants(), Word("a fact", r"[A-Za-z][A-Za-z0-9_-]{0,59}"), least=0)
 HOST_KEYS: Final = {
     "host_key": Key(ListOf(TEXT, or_one=True), "Its public host key, or several."),
+    "host_ca": Key(
+        ListOf(TEXT, or_one=True),
+        "Public key of the authority that signs its host certificate, or several; the certificate must name the"
+        " address, or the host as it is called here.",
+    ),
     "known_hosts": Key(TEXT, "File in the form of OpenSSH's known_hosts, beside the inventory."),
 }
 MACHINE: Final = Record(
@@ -67,7 +72,6 @@ MACHINE: Final = Record(
         "state_dir": Key(Word("an absolute path", r"/.*"), "Folder for claims on the host."),
     },
     later={
-        "host_ca": "give host_key or known_hosts",
         "spare_for": "leave it out",
     },
 )
