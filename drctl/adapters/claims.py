@@ -11,11 +11,11 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from drctl.adapters import claim_text
 from drctl.adapters.carrier import Carried, Carrier, End, Order, exec_text
+from drctl.core.nouns import replace
 from drctl.core.ports import HELD, Claim, ClaimReply, ClaimState, Command, LinkError, Reach, Reply
 from drctl.core.values import Duration
 from drctl.errors import DefectError

@@ -6,11 +6,11 @@ It looks at nothing: the document and what the plan saw are enough.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import ActKind
 from drctl.core.model import Action, Fence, Wait, WayKind, rungs
+from drctl.core.nouns import replace
 from drctl.core.plan import PlannedStep, Status
 from drctl.core.values import Duration
 from drctl.engine.scope import RunScope

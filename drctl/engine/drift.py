@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.expressions import ANY_MEMBER, evaluate, parse, written_path
 from drctl.core.model import Action
+from drctl.core.nouns import replace
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.saved_plan import Fact, Moved
 from drctl.core.values import Unknown, from_json, parse_json, text_of, to_json
