@@ -8,13 +8,13 @@ doubt. Becoming another user is `become`.
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from drctl.adapters import claim_text
 from drctl.adapters.become import Sudo
 from drctl.adapters.carrier import Carried, Carrier, End, Order
 from drctl.core.holdings import LinkError, Standing
+from drctl.core.nouns import replace
 from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration
 

@@ -5,12 +5,12 @@ from the inventory alone.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import paramiko
 
 from drctl.core.hostnames import matches
+from drctl.core.nouns import dataclass
 
 CERTIFIED = (
     "ssh-ed25519-cert-v01@openssh.com",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.cli.documents import reader_of, show_diagnostics
 from drctl.cli.runs import fold_of
 from drctl.cli.wiring import Change, frozen_of, thaw_documents
 from drctl.core.accepting import Judged, judge
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.errors import DocumentError, PlanChangedError, UsageError
 
 if TYPE_CHECKING:

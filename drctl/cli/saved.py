@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import now, open_state
 from drctl.cli.wiring import plan_parts
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.plan import BLOCKS
 from drctl.core.saved_plan import (
     LARGEST,

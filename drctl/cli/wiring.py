@@ -5,7 +5,6 @@ A `Session` is one writer of one run: it holds the run's lock from its first to 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.frozen import Frozen, digest_of, thaw
 from drctl.core.inventory import SecretRef
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.engine.context import Context, Identity, no_secret
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, thaw_inputs

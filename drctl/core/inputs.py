@@ -6,12 +6,12 @@ Pure: the text and the specification in, the value or a sentence about what is w
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions.patterns import compiled
 from drctl.core.input_specs import InputSpec, InputType
+from drctl.core.nouns import replace
 from drctl.core.values import Duration, Size, Time, Value, number, text_of
 
 if TYPE_CHECKING:

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from dataclasses import dataclass
+    from dataclasses import dataclass, replace
 
-__all__ = ["dataclass"]
+__all__ = ["dataclass", "replace"]
 
+_PARAMS: Final = "__dataclass_params__"
 _ORDER: Final = {"__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
+_NAMES: Final[dict[type, tuple[str, ...]]] = {}  # what `replace` hands over
 
 
 class _ByFactory:
@@ -44,18 +46,26 @@ def _dataclass(
         raise ValueError("slots must be true" if not slots else "eq must be true if order is true")
 
     def made(cls: type) -> type:
-        inherits = any(map(dataclasses.is_dataclass, cls.__mro__[1:]))
+        bases = [vars(base)[_PARAMS] for base in cls.__mro__[1:] if _PARAMS in vars(base)]
+        shut = [params for params in bases if params.frozen] if frozen else []
         cls.__doc__ = cls.__doc__ or cls.__name__  # else the standard decorator writes the signature here, at a price
-        noun: type = dataclasses.dataclass(
-            init=False, repr=False, eq=False, slots=True, kw_only=kw_only, frozen=frozen and inherits
-        )(cls)
-        params = vars(noun)["__dataclass_params__"]
+        standard = dataclasses.dataclass(
+            init=False, repr=False, eq=False, slots=True, kw_only=kw_only, frozen=frozen and bool(bases) and not shut
+        )  # `frozen` is said only where it is refused: the standard decorator would compile two methods more
+        for params in shut:
+            params.frozen = False
+        try:
+            noun: type = standard(cls)
+        finally:
+            for params in shut:
+                params.frozen = True
+        params = vars(noun)[_PARAMS]
         params.init, params.repr, params.eq, params.order, params.frozen = init, True, eq, order, frozen
         own = set(vars(cls))
         if "__eq__" in own and cls.__hash__ is None:
             own.discard("__hash__")  # written by Python because of the `__eq__`, not by a person
         if frozen:
-            _add(noun, own, _FROZEN if not inherits else {})
+            _add(noun, own, _FROZEN)
         _add(noun, own, {"__repr__": _repr})
         if eq:
             hashed = _Late(noun, "__hash__", _hash) if frozen else None
@@ -133,6 +143,16 @@ def _init(noun: type, _: str) -> tuple[str, dict[str, object]]:
     return f"def __init__({', '.join([me, *parameters[False], *named])}):\n  " + "\n  ".join(body or ["pass"]), given
 
 
+def _replace(noun: Any, /, **changes: object) -> Any:  # noqa: ANN401 - any noun
+    """The same noun with other values; as `dataclasses.replace`, which looks at each field anew each time."""
+    cls = type(noun)
+    names = _NAMES.get(cls) or _NAMES.setdefault(cls, tuple(f.name for f in dataclasses.fields(cls) if f.init))
+    for name in names:
+        if name not in changes:
+            changes[name] = getattr(noun, name)
+    return cls(**changes)
+
+
 def _values(noun: type, of: str, *, hashed: bool = False) -> str:
     """The text of a tuple of what is compared, or hashed."""
     fields = dataclasses.fields(noun)
@@ -189,4 +209,4 @@ _FROZEN: Final = {
     "__setstate__": _setstate,
 }
 if not TYPE_CHECKING:
-    dataclass = _dataclass
+    dataclass, replace = _dataclass, _replace

@@ -6,10 +6,10 @@ retry and resume know nothing of loops: whatever holds for a step holds for each
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import AnyOf, Block, Body, Fence, Frame, Guards, Include, Phase, Repeat, Step, Way, Ways
+from drctl.core.nouns import replace
 from drctl.core.places import On, PlaceKind
 
 if TYPE_CHECKING:

@@ -5,13 +5,12 @@ It looks at nothing: the document and what the plan saw are enough.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.approvals import agreement
 from drctl.core.kind import ActKind
 from drctl.core.model import Action, Fence, Phase, Step, Wait, WayKind, rungs
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.plan import PlannedStep, Status
 from drctl.core.rounds import seen_in
 from drctl.core.values import Duration

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.approvals import agreement
@@ -17,7 +17,7 @@ from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
 from drctl.core.inventory import Environment, Person
 from drctl.core.model import Manual
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Outcome
 from drctl.core.values import to_json
 from drctl.engine.changes import read_changes

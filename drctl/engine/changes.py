@@ -7,13 +7,12 @@ recorded as a deviation, and what people had agreed to is asked again, since the
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.kind import FieldError
 from drctl.core.model import Action, FieldValue, Mapped, Step
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import Duration, Size, Time, Unknown, Value, from_json, number, parse_json, text_of

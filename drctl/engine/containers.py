@@ -6,12 +6,12 @@ They are evaluated again only when a person says so, or the block around it is d
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.model import Block, Fence, Include, Loop, Step
+from drctl.core.nouns import replace
 from drctl.core.outcomes import Outcome
 from drctl.core.roster import Roster
 from drctl.core.rounds import round_of

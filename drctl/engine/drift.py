@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core.expressions import ANY_MEMBER, evaluate, parse, written_path
 from drctl.core.model import Action
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import seen_in
 from drctl.core.saved_plan import Fact, Moved

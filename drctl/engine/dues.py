@@ -5,12 +5,11 @@ Worked out from the records and the documents alone, so that it can be shown bef
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.model import Fence, Frame, Step, Way, WayKind
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Outcome
 from drctl.core.rounds import HOST, round_of
 from drctl.engine.parts import is_rolling, parts, within

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
@@ -17,7 +16,7 @@ from drctl.core.approvals import agreement
 from drctl.core.expressions import evaluate
 from drctl.core.model import Approve, Fence, Include, Step
 from drctl.core.model import Guards as GuardsOf
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import seen_in
 from drctl.core.values import Unknown, text_of

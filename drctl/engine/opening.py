@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from drctl.core.nouns import replace
 from drctl.core.outline import outline_of
 from drctl.core.values import Secret, Unknown, Value, from_json, to_json
 from drctl.engine.fields import resolve

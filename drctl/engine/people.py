@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import Outputs
 from drctl.core.model import Ask, Check, Decide, Manual, SetNames, Step, Wait
+from drctl.core.nouns import replace
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json, text_of, to_json
 from drctl.engine.answers import wanted_values

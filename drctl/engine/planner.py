@@ -7,14 +7,13 @@ shown.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import Environment
 from drctl.core.kind import ActKind
 from drctl.core.model import Action, AnyOf, Block, Fence, Include, Phase, Step
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Outcome
 from drctl.core.plan import BLOCKS, Plan, PlannedStep, Status
 from drctl.core.values import Unknown

@@ -7,10 +7,10 @@ the writer takes it up here. Nobody answering is never a yes: the run pauses.
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from drctl.core import events as ev
+from drctl.core.nouns import replace
 from drctl.core.values import Duration
 from drctl.engine.answers import MOST_NAME, MOST_NOTE, NEEDS_REASON, YES, Given, Judge, given_of, whole
 from drctl.engine.verbs import Verbs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.approvals import agreement
@@ -24,6 +23,7 @@ from drctl.core.model import (
     Way,
     WayKind,
 )
+from drctl.core.nouns import replace
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.plan import PlannedStep, Status
 from drctl.core.scripts import Script

@@ -6,12 +6,12 @@ crash, on any machine. A name without a value says why: *not yet* (in a plan, th
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from drctl.core.inputs import named_hosts
 from drctl.core.model import Include, Step
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.rounds import seen_in
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json
 from drctl.engine.context import Context, host_value

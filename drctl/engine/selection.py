@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.core.expressions import evaluate
+from drctl.core.nouns import replace
 from drctl.core.values import HostRef, Unknown
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ Steps, methods of a fence and ways back all act through here; only steps have gu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen
 from drctl.core.model import Action, Fence, Step
+from drctl.core.nouns import replace
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Unknown
 from drctl.engine.failures import ATTESTED

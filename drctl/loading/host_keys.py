@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.hostnames import matches
+from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import Approve, FieldValue, Guards, Loop, Mark, Repeat, Rung, Way, WayKind
+from drctl.core.nouns import replace
 from drctl.core.values import Duration
 from drctl.core.written import Formula, Text
 from drctl.loading import tables

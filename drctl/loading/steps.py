@@ -7,13 +7,13 @@ references to it are not reported as well.
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
 from drctl.core.model import AnyOf, Block, Body, Fence, Include, Judgement, RestoreNow, Step, Ways
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Effect, OnFailure, Outcome
 from drctl.core.places import PlaceKind
 from drctl.core.values import Duration

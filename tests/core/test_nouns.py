@@ -112,7 +112,8 @@ def answers(made: Noun, calls: list[tuple[list[object], dict[str, object]]]) -> 
     """What a class says of itself, and what its instances do."""
     yield told(made)
     values = [outcome(made, *args, **words) for args, words in calls]
-    good = [value for value in values if isinstance(value, made)]
+    names = {field.name for field in dataclasses.fields(made)}
+    good = [value for value in values if isinstance(value, made) and all(hasattr(value, name) for name in names)]
     yield [value for value in values if not isinstance(value, made)]
     for x, y in itertools.product(good, good):
         yield [outcome(getattr(x, sign), y) for sign in SIGNS]
@@ -313,6 +314,30 @@ def test_values_can_be_copied_pickled_replaced_and_matched() -> None:
 def test_flags_that_do_not_fit_are_refused(words: dict[str, bool]) -> None:
     with pytest.raises(ValueError, match="must be true"):
         OURS(**words)(type("Noun", (), {}))
+
+
+@pytest.mark.parametrize("replace", [nouns.replace, dataclasses.replace], ids=["ours", "standard"])
+def test_replace_makes_anew_and_checks_anew(replace: Made) -> None:
+    @nouns.dataclass(frozen=True, slots=True)
+    class Even:
+        a: int
+        b: list[int] = dataclasses.field(default_factory=list, compare=False)
+        half: int = dataclasses.field(init=False)
+
+        def __post_init__(self) -> None:
+            if self.a % 2:
+                raise ValueError("odd")
+            object.__setattr__(self, "half", self.a // 2)
+
+    one = Even(8)
+    two = replace(one, a=6)
+    assert (two.a, two.half, two.b is one.b, one.a) == (6, 3, True, 8)
+    with pytest.raises(ValueError, match="odd"):
+        replace(one, a=7)
+    with pytest.raises(TypeError, match="c"):
+        replace(one, c=1)
+    with pytest.raises((TypeError, ValueError), match="half"):
+        replace(one, half=1)
 
 
 def test_a_noun_has_no_room_for_more_attributes() -> None:
