@@ -100,7 +100,7 @@ def test_the_condition_of_a_block_is_asked_again_with_the_block_around_it() -> N
     assert rig.state.blocks["main/hold/push"].outcome is Outcome.SKIPPED
 
 
-def _beside_a_question(second: str) -> Rig:
+def _beside_a_question(on_failure: str) -> Rig:
     asks = "{id: a, on: db1, caution: sure, run: do-a, effect: idempotent}"
     acts = (
         f"{{id: b, on: db2, run: do-b, effect: once, verify: {{run: seen}}, undo: {{run: back}}, timeout: 5s{second}}}"
