@@ -31,9 +31,11 @@ def places(folder: Path) -> dict[str, str]:
         "wait": book(step("first", touch), "      - {id: w, do: wait, with: {for: 10h}}\n"),
         "until": book(step("up", f"{touch}; exit 1", effect="read", more=", until: {every: 1s, within: 10h}")),
         "retry": book(step("act", f"{touch}; exit 1", more=", retry: {every: 1h, times: 9}")),
-        "act": book(step("act", held(folder, "act"))),
-        "undo": book(undone_by(held(folder, "back")), fails),
-        "restore": book(undone_by(held(folder, "back"), "restore")),
+        "act": book(step("act", held(folder, "act")), step("next", "true")),
+        "undo": book(undone_by("true"), undone_by(held(folder, "back")).replace("id: act", "id: then"), fails),
+        "restore": book(
+            undone_by("true"), undone_by(held(folder, "back"), "restore").replace("id: act", "id: then")
+        ).replace("undo: {run: 'true'}", "undo: {none: x}, restore: {run: 'true'}"),
     }
 
 
