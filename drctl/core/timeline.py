@@ -8,13 +8,19 @@ less than nothing. The run's own time begins at the UTC time of the first record
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from drctl.core.event_types import Suspended
+from drctl.core.event_types import ClockWarned, Suspended
 
 if TYPE_CHECKING:
     from drctl.core.states import Entry
     from drctl.core.values import Time
+
+
+NOTICED: Final = 5_000_000
+"""Microseconds; clocks drift, and a slew of the time service is no jump."""
+SLEWED: Final = 500
+"""How far a time service moves a clock at most, in microseconds for each second."""
 
 
 @dataclass(slots=True)
@@ -23,6 +29,10 @@ class Timeline:
 
     walls: list[tuple[int, int]] = field(default_factory=list)
     now: int = 0
+    offset: int = 0
+    """How far UTC is from the monotonic clock of the newest boot, with every jump and sleep that the journal tells."""
+    untold: int = 0
+    """A jump at the end of the boot before the newest, which nobody lived to tell."""
     _last: Entry | None = None
     _by_seq: dict[int, int] = field(default_factory=dict)
     _by_utc: dict[int, int] = field(default_factory=dict)
@@ -38,8 +48,17 @@ class Timeline:
             before, wall = self.now, max(0, entry.at.micros - last.at.micros)
             self.now += wall
             self.walls.append((before, self.now))
+        ahead = self.ahead(entry.at.micros, entry.mono)
+        if last is not None and entry.boot != last.boot:
+            before = self.ahead(last.at.micros, last.mono)
+            self.untold = before if abs(before) > NOTICED else 0
+        if last is None or entry.boot != last.boot or abs(ahead) <= NOTICED:  # clocks drift, and are slewed: no jump
+            self.offset += ahead
         if isinstance(entry.event, Suspended):
             self.now += max(0, entry.event.gap_us)
+            self.offset += entry.event.gap_us
+        elif isinstance(entry.event, ClockWarned):
+            self.offset += entry.event.moved_us
         self._last = entry
         self._by_seq[entry.seq] = self._by_utc[entry.at.micros] = self.now
         return self.now
@@ -59,6 +78,10 @@ class Timeline:
     def by_wall(self, start: int, end: int) -> bool:
         """Whether part of a stretch of own time was measured by the wall clock alone."""
         return any(first < end and last > start for first, last in self.walls)
+
+    def ahead(self, utc: int, mono: int) -> int:
+        """How far UTC has gone ahead of the monotonic clock beyond what the journal tells; negative = behind."""
+        return utc - mono - self.offset
 
     def since(self, mono: int) -> int:
         """Own time now, for the writer of the newest record, whose monotonic clock says `mono`."""
