@@ -400,10 +400,11 @@ class Suspended(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockWarned(Event):
-    """A clock jumped or differs."""
+    """A clock jumped or differs; `moved_us` is how far UTC was moved against the monotonic clock, where it is known."""
 
     TYPE: ClassVar[str] = "clock_warned"
     because: str
+    moved_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

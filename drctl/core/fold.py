@@ -16,6 +16,7 @@ from drctl.core.holdings import GIVEN
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
+from drctl.core.timeline import Timeline
 from drctl.core.values import Duration, Time
 
 __all__ = [
@@ -75,6 +76,13 @@ class RunState:
     intents: int = 0
     sessions: int = 0
     last_at: Time | None = None
+    timeline: Timeline = field(default_factory=Timeline)
+    away_us: list[tuple[int, int]] = field(default_factory=list)
+    """The same as `away` in the run's own time."""
+    left: Entry | None = None
+    """The last record of the writer before the newest one, and the first of the newest (`newest`)."""
+    newest: Entry | None = None
+    _last: Entry | None = None
     away: list[tuple[Time, Time]] = field(default_factory=list)
     """Stretches without a writer: from its last record to the first of the next."""
     records: int = 0
@@ -169,10 +177,17 @@ class RunState:
     def apply(self, entry: Entry) -> None:
         """Take one more record into account."""
         self.records += 1
-        event, before = entry.event, self.last_at
+        event, before, own = entry.event, self.last_at, self.timeline.now
         self.last_at = entry.at
+        now = self.timeline.take(entry)
         if isinstance(event, ev.RunResumed | ev.RunTakenOver) and before is not None:
             self.away.append((before, entry.at))
+            self.away_us.append((own, now))
+            if not _begins(self._last):
+                self.left, self.newest = self._last, entry
+        elif isinstance(event, ev.Suspended) and _begins(self._last) and self.away_us:
+            self.away_us[-1] = (self.away_us[-1][0], now)  # it slept while nobody carried the run out
+        self._last = entry
         if isinstance(event, ev.StepFinished | ev.BlockFinished) and event.outcome not in _OUTCOMES:
             self.unknown_types.append(f"{event.TYPE} with outcome {event.outcome!r}")
             return
@@ -235,7 +250,9 @@ class RunState:
         """Records about the run as a whole."""
         match entry.event:
             case ev.MarkSet() as event:
-                mark = MarkState(value=event.value, at=entry.at, path=event.path, seq=entry.seq)
+                time = _as_time(event.value)
+                own = self.timeline.of(time) if time is not None else None
+                mark = MarkState(value=event.value, at=entry.at, path=event.path, seq=entry.seq, us=own)
                 self.marks.setdefault(event.name, []).append(mark)
             case ev.UnknownEvent() as event:
                 self.unknown_types.append(event.type)
@@ -275,11 +292,13 @@ class RunState:
             step.units.append(unit)
         if isinstance(event, ev.StepStarted):
             unit.started, unit.started_at, unit.started_seq = event, entry.at, entry.seq
+            unit.started_us = self.timeline.now
             self.intents += event.effect != "read"
         elif isinstance(event, ev.CommandRan):
             unit.commands.append(event)
         else:
             unit.finished, unit.finished_at, unit.finished_seq = event, entry.at, entry.seq
+            unit.finished_us = self.timeline.now
             if event.final and event.outcome != Outcome.IN_DOUBT.value:
                 self._settle_questions(event.path)
 
@@ -289,11 +308,12 @@ class RunState:
             entered = self.blocks[event.path].entered + 1 if event.path in self.blocks else 1
             self.blocks[event.path] = BlockState(
                 path=event.path, form=event.form, title=event.title, started_at=entry.at, started_seq=entry.seq,
-                host=event.host, frozen=event.frozen, by=event.by, entered=entered,
+                started_us=self.timeline.now, host=event.host, frozen=event.frozen, by=event.by, entered=entered,
             )  # fmt: skip
         elif isinstance(event, ev.BlockFinished) and event.path in self.blocks:
             block = self.blocks[event.path]
             block.finished_at, block.finished_seq = entry.at, entry.seq
+            block.finished_us = self.timeline.now
             block.outcome, block.because = Outcome(event.outcome), event.because
             block.outputs, block.tolerated = event.outputs, event.tolerated
             self._settle_questions(event.path)
@@ -306,23 +326,28 @@ class RunState:
         event = entry.event
         if isinstance(event, ev.Asked):
             self._settle_questions(event.path)
-            self.questions[event.id] = QuestionState(asked=event, asked_at=entry.at)
+            self.questions[event.id] = QuestionState(asked=event, asked_at=entry.at, asked_us=self.timeline.now)
         elif isinstance(event, ev.Answered) and event.id in self.questions:
             question = self.questions[event.id]
             question.answers.append(event)
             if question.decided is not None and question.decided_seq < 0:
-                question.decided_seq, question.over_at = entry.seq, entry.at
+                question.decided_seq, question.over_at, question.over_us = entry.seq, entry.at, self.timeline.now
 
     def _settle_questions(self, path: str) -> None:
         """What was asked about a path (any, when empty) needs no answer any more."""
         for question in self.questions.values():
             if question.open and (not path or question.asked.path == path):
-                question.closed, question.over_at = True, self.last_at
+                question.closed, question.over_at, question.over_us = True, self.last_at, self.timeline.now
 
 
 _REPEATS: Final = frozenset({"loop", "table", "rolling"})
 """Forms of blocks whose members are rounds."""
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
+
+
+def _begins(entry: Entry | None) -> bool:
+    """Whether a record belongs to the first ones of a writer."""
+    return entry is not None and isinstance(entry.event, ev.RunResumed | ev.RunTakenOver | ev.Recovered)
 
 
 def _is_open_act(unit: Unit) -> bool:
@@ -342,6 +367,8 @@ class Attained:
     rpa: Duration | None
     rto: Duration | None
     rpo: Duration | None
+    by_wall: bool = False
+    """Part of RTA lies over a restart of the machine, and was measured by the wall clock alone."""
 
     @property
     def rto_met(self) -> bool | None:
@@ -358,28 +385,32 @@ def attained(state: RunState) -> Attained:
     """Compute RTA and RPA from the marks (language specification, section 12).
 
     RTA = service_restored - declared, and from fault when known. RPA = fault - recovery_point, or `data_loss` when that
-    is a duration. `declared` is the start of the run unless set.
+    is a duration. `declared` is the start of the run unless set. Lengths are of the run's own time.
     """
     opened = state.opened
-    declared = _time(state, "declared") or state.opened_at
-    restored, fault, point = (_time(state, n) for n in ("service_restored", "fault", "recovery_point"))
+    start = state.opened_at.micros if state.opened_at is not None else None  # where own time begins
+    declared = _own(state, "declared") or start
+    restored, fault, point = (_own(state, n) for n in ("service_restored", "fault", "recovery_point"))
     rpa = _gap(point, fault)
     loss = state.mark("data_loss")
     if loss is not None and isinstance(loss.value, Mapping) and "$us" in loss.value:
         rpa = Duration(loss.value["$us"])
     rto = Duration(opened.rto_us) if opened and opened.rto_us is not None else None
     rpo = Duration(opened.rpo_us) if opened and opened.rpo_us is not None else None
-    return Attained(rta=_gap(declared, restored), rta_from_fault=_gap(fault, restored), rpa=rpa, rto=rto, rpo=rpo)
+    by_wall = declared is not None and restored is not None and state.timeline.by_wall(declared, restored)
+    return Attained(
+        rta=_gap(declared, restored), rta_from_fault=_gap(fault, restored), rpa=rpa, rto=rto, rpo=rpo, by_wall=by_wall
+    )
 
 
-def _time(state: RunState, name: str) -> Time | None:
+def _own(state: RunState, name: str) -> int | None:
     mark = state.mark(name)
-    if mark is None or not isinstance(mark.value, Mapping) or "$time" not in mark.value:
-        return None
-    return Time(mark.value["$time"])
+    return mark.us if mark is not None else None
 
 
-def _gap(start: Time | None, end: Time | None) -> Duration | None:
-    if start is None or end is None:
-        return None
-    return Duration(max(0, end.micros - start.micros))
+def _as_time(value: object) -> Time | None:
+    return Time(value["$time"]) if isinstance(value, Mapping) and "$time" in value else None
+
+
+def _gap(start: int | None, end: int | None) -> Duration | None:
+    return None if start is None or end is None else Duration(max(0, end - start))

@@ -40,9 +40,12 @@ class Unit:
     started: ev.StepStarted | None = None
     started_at: Time | None = None
     started_seq: int = -1
+    started_us: int = 0
+    """In the run's own time, which no moved clock can stretch."""
     finished: ev.StepFinished | None = None
     finished_at: Time | None = None
     finished_seq: int = -1
+    finished_us: int = 0
     commands: list[ev.CommandRan] = field(default_factory=list)
 
     @property
@@ -148,6 +151,12 @@ class StepState:
         return next((unit.started_at for unit in self.units if unit.started_at is not None), None)
 
     @property
+    def elapsed(self) -> tuple[int, int] | None:
+        """From the start of its first unit to its end, in the run's own time; None while it is not over."""
+        first = next((unit.started_us for unit in self.units if unit.started is not None), None)
+        return None if first is None or self.final is None or self.last is None else (first, self.last.finished_us)
+
+    @property
     def generation(self) -> int:
         """The newest generation used, 0 when none was."""
         return max((unit.started.generation for unit in self.units if unit.started is not None), default=0)
@@ -167,6 +176,7 @@ class BlockState:
     title: str
     started_at: Time
     started_seq: int = -1
+    started_us: int = 0
     host: str = ""
     frozen: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -174,6 +184,7 @@ class BlockState:
     entered: int = 1
     finished_at: Time | None = None
     finished_seq: int = -1
+    finished_us: int = 0
     outcome: Outcome | None = None
     because: str = ""
     tolerated: bool = False
@@ -190,6 +201,8 @@ class QuestionState:
     decided_seq: int = -1
     over_at: Time | None = None
     """When it needed no answer any more: it was decided, or settled otherwise."""
+    asked_us: int = 0
+    over_us: int = 0
 
     @property
     def accepted(self) -> tuple[ev.Answered, ...]:
@@ -221,3 +234,5 @@ class MarkState:
     at: Time
     path: str
     seq: int = -1
+    us: int | None = None
+    """The moment it names in the run's own time; None when its value is no time."""

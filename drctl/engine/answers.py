@@ -140,11 +140,17 @@ class Judge:
             return "the question is already settled"
         if asked.until_at and at > asked.until_at:
             return "too late: the request had expired"
-        if at < state.asked_at.micros - (SKEW if given.question else 0):
+        if at < self._asked_at(state, now) - (SKEW if given.question else 0):
             return "it says that it was given before the question was asked"
         if at > now + SKEW:
             return "it says that it was given in the future"
         return ""
+
+    def _asked_at(self, state: QuestionState, now: int) -> int:
+        """When it was asked, as the clock of now would say it: if that was moved back since, nobody could answer."""
+        context = self._context
+        ago = context.state.timeline.since(context.clock.monotonic().micros) - state.asked_us
+        return min(state.asked_at.micros, now - ago)
 
     def _unfit(self, state: QuestionState, given: Given, who: str) -> str:
         asked = state.asked

@@ -86,6 +86,7 @@ class Executor:
         ladder = Ladder()
         looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted, ladder)
         self._questions = questions
+        self._sleeps = Sleeps(context.clock, recorder)
         self._owners = Owners(context.identity, recorder, world)
         waits = Waits(ladder=ladder, halted=act_halted)
         self._acts = Acts(looks, recorder, world, control, waits)
@@ -106,7 +107,7 @@ class Executor:
             preflight=Preflight(context, recorder, world),
             failures=failures,
             marks=Marks(looks, recorder),
-            sleeps=Sleeps(context.clock, recorder),
+            sleeps=self._sleeps,
             questions=questions,
             branches=branches,
             ladder=ladder,
@@ -129,6 +130,7 @@ class Executor:
             return self._announced(word.path)
 
     def _known(self) -> None:
+        """Refuse to act on top of what is not known, and say what the clocks did meanwhile."""
         state = self._recorder.state
         if state.unknown_types:
             names = ", ".join(sorted(set(state.unknown_types)))
@@ -136,6 +138,7 @@ class Executor:
                 f"The journal holds records that this drctl does not know: {names}.", meaning="Nothing was done.",
                 next="resume it with the version that wrote it",
             )  # fmt: skip
+        self._sleeps.taken_up()
 
     def restore_only(self) -> Exit:
         """Put back now what is suspended, and leave the run open as it stands: nothing is gone on with.
@@ -169,6 +172,7 @@ class Executor:
 
     def abort(self, because: str) -> Exit:
         """Close an open run without going on: restores are carried out, nothing else."""
+        self._known()
         if self._recorder.state.abort is None:
             who = self._context.identity.operator
             self._recorder.write(ev.ControlReceived(verb="abort", by=who, reason=because), durable=True)
@@ -250,10 +254,12 @@ class Executor:
         close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
         self._owners.release()
         self._questions.drain()  # who said something in the meantime is told that it came too late
+        self._sleeps.check()
         self._recorder.write(closing.closed_event(close, state), durable=True)
         return close.exit
 
     def _pause(self, stop: Stop) -> Exit:
+        self._sleeps.check()
         event = ev.RunPaused(reason=stop.reason, path=stop.path, because=stop.because, exit=int(stop.exit))
         self._recorder.write(event, durable=True)
         return stop.exit

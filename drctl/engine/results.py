@@ -363,7 +363,7 @@ def block_field(block: BlockState, name: str, store: Store) -> Value | Unknown:
         "started": True,
         "started_at": block.started_at,
         "finished_at": end,
-        "elapsed": Duration(end.micros - block.started_at.micros),
+        "elapsed": Duration(max(0, block.finished_us - block.started_us)),
         "because": block.because,
     }
     if name in values:

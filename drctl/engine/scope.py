@@ -152,7 +152,8 @@ class RunScope:
     def _run(self, name: str) -> Value | Unknown:
         context, state = self.context, self.context.state
         started = state.opened_at
-        elapsed = None if started is None else Duration(max(0, context.clock.now().micros - started.micros))
+        now = state.timeline.since(context.clock.monotonic().micros)  # no moved clock changes what is left of the RTO
+        elapsed = None if started is None else Duration(now - started.micros)
         rto = context.runbook.objectives.rto
         values: dict[str, Value | None] = {
             "id": context.identity.id,

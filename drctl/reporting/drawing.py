@@ -88,7 +88,7 @@ def drawing(report: Report) -> str:
     bars = _bars(report)
     if opened is None or last is None or not bars:
         return ""
-    scale = Scale(opened.us, max(last.us, opened.us + 1_000_000), report.standstills)
+    scale = Scale(opened.own_us, max(last.own_us, opened.own_us + 1_000_000), report.standstills)
     height = TOP + ROW * len(bars) + 8
     what = f"Timeline of run {report.header.id}: {len(bars)} rows from {opened.utc} to {last.utc}"
     parts = [
@@ -102,16 +102,16 @@ def drawing(report: Report) -> str:
 
 
 def _bars(report: Report) -> list[Bar]:
-    last = report.header.last.us if report.header.last is not None else 0
+    last = report.header.last.own_us if report.header.last is not None else 0
     bars: list[Bar] = []
     for phase in report.phases:
         if phase.state == "skipped":
             continue
-        end = phase.exit.us if phase.exit is not None else last
+        end = phase.exit.own_us if phase.exit is not None else last
         bars.append(
             Bar(
                 label=phase.path,
-                start=phase.entry.us,
+                start=phase.entry.own_us,
                 end=end,
                 tone="phase",
                 phase=True,
@@ -121,8 +121,8 @@ def _bars(report: Report) -> list[Bar]:
         inside = [
             Bar(
                 label=s.path.split("/", 1)[-1],
-                start=s.started.us,
-                end=s.finished.us if s.finished is not None else last,
+                start=s.started.own_us,
+                end=s.finished.own_us if s.finished is not None else last,
                 tone="good" if s.outcome == "ok" else "quiet" if s.good else "bad",
                 title=f"{s.path}: {s.word}" + (f", {human(s.elapsed_us)}" if s.elapsed_us is not None else ""),
             )
@@ -132,8 +132,8 @@ def _bars(report: Report) -> list[Bar]:
         inside += [
             Bar(
                 label=f"{d.id} {d.kind}",
-                start=d.asked.us,
-                end=d.asked.us + (d.waited_us or 0) if d.waited_us is not None else last,
+                start=d.asked.own_us,
+                end=d.asked.own_us + (d.waited_us or 0) if d.waited_us is not None else last,
                 tone="wait",
                 title=f"{d.id} {d.kind} {d.path}: {d.state}",
             )

@@ -13,6 +13,7 @@ from drctl.core.values import Duration, Time
 from drctl.reporting.texts import last_name, moment, one_line
 
 OWN_ROLES = frozenset({ev.Role.ACT, ev.Role.LOOK, ev.Role.METHOD})
+BY_WALL = "; part of it by the wall clock: the machine was started anew in between, or the run moved"
 KNOWN_MARKS = (
     "fault", "detected", "declared", "outage_start", "fenced", "promoted", "traffic_switched", "service_restored",
     "outage_end", "recovery_point", "data_loss",
@@ -57,6 +58,8 @@ class StepFacts:
     finished_at: Time | None
     elapsed: Duration | None
     by: str
+    stretch: tuple[int, int] | None = None
+    """The same as its beginning and its end in the run's own time."""
 
     @property
     def sign(self) -> str:
@@ -78,7 +81,7 @@ def step_facts(step: StepState) -> StepFacts:
     outcome = finished.outcome if finished is not None and finished.final else "running"
     if finished is not None and not finished.final and finished.attempt == 0:
         outcome = "not_run"
-    first_at, end_at = step.first_started_at, step.final_at
+    first_at, end_at, stretch = step.first_started_at, step.final_at, step.elapsed
     acts = sum(s.effect != "read" for s in started)
     again = any(u.attempt == 0 and u.finished is not None and not u.finished.final for u in step.units)
     role = begun.role if begun else finished.role if finished else ev.Role.LOOK
@@ -90,7 +93,7 @@ def step_facts(step: StepState) -> StepFacts:
         accepted=role is ev.Role.METHOD or bool(finished and (finished.tolerated or finished.observed)),
         found=bool(finished and finished.found),
         started_at=first_at, finished_at=end_at, by=finished.by if finished else "",
-        elapsed=Duration(max(0, end_at.micros - first_at.micros)) if first_at and end_at else None,
+        elapsed=Duration(stretch[1] - stretch[0]) if stretch is not None else None, stretch=stretch,
     )  # fmt: skip
 
 
@@ -168,20 +171,19 @@ def simulated(state: RunState) -> bool:
     return any(answer.simulated for question in state.questions.values() for answer in question.accepted)
 
 
-def answered_at(question: QuestionState, state: RunState) -> Time | None:
-    """When a question was settled, by the answer's own time; None while it waits or when it was withdrawn."""
+def answered_us(question: QuestionState) -> int | None:
+    """When a question was settled, in the run's own time: at the answer's own moment, not when it was taken up."""
     decided = question.decided
-    if decided is None:
+    if decided is None or question.over_at is None:
         return None
-    at = Time(decided.given_at) if decided.given_at else question.asked_at
-    latest = state.last_at or at
-    return max(question.asked_at, min(at, latest))
+    kept = max(0, question.over_at.micros - decided.given_at) if decided.given_at else 0
+    return max(question.asked_us, question.over_us - kept)
 
 
-def waited(question: QuestionState, state: RunState) -> Duration | None:
+def waited(question: QuestionState) -> Duration | None:
     """How long a question waited for the answer that settled it."""
-    end = answered_at(question, state)
-    return None if end is None else Duration(end.micros - question.asked_at.micros)
+    end = answered_us(question)
+    return None if end is None else Duration(end - question.asked_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +225,7 @@ def objectives(state: RunState) -> tuple[Objective, Objective]:
             promised=figures.rto,
             reached=figures.rta,
             met=figures.rto_met,
-            method=_rta_method(state, figures.rta),
+            method=_rta_method(state, figures.rta) + (BY_WALL if figures.by_wall else ""),
         ),
         Objective(
             name="RPO",

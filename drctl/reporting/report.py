@@ -60,7 +60,7 @@ def build(entries: list[Entry], state: RunState, audit: Verification, output: Ca
     times = Clock(state)
     inputs, intact = _inputs(state)
     steps = Steps(entries, times, output).rows(state)
-    still = standstills(entries)
+    still = standstills(state)
     return Report(
         schema=SCHEMA,
         header=_header(entries, state, times, intact=intact),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
-from drctl.core import events as ev
-from drctl.reporting.facts import answered_at
+from drctl.reporting.facts import BY_WALL, answered_us
 from drctl.reporting.report_model import Moment, SplitRow
 from drctl.reporting.texts import clock, local_clock, moment, zone_of
 
@@ -24,30 +22,30 @@ class Clock:
 
     def __init__(self, state: RunState) -> None:
         self._zone = zone_of(state.opened.zone if state.opened is not None else "")
+        self._own = state.timeline
 
     def moment(self, at: Time) -> Moment:
         """A time, in UTC and in the zone of the run."""
-        return Moment(us=at.micros, utc=moment(at), clock=clock(at), local=local_clock(at, self._zone))
+        return Moment(
+            us=at.micros, utc=moment(at), clock=clock(at), local=local_clock(at, self._zone), own_us=self._own.of(at)
+        )
+
+    def length(self, first: Entry, last: Entry) -> int:
+        """Microseconds between two records, in the run's own time."""
+        return self._own.at(last.seq) - self._own.at(first.seq)
+
+    def own(self, entry: Entry) -> int:
+        """When a record was written, in the run's own time."""
+        return self._own.at(entry.seq)
 
     def maybe(self, at: Time | None) -> Moment | None:
         """The same for a time that may be missing."""
         return None if at is None else self.moment(at)
 
 
-def length(first: Entry, last: Entry) -> int:
-    """Microseconds between two records: by the monotonic clock, or by UTC when the machine was started in between."""
-    if first.boot == last.boot and last.mono >= first.mono:
-        return last.mono - first.mono
-    return max(0, last.at.micros - first.at.micros)
-
-
-def standstills(entries: Sequence[Entry]) -> tuple[Interval, ...]:
-    """When nobody carried the run out: from the last record before each resume to the resume."""
-    found = []
-    for before, entry in itertools.pairwise(entries):
-        if isinstance(entry.event, ev.RunResumed | ev.RunTakenOver) and entry.at.micros > before.at.micros:
-            found.append((before.at.micros, entry.at.micros))
-    return tuple(found)
+def standstills(state: RunState) -> tuple[Interval, ...]:
+    """When nobody carried the run out, in its own time: from the last record before each resume to the resume."""
+    return tuple((first, last) for first, last in state.away_us if last > first)
 
 
 def split(state: RunState, still: Sequence[Interval]) -> tuple[SplitRow, ...]:
@@ -55,9 +53,9 @@ def split(state: RunState, still: Sequence[Interval]) -> tuple[SplitRow, ...]:
     if state.opened_at is None or state.last_at is None:
         return ()
     fault, detected = _at(state, "fault"), _at(state, "detected")
-    declared = _at(state, "declared") or state.opened_at.micros
+    declared = _at(state, "declared") or state.opened_at.micros  # where own time begins
     restored = _at(state, "service_restored")
-    end = max(declared, restored if restored is not None else state.last_at.micros)
+    end = max(declared, restored if restored is not None else state.timeline.now)
     people = _clip(_waits(state), declared, end)
     both = _clip([*_waits(state), *still], declared, end)
     human, idle = _total(people), _total(both) - _total(people)
@@ -73,7 +71,7 @@ def split(state: RunState, still: Sequence[Interval]) -> tuple[SplitRow, ...]:
             note="from detected to declared" if detected is not None else "no mark detected",
         ),
         SplitRow(name="wait for people", us=human, note="questions that stood open; overlapping ones count once"),
-        SplitRow(name="stood still", us=idle, note="paused or crashed, and no question open"),
+        SplitRow(name="stood still", us=idle, note=f"paused or crashed, and no question open{_by_wall(state, still)}"),
         SplitRow(name="machine", us=max(0, whole - human - idle), note=f"everything else from declared {until}"),
         SplitRow(name="declared to restored", us=whole, note=f"wait, standstill and machine together, {until}"),
     )
@@ -89,17 +87,19 @@ def _detect(fault: int | None, detected: int | None, declared: int) -> SplitRow:
 
 def _at(state: RunState, name: str) -> int | None:
     mark = state.mark(name)
-    if mark is None or not isinstance(mark.value, dict) or "$time" not in mark.value:
-        return None
-    return int(mark.value["$time"])
+    return mark.us if mark is not None else None
+
+
+def _by_wall(state: RunState, still: Sequence[Interval]) -> str:
+    """What a standstill over a restart of the machine was measured by."""
+    return BY_WALL if any(state.timeline.by_wall(first, last) for first, last in still) else ""
 
 
 def _waits(state: RunState) -> list[Interval]:
     found = []
     for question in state.questions.values():
-        end = answered_at(question, state) or (state.last_at if question.open else question.asked_at)
-        if end is not None:
-            found.append((question.asked_at.micros, end.micros))
+        end = answered_us(question) or (state.timeline.now if question.open else question.asked_us)
+        found.append((question.asked_us, end))
     return found
 
 

@@ -15,12 +15,16 @@ TO_FILL = "[to be filled in]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A point in time: microseconds UTC, UTC as text, and the run's own zone (empty when that is UTC)."""
+    """A point in time: microseconds UTC, UTC as text, and the run's own zone (empty when that is UTC).
+
+    `own_us` is the same in the run's own time, of which lengths are made: no moved clock stretches it.
+    """
 
     us: int
     utc: str
     clock: str
     local: str
+    own_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.values import Time
 from drctl.errors import JournalError
-from drctl.reporting.facts import WORDS, StepFacts, answered_at, is_bad, phase_of, step_facts
+from drctl.reporting.facts import WORDS, StepFacts, is_bad, phase_of, step_facts, waited
 from drctl.reporting.lines import said
-from drctl.reporting.report_clock import Clock, length
 from drctl.reporting.report_model import (
     AnswerRow,
     AttemptRow,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from drctl.core.fold import Entry, QuestionState, RunState, Unit
+    from drctl.reporting.report_clock import Clock
 
 EXCERPT = 2000
 """Characters of an output that a report shows; all of it stays under its digest."""
@@ -40,13 +40,13 @@ _PEOPLE = (ev.Answered, ev.ControlReceived, ev.DeviationNoted, ev.RunOpened, ev.
 
 def timeline(entries: Sequence[Entry], state: RunState, times: Clock) -> tuple[TimelineRow, ...]:
     """Machine and people in one row, by the time things happened; a note stands at the time its author gave."""
-    rows = []
+    rows: list[tuple[int, TimelineRow]] = []
     for entry in entries:
         found = said(entry.event, state)
         if found is None:
             continue
         sign, word, text = found
-        event, at = entry.event, entry.at
+        event, at, own = entry.event, entry.at, times.own(entry)
         who = (
             "person"
             if isinstance(event, _PEOPLE) and (not isinstance(event, ev.DeviationNoted) or event.by)
@@ -57,19 +57,13 @@ def timeline(entries: Sequence[Entry], state: RunState, times: Clock) -> tuple[T
             who = "note"
             given = Time(event.given_at) if event.given_at else at
             if at.micros - given.micros >= LATE:
+                own -= at.micros - given.micros
                 at, recorded = given, times.moment(entry.at)
-        rows.append(
-            TimelineRow(
-                seq=entry.seq,
-                at=times.moment(at),
-                who=who,
-                sign=sign,
-                word=word,
-                text=one_line(text),
-                recorded=recorded,
-            )
+        row = TimelineRow(
+            seq=entry.seq, at=times.moment(at), who=who, sign=sign, word=word, text=one_line(text), recorded=recorded
         )
-    return tuple(sorted(rows, key=lambda row: (row.at.us, row.seq)))
+        rows.append((own, row))
+    return tuple(row for _, row in sorted(rows, key=lambda one: (one[0], one[1].seq)))
 
 
 def decisions(entries: Sequence[Entry], state: RunState, times: Clock) -> tuple[DecisionRow, ...]:
@@ -105,7 +99,7 @@ def decisions(entries: Sequence[Entry], state: RunState, times: Clock) -> tuple[
 def _decision(
     question: QuestionState, answers: Sequence[tuple[Time, ev.Answered]], state: RunState, times: Clock
 ) -> DecisionRow:
-    asked, end = question.asked, answered_at(question, state)
+    asked, length = question.asked, waited(question)
     word = "answered" if question.decided is not None else "never answered" if state.closed is not None else "open"
     if question.decided is None and question.closed:
         word = "withdrawn: another question took its place"
@@ -123,7 +117,7 @@ def _decision(
         state=word,
         shown=tuple(Named(name=clean(name), value=one_line(text)) for name, text in asked.show),
         answers=tuple(_answer(at, answer, times) for at, answer in answers),
-        waited_us=end.micros - question.asked_at.micros if end is not None else None,
+        waited_us=length.micros if length is not None else None,
     )
 
 
@@ -161,7 +155,7 @@ def phases(entries: Sequence[Entry], state: RunState, times: Clock) -> tuple[Pha
         if isinstance(entry.event, ev.BlockStarted):
             began.setdefault(entry.event.path, entry)
         elif isinstance(entry.event, ev.BlockFinished) and entry.event.path in began:
-            lasted[entry.event.path] = length(began[entry.event.path], entry)
+            lasted[entry.event.path] = times.length(began[entry.event.path], entry)
     return tuple(
         PhaseRow(
             path=clean(block.path),
@@ -225,7 +219,7 @@ class Steps:
         finished = units[-1].finished if units else None
         values = {**finished.outputs, **finished.captures} if finished is not None else {}
         unknown = {name: {"$unknown": why} for name, why in finished.unknown.items()} if finished is not None else {}
-        lasted = length(first, last) if first and last and facts.finished_at else None
+        lasted = self._times.length(first, last) if first and last and facts.finished_at else None
         return StepRow(
             path=clean(facts.path),
             title=one_line(facts.title),
@@ -265,7 +259,7 @@ class Steps:
         first, last = self._began.get(key), self._ended.get(key)
         lasted = finished.elapsed_us if finished is not None and finished.elapsed_us else None
         if lasted is None and first is not None and last is not None:
-            lasted = length(first, last)
+            lasted = self._times.length(first, last)
         return AttemptRow(
             number=unit.attempt,
             generation=begun.generation,

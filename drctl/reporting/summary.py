@@ -132,7 +132,7 @@ def _people(state: RunState) -> list[str]:
         return []
     lines: list[str] = []
     for question in settled:
-        decided, length = question.decided, waited(question, state)
+        decided, length = question.decided, waited(question)
         assert decided is not None  # noqa: S101 - filtered above
         role = f" as {decided.role}" if decided.role else ""
         how = " (simulated)" if decided.simulated else ""

@@ -15,7 +15,7 @@ START = 1_790_000_000_000_000
 
 def fold(*told: ev.Event) -> RunState:
     return RunState.of(
-        Entry(seq=n, at=Time(START + n * 1_000_000), mono=n, boot="b", actor="ops", event=event)
+        Entry(seq=n, at=Time(START + n * 1_000_000), mono=n * 1_000_000, boot="b", actor="ops", event=event)
         for n, event in enumerate(told)
     )
 

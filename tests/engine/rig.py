@@ -77,19 +77,31 @@ class FakeClock:
         self.micros = START
         self.slept = 0
         self.moved = 0
+        self.boot = "boot"
+        self.booted = 0
         self.then: Callable[[Duration], None] = lambda _: None
         self._lock = threading.Lock()
 
     def now(self) -> Time:
         with self._lock:
             self.micros += 1000
+        return self.shown
+
+    @property
+    def shown(self) -> Time:
+        """What UTC is now, without any time passing."""
         return Time(self.micros + self.slept + self.moved)
 
+    def restart(self) -> None:
+        """Start the machine anew: its clocks begin at nothing, UTC goes on."""
+        self.boot, self.booted = f"{self.boot}+", self.micros
+        self.moved, self.slept = self.moved + self.slept, 0
+
     def monotonic(self) -> Duration:
-        return Duration(self.micros)
+        return Duration(self.micros - self.booted)
 
     def boottime(self) -> Duration:
-        return Duration(self.micros + self.slept)
+        return Duration(self.micros - self.booted + self.slept)
 
     def sleep(self, length: Duration, wake: Callable[[], bool] | None = None) -> None:
         if wake is None or not wake():
@@ -140,7 +152,7 @@ class MemoryJournal:
         self.dead = self.die_at == seq
         if self.dead and not self.die_after:
             raise Crash
-        line = Line(seq, self.clock.now().micros, self.clock.micros)
+        line = Line(seq, self.clock.now().micros, self.clock.monotonic().micros, self.clock.boot)
         self.lines.append((line, type_, dict(body), actor))
         if self.dead:
             raise Crash
@@ -459,7 +471,7 @@ class Rig:
         ]
 
     def answer(self, choice: str, *, step: str = "", by: str = "ops", **rest: object) -> None:
-        self.inbox.put("answer", step=step, choice=choice, by=by, given_at=self.clock.micros, **rest)
+        self.inbox.put("answer", step=step, choice=choice, by=by, given_at=self.clock.shown.micros, **rest)
 
     def said(self, type_: str, **wanted: object) -> list[dict[str, Any]]:
         """The bodies of the records of a type that hold these values."""
