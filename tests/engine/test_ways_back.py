@@ -280,8 +280,8 @@ def test_not_done_settles_an_act_that_a_crash_left_open() -> None:
     """A rollback asks about every doubt until there is none: an answer that left one open would be asked for ever."""
     rig = Rig(book("{id: x, on: db1, run: do-x, effect: once, verify: {run: is-x}, undo: {run: un-x}}"))
     rig.host("db1").on("do-x", 0).on("is-x", 9)
+    rig.crash_at(next(n for n in range(3, 20) if _died_open(n)))
     with pytest.raises(Crash):
-        rig.crash_at(next(n for n in range(3, 20) if _died_open(n)))
         rig.run()
     step = next(rig.runbook.steps())
 
