@@ -187,6 +187,8 @@ class Checker:
                     stale += [f"{path} attempt {unit.attempt}"] if unit.started.key in failed else []
                     ran = any(command.exit is not None for command in unit.commands)  # it has an end on the host
                     failed |= {unit.started.key} if ran and unit.outcome is Outcome.FAILED else set()
+                if unit.outcome is Outcome.IN_DOUBT:
+                    failed.clear()  # whoever is in doubt asks the old claim again
         self._check(I8, stale)
 
     def secret(self, canary: str, *folders: Path) -> None:
