@@ -16,6 +16,7 @@ from typing import Any
 
 from drctl.adapters.keys import verify_signature
 from drctl.core.fold import RunState
+from drctl.core.outcomes import Outcome
 from drctl.core.records import CHECKPOINT, Record
 from drctl.core.states import Unit
 from drctl.core.verification import Verdict, Verification, verify
@@ -29,7 +30,7 @@ I4 = "I4 outcomes that differ from the host"
 I5 = "I5 journals that do not verify"
 I6 = "I6 states that are not the fold"
 I7 = "I7 irreversible acts without approval"
-I8 = "I8 epochs that fell"
+I8 = "I8 epochs that fell, or generations that did not rise"
 I9 = "I9 secrets seen"
 I10 = "I10 exit codes or reports that differ from the journal"
 
@@ -175,6 +176,20 @@ class Checker:
         fell = [pair for pair in itertools.pairwise(seen) if pair[1] < pair[0]]
         ahead = [name for name, known in (hosts or {}).items() if known and max(known) > max(seen, default=0)]
         self._check(I8, [*fell, *ahead])
+
+    def renewed(self, state: RunState) -> None:
+        """I8: what is tried again after a known failure has a claim of its own: an old one would answer for it."""
+        stale = []
+        for path, step in state.steps.items():
+            failed: set[str] = set()
+            for unit in step.units:
+                if unit.started is not None and unit.started.key:
+                    stale += [f"{path} attempt {unit.attempt}"] if unit.started.key in failed else []
+                    ran = any(command.exit is not None for command in unit.commands)  # it has an end on the host
+                    failed |= {unit.started.key} if ran and unit.outcome is Outcome.FAILED else set()
+                if unit.outcome is Outcome.IN_DOUBT:
+                    failed.clear()  # whoever is in doubt asks the old claim again
+        self._check(I8, stale)
 
     def secret(self, canary: str, *folders: Path) -> None:
         """I9: a secret, or its base64, stands in no file there."""

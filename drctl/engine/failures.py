@@ -265,16 +265,18 @@ class Failures:
     def _again(self, step: Step, answer: ev.Answered) -> None:
         """Record that what failed is to be tried again; what was ok stays, what is in doubt is settled first."""
         because = f"to be tried again: {answer.reason}" if answer.reason else "to be tried again"
+        not_done = answer.choice == "not_done"
         for path, changes in answer.values.items():
             self._changed(path, changes, answer)
         for inner in ending(self._context, step):
             end = self.final(inner)
-            if end is None or good(inner, end):
+            left_open = not_done and self._recorder.state.step(inner.path).unsettled  # by a crash: it has no end yet
+            if not left_open and (end is None or good(inner, end)):
                 continue
             # Said again, every method of a fence is carried out again: one that was ok did not help.
             for one in inner.body.methods if isinstance(inner.body, Fence) else (inner,):
                 own = self.final(one)
-                if own is not None and (own is not Outcome.IN_DOUBT or answer.choice == "not_done"):
+                if left_open or (own is not None and (own is not Outcome.IN_DOUBT or not_done)):
                     self.mark_again(one, because, answer.by)
         self.reopen(step)
 

@@ -59,7 +59,7 @@ phases:
           - {id: there, on: far, run: 'DO(there)', effect: idempotent, VERIFY(there), undo: {none: a test}}
       - id: told
         on: far
-        run: 'DO(told)'
+        run: 'DO(told); echo "with $TOKEN"'
         with: {env: {TOKEN: "${{ inputs.token }}"}}
         effect: once
         VERIFY(told)
@@ -285,6 +285,7 @@ class Twelve:
         check.folded(state, RunState.of(entries(run.journal)))
         check.told(state, self.claims())
         check.approved(state, ["over/promote"])
+        check.renewed(state)
         check.epochs(read(run.journal), {"far": _epochs(self.folder / "far")})
         check.secret(CANARY, self.folder)
         done = closed.state == "done" or (closed.state == "exceptions" and self.attested)

@@ -13,6 +13,7 @@ from drctl.core.fold import RunState
 from drctl.errors import Exit
 from tests.campaign.registry import Figures, box_closed
 from tests.engine.rig import Crash, Rig
+from tests.invariants import I1, I2, I6, I8, I10, Checker, Effect
 
 NAME = "engine-kills"
 ROWS = ("R5", "R6")
@@ -21,15 +22,10 @@ CI_COUNT = 300
 HOSTS = ("h1", "h2", "h3")
 _LIVES = 80
 _FAULTS = ("before", "after", "during", "refuse", "hang")
-_PROMISES = (
-    "effects without a durable intent",
-    "once effects done twice",
-    "state is not the fold",
-    "exit code is not the last record's",
-    "never ended",
-    "done, and something was not",
-    "restores lost",
-)
+NEVER = "never ended"
+MISSING = "done, and something was not"
+RESTORES = "restores lost"
+_PROMISES = (I1, I2, I6, I8, I10, NEVER, MISSING, RESTORES)
 
 
 @dataclass(slots=True)
@@ -48,10 +44,9 @@ class Plan:
 class Truth:
     """What really happened in the world."""
 
-    effects: Counter[str] = field(default_factory=Counter)
+    effects: list[Effect] = field(default_factory=list)
     there: set[str] = field(default_factory=set)
     restored: Counter[str] = field(default_factory=Counter)
-    unannounced: list[str] = field(default_factory=list)
 
 
 class Case:
@@ -129,12 +124,11 @@ class Case:
     def _acts(self, plan: Plan) -> int:
         path = next(step.path for step in self.rig.runbook.steps() if step.id == plan.name)
         known = self.rig.lines[: self.rig.journal.settled + 1]
-        if not any(type_ == "step_started" and body.get("path") == path for _, type_, body, _ in known):
-            self.truth.unannounced.append(plan.name)
+        announced = any(type_ == "step_started" and body.get("path") == path for _, type_, body, _ in known)
         how = plan.ends.pop(0) if plan.ends else "ok"
         if how == "fail":
             return 1
-        self.truth.effects[plan.name] += 1
+        self.truth.effects.append(Effect(step=plan.name, announced=announced))
         self.truth.there.add(plan.name)
         return 1 if how == "half" else 0
 
@@ -192,30 +186,27 @@ class Case:
             return None
 
 
-def _judge_end(case: Case, code: Exit, figures: Figures, where: str) -> None:
+def _judge_end(case: Case, code: Exit, check: Checker) -> None:
     rig = case.rig
-    type_, body = rig.lines[-1][1:3]
-    figures.check(type_ in {"run_closed", "run_paused"} and body["exit"] == int(code), _PROMISES[3], where)
-    figures.check(RunState.of(rig.entries()) == rig.state, _PROMISES[2], where)
+    check.ended(int(code), rig.lines[-1][1:3])
+    check.folded(rig.state, RunState.of(rig.entries()))
 
 
-def _judge(case: Case, figures: Figures, where: str) -> None:
-    rig, truth = case.rig, case.truth
-    figures.check(not truth.unannounced, _PROMISES[0], f"{where}: {truth.unannounced}")
-    twice = [n for n, times in truth.effects.items() if times > 1 and case.plans[n].effect != "idempotent"]
-    figures.check(not twice, _PROMISES[1], f"{where}: {twice}")
+def _judge(case: Case, check: Checker) -> None:
+    rig, truth, figures = case.rig, case.truth, check.figures
+    check.announced(truth.effects)
+    check.once(truth.effects, {name: plan.effect for name, plan in case.plans.items()})
+    check.renewed(rig.state)
     closed = rig.state.closed
-    figures.check(closed is not None, _PROMISES[4], where)
+    figures.check(closed is not None, NEVER, check.where)
     if closed is None:
         return
     figures.count(f"ended {closed.state}")
-    if closed.exit == Exit.DONE:
-        missing = set(case.plans) - truth.there
-        figures.check(not missing, _PROMISES[5], f"{where}: {missing}")
-    owed = {name for name in truth.effects if case.plans[name].restores and not truth.restored[name]}
+    check.missing(MISSING, case.plans if closed.exit == Exit.DONE else (), truth.there)
+    owed = {effect.step for effect in truth.effects if case.plans[effect.step].restores}
     said = {d.path.rsplit("/", 1)[-1] for _, d in rig.state.deviations if d.what == "not restored"}
     undone = {p.split("/")[-2] for p, b in rig.state.blocks.items() if b.form == "undo"}
-    figures.check(not owed - said - undone, _PROMISES[6], f"{where}: {owed - said}")
+    check.missing(RESTORES, owed, set(+truth.restored) | said | undone)
 
 
 def run(count: int, rng: random.Random) -> Figures:
@@ -225,7 +216,7 @@ def run(count: int, rng: random.Random) -> Figures:
         figures.count(name, 0)
     while figures.tried < count and not box_closed():
         seed = rng.getrandbits(32)
-        where = f"Case({seed})"
+        check = Checker(figures, f"Case({seed})")
         case = Case(seed)
         figures.tried += 1
         for _ in range(_LIVES):
@@ -236,9 +227,9 @@ def run(count: int, rng: random.Random) -> Figures:
                     case.rig.state = RunState.of(case.rig.entries())
                     break
                 continue
-            _judge_end(case, code, figures, where)
+            _judge_end(case, code, check)
             if case.rig.state.closed is not None:
                 break
             case.answer()
-        _judge(case, figures, where)
+        _judge(case, check)
     return figures

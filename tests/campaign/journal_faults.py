@@ -15,11 +15,12 @@ from drctl.adapters.keys import RunKey
 from drctl.adapters.outputs import OutputStore
 from drctl.adapters.recovery import reopen
 from drctl.core.records import Record
-from drctl.core.verification import Verdict, verify
+from drctl.core.verification import Verdict
 from drctl.errors import DefectError, Exit, JournalError, RefusedError
 from tests.campaign.registry import Figures, box_closed
 from tests.fakes.disks import FaultyDisk
-from tests.fakes.journals import UID, TickingClock, check_signature
+from tests.fakes.journals import UID, TickingClock
+from tests.invariants import I1, I2, I3, I5, Checker, Effect
 
 NAME = "journal-faults"
 ROWS = ("R7",)
@@ -151,28 +152,24 @@ def _lives(folder: Path, fault: Fault, world: World, figures: Figures) -> bool:
     return disk.failures > 0
 
 
-def _invariants(folder: Path, world: World, figures: Figures, where: str) -> None:
-    twice = [step for step, times in world.effects.items() if times > 1]
-    figures.check(not twice, "effects done twice", where)
-    figures.check({s for s, times in world.effects.items() if times} <= world.intents, "effects without intent", where)
+def _invariants(folder: Path, world: World, check: Checker) -> None:
+    effects = [
+        Effect(step=str(step), announced=step in world.intents) for step in world.effects.elements()
+    ]  # fmt: skip
+    check.announced(effects)
+    check.once(effects, {})
     if not world.acknowledged and not world.effects:
         return
-    figures.check(sum(world.effects.values()) == _STEPS, "effects missing", where)
-    with (folder / JOURNAL).open("rb") as file:
-        word = verify(file, public_key=_KEY.public, check_signature=check_signature)
-    figures.check(word.verdict is Verdict.INTACT_NOT_ANCHORED, "not intact in the end", f"{where}: {word.verdict}")
-    if word.first_bad:
-        return
-    kept = {record.seq: record for record in read(folder / JOURNAL)}
-    lost = [seq for seq, record in world.acknowledged.items() if kept.get(seq) != record]
-    figures.check(not lost, "acknowledged records lost", f"{where}: {lost}")
+    check.missing("effects missing", map(str, range(_STEPS)), {effect.step for effect in effects})
+    word = check.verifies(folder / JOURNAL, (Verdict.INTACT_NOT_ANCHORED,), _KEY.public)
+    if not word.first_bad:
+        check.kept(world.acknowledged, {record.seq: record for record in read(folder / JOURNAL)})
 
 
 def run(count: int, rng: random.Random) -> Figures:
     """For every kind of fault N = 1, 2, ... until none fails; kinds in random order."""
     figures = Figures()
-    promises = ("effects done twice", "effects without intent", "effects missing", "acknowledged records lost")
-    for name in (*promises, "appended after an error", "cannot be resumed", "not intact in the end"):
+    for name in (I1, I2, I3, I5, "effects missing", "appended after an error", "cannot be resumed"):
         figures.count(name, 0)
     kinds = [
         (life, operation, error, stays, tear)
@@ -193,7 +190,7 @@ def run(count: int, rng: random.Random) -> Figures:
             with tempfile.TemporaryDirectory(prefix="drctl-faults-") as name:
                 folder = Path(name)
                 hit = _lives(folder, fault, world, figures)
-                _invariants(folder, world, figures, repr(fault))
+                _invariants(folder, world, Checker(figures, repr(fault)))
             if not hit:
                 break
             figures.tried += 1

@@ -7,35 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.invariants import Claimed, claims_under
 from tests.lab.running import RunningLab, wait_until
 
 HOSTS = ("inv-a", "inv-b", "gw")
-_NEVER_RAN = ("void", "refused")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """One claim folder on a host: its key, and what became of its command (an exit code, `pending`, `void`, ...)."""
-
-    host: str
-    run: str
-    key: str
-    end: str
-
-    @property
-    def ran(self) -> bool:
-        """Whether a command was started under it."""
-        return self.end not in _NEVER_RAN
 
 
 def claims(lab: RunningLab) -> list[Claimed]:
     """Every claim folder on every host."""
-    found = []
-    for host in HOSTS:
-        for folder in sorted(lab.home(host).glob(".local/state/drctl/runs/*/claims/*")):
-            end = (folder / "rc").read_text().strip() if (folder / "rc").exists() else "none"
-            found.append(Claimed(host=host, run=folder.parent.parent.name, key=folder.name, end=end))
-    return found
+    return [claim for host in HOSTS for claim in claims_under(lab.home(host) / ".local/state/drctl", host)]
 
 
 def owners(lab: RunningLab) -> dict[str, str]:

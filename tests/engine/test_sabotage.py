@@ -17,6 +17,7 @@ from drctl.engine.recorder import Recorder
 from drctl.engine.shells import BoundShell
 from drctl.errors import Exit
 from tests.campaign import engine_kills
+from tests.invariants import I1, I2, I10
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +73,13 @@ def exit_with_another_code(patch: Patch) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "promise"),
     [
-        (do_not_wait_for_the_disk, "effects without a durable intent"),
-        (forget_what_began, "once effects done twice"),
-        (do_not_look_before_the_second_attempt, "once effects done twice"),
-        (take_every_claim_for_not_started, "once effects done twice"),
-        (forget_the_restores, "restores lost"),
-        (call_everything_done, "done, and something was not"),
-        (exit_with_another_code, "exit code is not the last record's"),
+        (do_not_wait_for_the_disk, I1),
+        (forget_what_began, I2),
+        (do_not_look_before_the_second_attempt, I2),
+        (take_every_claim_for_not_started, I2),
+        (forget_the_restores, engine_kills.RESTORES),
+        (call_everything_done, engine_kills.MISSING),
+        (exit_with_another_code, I10),
     ],
     ids=lambda given: getattr(given, "__name__", ""),
 )

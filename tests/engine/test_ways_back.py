@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from drctl.core.fold import RunState
+from drctl.core.outcomes import Outcome
+from drctl.engine.executor import Desk, Executor
+from drctl.engine.recorder import Recorder
+from drctl.engine.stops import Stop
 from drctl.errors import Exit
 from tests.engine.rig import Crash, Rig
 from tests.engine.test_acts import book
@@ -267,3 +274,36 @@ def test_a_way_back_under_a_false_condition_is_left_out() -> None:
     rig = going_back(text, fails="{id: fine, do: check, expect: true}")
     assert rig.run() is Exit.DONE
     assert order(rig) == ["re-two"]
+
+
+def test_not_done_settles_an_act_that_a_crash_left_open() -> None:
+    """A rollback asks about every doubt until there is none: an answer that left one open would be asked for ever."""
+    rig = Rig(book("{id: x, on: db1, run: do-x, effect: once, verify: {run: is-x}, undo: {run: un-x}}"))
+    rig.host("db1").on("do-x", 0).on("is-x", 9)
+    rig.crash_at(next(n for n in range(3, 20) if _died_open(n)))
+    with pytest.raises(Crash):
+        rig.run()
+    step = next(rig.runbook.steps())
+
+    def taken() -> Outcome | None:
+        rig._again()
+        recorder = Recorder(rig.journal, rig.state, actor="ops")
+        desk = Desk(inbox=rig.inbox)
+        executor = Executor(rig.context(), recorder, rig.world, desk, rig.control, rig.mask, rig.secrets.append)
+        return executor._failures.take(step, Outcome.IN_DOUBT)
+
+    with pytest.raises(Stop):
+        taken()
+    rig.answer("not_done", step="x", reason="I looked")
+    assert taken() is None
+    assert rig.state.in_doubt == ()
+
+
+def _died_open(record: int) -> bool:
+    """Whether a run that dies before this record leaves its act begun and not ended."""
+    rig = Rig(book("{id: x, on: db1, run: do-x, effect: once, verify: {run: is-x}, undo: {run: un-x}}"))
+    rig.host("db1").on("do-x", 0).on("is-x", 9)
+    rig.crash_at(record)
+    with contextlib.suppress(Crash):
+        rig.run()
+    return rig.journal.dead and bool(RunState.of(rig.entries()).in_doubt)

@@ -12,6 +12,7 @@ nobody. The child is killed while it stands before the call, which then never ha
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import platform
@@ -109,7 +110,7 @@ class Command:
         kill_before: which counted call is never made; 0 for none.
         signals: what is sent at which second of the process's life, when it is not traced.
         fault: what becomes of its disk calls, when it is traced.
-        sabotage: MODULE:FUNCTION called in the process before drctl is.
+        sabotage: MODULE:FUNCTION called with a MonkeyPatch in the process, before drctl is.
         cold: a new interpreter instead of a fork of one that has loaded drctl.
     """
 
@@ -371,8 +372,10 @@ def _serve() -> list[str] | None:
 
 
 def _sabotage(name: str) -> None:
+    import pytest  # noqa: PLC0415 - for these few processes only
+
     module, _, function = name.partition(":")
-    getattr(__import__(module, fromlist=[function]), function)()
+    getattr(importlib.import_module(module), function)(pytest.MonkeyPatch())
 
 
 def _load() -> None:
