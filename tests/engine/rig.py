@@ -378,10 +378,8 @@ class Rig:
             )  # fmt: skip
         desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
         executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)
-        if back is not None:
-            code = executor.roll_back(back, "because", self.operator)
-        else:
-            code = executor.abort(abort) if abort else executor.run()
+        word = executor.run if back is None else lambda: executor.roll_back(back or "", "because", self.operator)
+        code = executor.abort(abort) if abort else word()
         self.ends.append(code)
         return code
 
