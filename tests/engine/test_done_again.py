@@ -102,10 +102,8 @@ def test_the_condition_of_a_block_is_asked_again_with_the_block_around_it() -> N
 
 def _beside_a_question(on_failure: str) -> Rig:
     asks = "{id: a, on: db1, caution: sure, run: do-a, effect: idempotent}"
-    acts = (
-        f"{{id: b, on: db2, run: do-b, effect: once, verify: {{run: seen}}, undo: {{run: back}}, timeout: 5s{second}}}"
-    )
-    rig = Rig(book(f"{{id: p, {second.removeprefix(', ') + ', ' if second else ''}parallel: [{asks}, {acts}]}}"))
+    acts = "{id: b, on: db2, run: do-b, effect: once, verify: {run: seen}, undo: {run: back}, timeout: 5s}"
+    rig = Rig(book(f"{{id: p{on_failure}, parallel: [{asks}, {acts}]}}"))
     rig.host("db1").on("do-a", 0)
     rig.host("db2").on("do-b", 1).on("seen", 9).on("back", 0)
     return rig
