@@ -6,6 +6,7 @@ module; see `drctl.core.scripts`, which never puts a value into the text of a sc
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.encoding import text_of
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 OPEN: Final = "${{"
 CLOSE: Final = "}}"
+_INSIDE: Final = re.compile(
+    r"""(?: [^'"}]++ | '(?:[^'\\]|\\.)*+' | "(?:[^"\\]|\\.)*+" | \}(?!\}) )*+ \}\}""", re.DOTALL | re.VERBOSE
+)
+"""What stands behind `${{` up to its `}}`, quoted texts as a whole; it never goes back, so no text can slow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +83,8 @@ def _placeholders(text: str) -> Iterator[Placeholder]:
 
 def _closing(text: str, at: int) -> int | None:
     """Where the `}}` of a template stands that begins before `at`."""
-    quote = ""
-    while at < len(text):
-        character = text[at]
-        if quote:
-            if character == "\\":
-                at += 1
-            elif character == quote:
-                quote = ""
-        elif character in "'\"":
-            quote = character
-        elif text.startswith(CLOSE, at):
-            return at
-        at += 1
-    return None
+    found = _INSIDE.match(text, at)
+    return None if found is None else found.end() - len(CLOSE)
 
 
 def shown_value(value: Value | Unknown | Secret, expression: Expression) -> str:

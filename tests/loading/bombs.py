@@ -36,9 +36,39 @@ def _nested(own: random.Random) -> bytes:
 def _huge(own: random.Random) -> bytes:
     size = own.choice((10_000, 300_000, 1_048_500, 1_100_000))
     unit = own.choice(
-        ("a", "a ", "'", "${{ ", "${{ vars.a }}", "$(", "$((", "<<E\n", "\\", "字", "(", "not ", "1+", "a.b", "[0]")
+        (
+            *(
+                "a",
+                "a ",
+                "'",
+                "${{ ",
+                "${{ vars.a }}",
+                "$(",
+                "$((",
+                "<<E\n",
+                "\\",
+                "字",
+                "(",
+                "not ",
+                "1+",
+                "a.b",
+                "[0]",
+            ),
+            *(
+                "${{ vars.a }} ",
+                "'a' ${{ vars.a }} ",
+                "'a'",
+                "sh -c ",
+                "sudo awk -v ",
+                "${x:-",
+                "psql ",
+                "# a\n",
+                "`a`",
+            ),
+        )
     )
-    text = (unit * (size // len(unit)))[:size]
+    end = own.choice(("", " ${{ vars.a }}"))
+    text = (unit * (size // len(unit)))[: size - len(end)] + end
     line = own.choice(
         (
             "- {{id: a, effect: read, run: {0}}}",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from drctl.core.expressions import ExpressionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from drctl.core.shell.words import Word
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "busybox", "su", "runuser"})
@@ -62,6 +64,7 @@ _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
 _SUBSCRIPT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _SHELL_OPTION: Final = re.compile(r"[-+][A-Za-z]*c[A-Za-z]*|--command|--session-command")
 _VERSION: Final = re.compile(r"[0-9.]+$")
+_MOST_PROGRAMS: Final = 20
 _BY_NAME: Final = "write the name of the command"
 _AS_ARGUMENT: Final = "hand it over as an argument, sh -c 'echo \"$1\"' sh ${{ x }}, or use the command directly"
 _AS_VARIABLE: Final = "hand it over as a variable of the program, such as psql -v x=... or awk -v x=..., or by stdin"
@@ -79,11 +82,30 @@ def check_command(words: list[Word]) -> None:
     if any(word.literal == "[[" for word in words):
         _refuse(_first_template(words), "inside [[ ]], where a text can be taken for a formula", "write [ ... ]")
     commands = _commands(rest)
-    for at in commands:
-        _check_evaluator(rest[at], rest[at + 1 :])
-    for at, word in enumerate(rest):
-        _check_shell(word, rest[at + 1 :])
-        _check_interpreter(word, rest[at + 1 :], is_command=at in commands)
+    for name, at in _judged(rest, commands):
+        _check_evaluator(name, rest[at + 1 :])
+    shell = False
+    for name, at in _judged(rest, range(len(rest))):
+        if not shell and (name is None or name in _SHELLS):
+            shell = True
+            _check_shell(rest[at + 1 :])
+        _check_interpreter(name, rest[at + 1 :])
+    _check_first_operands(rest, commands)
+
+
+def _judged(words: list[Word], places: range) -> Iterator[tuple[str | None, int]]:
+    """Each name in front of the last template, at its first place.
+
+    What is refused behind a later word of that name is refused behind the first one, so a long command is judged in
+    no more time than its length.
+    """
+    last = max(at for at, word in enumerate(words) if word.templates)
+    seen: set[str | None] = set()
+    for at in places:
+        name = _name(words[at]) if at < last else None
+        if at < last and name not in seen:
+            seen.add(name)
+            yield name, at
 
 
 def _refuse(offset: int, place: str, hint: str) -> NoReturn:
@@ -133,10 +155,7 @@ def _behind_assignments(words: list[Word]) -> list[Word]:
     return words[at:]
 
 
-def _check_evaluator(command: Word, behind: list[Word]) -> None:
-    name = _name(command)
-    if not any(word.templates for word in behind):
-        return
+def _check_evaluator(name: str | None, behind: list[Word]) -> None:
     if name in _EVALUATORS:
         _refuse(_first_template(behind), f"behind {name}, which reads text as code", _EVALUATORS[name])
     if name in {"export", "readonly", "local"}:
@@ -154,35 +173,47 @@ def _check_exports(name: str, words: list[Word]) -> None:
             _refuse(word.templates[0], f"in {assignment[1]}, which the shell reads as code", "use another name")
 
 
-def _check_shell(word: Word, behind: list[Word]) -> None:
+def _check_shell(behind: list[Word]) -> None:
     """`sh -c PROGRAM`; a program whose name only the run will tell may be a shell."""
-    if _name(word) is not None and _name(word) not in _SHELLS:
-        return
-    for at, option in enumerate(behind):
+    program = False  # behind -c, and options alone in between
+    for option in behind:
+        if program and option.templates:
+            _refuse(option.templates[0], "in a program that a shell will read", _AS_ARGUMENT)
         if option.literal is None and option.raw.startswith(("-", "+")) and option.templates:
             _refuse(option.templates[0], "in an option of a shell", _AS_ARGUMENT)
-        if option.literal is None or not _SHELL_OPTION.fullmatch(option.literal.split("=", 1)[0]):
-            continue
-        for program in behind[at + 1 :]:
-            if program.templates:
-                _refuse(program.templates[0], "in a program that a shell will read", _AS_ARGUMENT)
-            if program.literal is None or not program.literal.startswith(("-", "+")):
-                break
+        program = program and option.literal is not None and option.literal.startswith(("-", "+"))
+        if option.literal is not None and _SHELL_OPTION.fullmatch(option.literal.split("=", 1)[0]):
+            program = True
 
 
-def _check_interpreter(word: Word, behind: list[Word], *, is_command: bool) -> None:
-    name = _VERSION.sub("", _name(word) or "")
-    options = _PROGRAM_OPTIONS.get(name)
-    seen_program = False
+def _program_options(name: str | None) -> str | None:
+    return _PROGRAM_OPTIONS.get(_VERSION.sub("", name or ""))
+
+
+def _check_interpreter(name: str | None, behind: list[Word]) -> None:
+    options = _program_options(name)
+    if options is None:
+        return
+    attached = re.compile(rf"(?:{options})(?:=|$|(?<=-[a-zA-Z]))")
     for at, each in enumerate(behind):
         before = behind[at - 1].literal if at else None
-        is_program = bool(options and before and re.fullmatch(options, before))
-        is_attached = bool(options and each.templates and re.match(rf"(?:{options})(?:=|$|(?<=-[a-zA-Z]))", each.raw))
-        seen_program |= is_program
-        if each.templates and (is_program or is_attached):
-            _refuse(each.templates[0], f"in a program that {name} will read", _AS_VARIABLE)
-    if name in _FIRST_OPERAND and is_command and not seen_program:
-        _check_first_operand(name, behind)
+        is_program = before and re.fullmatch(options, before)
+        if each.templates and (is_program or attached.match(each.raw)):
+            plain = _VERSION.sub("", name or "")
+            _refuse(each.templates[0], f"in a program that {plain} will read", _AS_VARIABLE)
+
+
+def _check_first_operands(words: list[Word], commands: range) -> None:
+    """`awk PROGRAM`, where no option has given it already."""
+    found = [at for at in commands if _VERSION.sub("", _name(words[at]) or "") in _FIRST_OPERAND]
+    if len(found) > _MOST_PROGRAMS:
+        _refuse(_first_template(words), f"in a command that names more than {_MOST_PROGRAMS} programs", _AS_VARIABLE)
+    for at in found:
+        name, behind = _VERSION.sub("", _name(words[at]) or ""), words[at + 1 :]
+        options = _PROGRAM_OPTIONS.get(name)
+        literals = (word.literal for word in behind[:-1])
+        if options is None or not any(each and re.fullmatch(options, each) for each in literals):
+            _check_first_operand(name, behind)
 
 
 def _check_first_operand(name: str, behind: list[Word]) -> None:

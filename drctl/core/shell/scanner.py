@@ -8,6 +8,7 @@ written, a false acceptance runs a stranger's text on a production host.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Final, NoReturn
 
 from drctl.core.expressions import ExpressionError
@@ -17,6 +18,9 @@ from drctl.core.shell.words import Word
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[@*#?$!0-9-]")
 _HERE_ODD: Final = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})|\$\(|`|\\$")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=,@%+^~-]+")
+_QUOTED: Final = re.compile(r'[^"\\`$]+')
+_DEEPEST: Final = 30
 _BREAKS: Final = " \t\n;&|()"
 _DEPTH: Final = {"(": 1, ")": -1}
 _REDIRECTIONS: Final = ("<<<", "<<-", "<<", ">>", "<&", ">&", "<>", ">|", "<(", ">(", "<", ">")
@@ -54,6 +58,8 @@ class _Scanner:
     def __init__(self, text: str, templates: dict[int, int]) -> None:
         self.text = text
         self.templates = templates
+        self.offsets = sorted(templates)
+        self.deep = 0
         self.at = 0
         self.quoted: dict[int, bool] = {}
         self.leading: set[int] = set()
@@ -71,9 +77,9 @@ class _Scanner:
         raise ExpressionError(offset, f"{what}: where the templates of this script stand cannot be told surely", hint)
 
     def no_template(self, start: int, end: int, place: str, hint: str = _BY_ENV) -> None:
-        inside = [offset for offset in self.templates if start <= offset < end]
-        if inside:
-            self.refuse(min(inside), place, hint)
+        first = bisect_left(self.offsets, start)
+        if first < len(self.offsets) and self.offsets[first] < end:
+            self.refuse(self.offsets[first], place, hint)
 
     # commands
 
@@ -164,11 +170,17 @@ class _Scanner:
                 self.template(word, quoted=False)
             case "$":
                 self.dollar(word, quoted=False)
-            case character:
-                word.add(character)
-                self.at += 1
+            case _:
+                self.plain(_PLAIN, word, quoted=False)
         if self.here and "\n" in self.text[start : self.at]:
             self.unsure(start, "a new line inside a word on the line of a here-document")
+
+    def plain(self, run: re.Pattern[str], word: Word, *, quoted: bool) -> None:
+        """Characters that mean themselves, as many as there are; or one that means something here."""
+        found = run.match(self.text, self.at)
+        text = self.peek() if found is None else found[0]
+        word.add(text, quoted=quoted)
+        self.at += len(text)
 
     def template(self, word: Word, *, quoted: bool) -> None:
         self.quoted[self.at] = quoted
@@ -207,9 +219,8 @@ class _Scanner:
                     self.template(word, quoted=True)
                 case "$":
                     self.dollar(word, quoted=True)
-                case character:
-                    word.add(character, quoted=True)
-                    self.at += 1
+                case _:
+                    self.plain(_QUOTED, word, quoted=True)
         self.unsure(start, "the double quote that begins here is not closed")
 
     def backquotes(self, word: Word) -> None:
@@ -252,6 +263,7 @@ class _Scanner:
     def substitution(self) -> None:
         """`$( ... )`: quoting begins anew inside, whatever stands around it."""
         start = self.at
+        self.deeper(start)
         outer = self.word, self.words, self.redirect, self.here
         self.word, self.words, self.redirect, self.here = None, [], None, []
         self.at += 2
@@ -259,10 +271,17 @@ class _Scanner:
         if self.here:
             self.unsure(start, "a here-document inside $( ) without its body")
         self.word, self.words, self.redirect, self.here = outer
+        self.deep -= 1
+
+    def deeper(self, start: int) -> None:
+        self.deep += 1
+        if self.deep > _DEEPEST:
+            self.unsure(start, f"more than {_DEEPEST} $( or ${{ inside one another", "say it in several commands")
 
     def parameter(self) -> None:
         """`${ ... }` with plain text inside: shells read quotes in there differently."""
         start = self.at
+        self.deeper(start)
         self.at += 2
         if self.peek() in {" ", "\t", "\n", "|", ""}:
             self.unsure(start, "the ${ that begins here is no parameter")
@@ -272,6 +291,7 @@ class _Scanner:
                 self.refuse(self.at, "inside ${ }")
             if character == "}":
                 self.at += 1
+                self.deep -= 1
                 return
             if character in "'\"\\`" or self.text.startswith(("$(", "$'"), self.at):
                 self.unsure(start, "a ${ } with quotes or $( ) inside", "give the part a name of its own first")

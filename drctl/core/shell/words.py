@@ -22,28 +22,44 @@ class Word:
         is_expansion: whether it is one expansion and nothing else, such as `$SUDO`.
         is_raw: True while nothing quoted or expanded was read.
         is_pattern: whether an unquoted `* ? [ {` can make it another word, or several.
+        is_known: whether its text is.
     """
 
     start: int
-    raw: str = ""
-    literal: str | None = ""
     templates: list[int] = field(default_factory=list)
     leading: list[int] = field(default_factory=list)
     is_bare: bool = True
     is_raw: bool = True
-    tail: str = ""
     is_expansion: bool = False
     is_pattern: bool = False
+    is_known: bool = True
+    _raw: list[str] = field(default_factory=list)
+    _tail: list[str] = field(default_factory=list)
+
+    @property
+    def raw(self) -> str:
+        """See the class."""
+        return _whole(self._raw)
+
+    @property
+    def tail(self) -> str:
+        """See the class."""
+        return _whole(self._tail)
+
+    @property
+    def literal(self) -> str | None:
+        """See the class."""
+        return _whole(self._tail) if self.is_known else None
 
     def add(self, text: str, *, quoted: bool = False) -> None:
-        """Literal text follows; an empty quoted text counts as none."""
+        """Literal text follows, of one sort; an empty quoted text counts as none."""
         if quoted:
             self.is_raw = False
         if text:
             self.is_bare = self.is_expansion = False
-            self.tail += text
-            self.raw += text if self.is_raw else ""
-            self.literal = None if self.literal is None else self.literal + text
+            self._tail.append(text)
+            if self.is_raw:
+                self._raw.append(text)
             self.is_pattern |= not quoted and text in "*?[{"
 
     def end(self) -> None:
@@ -51,20 +67,29 @@ class Word:
         if self.is_pattern and self.literal in {"[", "[[", "{"}:
             self.is_pattern = False
         if self.is_pattern:
-            self.literal = None
+            self.is_known = False
 
     def add_expansion(self) -> None:
         """Something follows whose text is known only when the script runs."""
         self.is_expansion = self.literal == ""
-        self.is_bare = self.is_raw = False
-        self.literal = None
-        self.tail = ""
+        self.is_bare = False
+        self._unknown()
 
     def add_template(self, offset: int) -> None:
         """A template follows."""
         self.templates.append(offset)
         if self.is_bare:
             self.leading.append(offset)
-        self.is_raw = self.is_expansion = False
-        self.literal = None
-        self.tail = ""
+        self.is_expansion = False
+        self._unknown()
+
+    def _unknown(self) -> None:
+        self.is_raw = self.is_known = False
+        self._tail.clear()
+
+
+def _whole(parts: list[str]) -> str:
+    """The parts as one; joined once, not at each part: a word may be as long as a file."""
+    if len(parts) > 1:
+        parts[:] = ["".join(parts)]
+    return parts[0] if parts else ""
