@@ -21,8 +21,8 @@ INVENTORIES: Final[dict[str, Explanation]] = {
     ),
     "E402": Explanation(
         why="Without a host key drctl cannot know whether it speaks to the right machine, and in an outage the"
-        " wrong one may answer. It never learns a key from the network. A known_hosts file is read strictly: a line with"
-        " a marker that cannot be read may revoke the very key that is shown.",
+        " wrong one may answer. It never learns a key from the network. A known_hosts file is read strictly: a line"
+        " with a marker that cannot be read may revoke the very key that is shown.",
         form=Form.INVENTORY,
         wrong=_HEAD + "hosts:\n  db1: {address: 192.0.2.1, login: {user: ops}}\n",
         right=_HEAD + _HOST,
