@@ -17,6 +17,7 @@ from drctl.adapters.carrier import Carried, End, Order, exec_text
 from drctl.adapters.claims import ClaimedShell
 from drctl.adapters.dns import NameServers
 from drctl.adapters.http import UrllibHttp
+from drctl.adapters.identity import Ask, asks
 from drctl.adapters.ssh_keys import PrivateKeys
 from drctl.adapters.ssh_transport import Credentials, Link, LinkProblem, dial_tcp, open_link
 from drctl.adapters.stream_pump import pumped
@@ -28,8 +29,6 @@ from drctl.errors import DrctlError
 
 _CHANNELS = 8  # at once on one link: sshd allows 10 (MaxSessions), two are kept back for ending commands and for pings
 _BUSY_PAUSE = 0.1  # seconds until a host that had no channel to spare is asked again
-_IDENTITY = 'cat "${DRCTL_MACHINE_ID_FILE:-/etc/machine-id}"'
-_FILE = 'cat "$FILE"'
 _PREFLIGHT = """
 command -v setsid >/dev/null || { echo setsid; exit; }
 [ -n "$STATE" ] || STATE=${XDG_STATE_HOME:-${HOME:-}/.local/state}/drctl
@@ -108,7 +107,7 @@ class SshHosts:
         if found is not None:
             return found
         hop = self.carrier(via[-1], via[:-1]) if via else None
-        made = HostCarrier(host, hop, self._credentials)
+        made = HostCarrier(host, hop, self._credentials, self._asks)
         with self._lock:
             return self._carriers.setdefault((*via, host_name), made)
 
@@ -116,6 +115,9 @@ class SshHosts:
         ref = host.become_password
         password = None if ref is None else functools.partial(self._resolve, ref)
         return Sudo(host=host.name, login=host.login.user, password=password)
+
+    def _asks(self, host: Host) -> list[Ask]:
+        return asks(host, self._inventory.databases, self._resolve)
 
     def _credentials(self, host: Host) -> Credentials:
         password = self._resolve(host.login.password).reveal() if host.login.password else None
@@ -125,10 +127,17 @@ class SshHosts:
 class HostCarrier:
     """Carries orders to one host: opens its link when needed, asks who the machine is before the first act on it."""
 
-    def __init__(self, host: Host, hop: "HostCarrier | None", credentials: Callable[[Host], Credentials]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        hop: "HostCarrier | None",
+        credentials: Callable[[Host], Credentials],
+        asks: Callable[[Host], list[Ask]],
+    ) -> None:
         self._host = host
         self._hop = hop
         self._credentials = credentials
+        self._asks = asks
         self._opening = threading.Lock()
         self._link: Link | None = None
         self._channels = threading.BoundedSemaphore(_CHANNELS)
@@ -206,7 +215,7 @@ class HostCarrier:
             if stranger is not None:
                 return stranger.because
             asked = time.monotonic()
-            carried, out = self._look(link, command, limit)
+            carried, out, _ = self._look(link, command, limit)
             took = time.monotonic() - asked
         except LinkProblem as problem:
             return problem.because
@@ -258,38 +267,31 @@ class HostCarrier:
         finally:
             self._channels.release()
 
-    def _look(self, link: Link, command: Command, limit: float) -> tuple[Carried, claim_text.Seen]:
+    def _look(self, link: Link, command: Command, limit: float) -> tuple[Carried, claim_text.Seen, claim_text.Seen]:
         mark = claim_text.nonce()
         order = Order(
             shell=exec_text("/bin/sh"),
             stdin=(claim_text.look_text(mark, command, "/bin/sh"),),
             mark=claim_text.look_mark(mark),
             seconds=limit - time.monotonic(),
+            both=True,
             cap=command.cap,
         )
         carried = link.exchange(order, order.seconds)
-        return carried, claim_text.seen(mark, carried.out)
+        return carried, claim_text.seen(mark, carried.out), claim_text.seen(mark, carried.err)
 
     def _identify(self, link: Link, limit: float) -> Carried | None:
         """Ask the machine who it is, once for each link; None = it is the one of the inventory."""
-        identity = self._host.identity
-        asks = []
-        if identity.machine_id is not None:
-            asks.append(("machine id", identity.machine_id, Command(script=_IDENTITY, timeout=Duration(0))))
-        if identity.file_path is not None and identity.file_text is not None:
-            command = Command(script=_FILE, env={"FILE": identity.file_path}, timeout=Duration(0))
-            asks.append((f"text of {identity.file_path}", identity.file_text, command))
-        for what, wanted, command in asks:
-            carried, out = self._look(link, command, limit)
+        try:
+            questions = self._asks(self._host)
+        except DrctlError as error:
+            return Carried(end=End.NO_LINK, because=f"identity: {error.what}")
+        for question in questions:
+            carried, out, err = self._look(link, question.command, limit)
             if out.exit is None:  # nothing of the act was sent
                 return Carried(end=End.NO_LINK, because=carried.because or f"{self._host.name} did not say who it is")
-            found = out.content.decode("utf-8", "replace").strip()
-            if out.exit != 0 or found != wanted.strip():
-                shown = found[:80] if out.exit == 0 else "nothing that can be read"
-                because = (
-                    f"identity: the {what} of {self._host.name} is {shown!r}, the inventory says "
-                    f"{wanted.strip()[:80]!r}: this is another machine than the runbook means"
-                )
+            because = question.mismatch(self._host.name, out.exit, out.content, err.content)
+            if because:
                 return Carried(end=End.REFUSED, because=because, host_key=link.host_key)
         link.identified = True
         return None

@@ -67,11 +67,17 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What must be true of the machine before the first act of a connection; a mismatch stops the step."""
+    """What must be true of the machine before the first act of a connection; a mismatch stops the step.
+
+    `sql_db` is a database of the inventory; without one, its only one.
+    """
 
     machine_id: str | None = None
     file_path: str | None = None
     file_text: str | None = None
+    sql_query: str | None = None
+    sql_equals: str | None = None
+    sql_db: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,10 @@ from drctl.core.inventory import (
     Person,
     SecretRef,
 )
+from drctl.core.kind import FieldError
 from drctl.core.written import Text
 from drctl.errors import DrctlError
+from drctl.kinds.psql import one_query
 from drctl.loading import inventory_tables as tables
 from drctl.loading.codes import Problems
 from drctl.loading.document import Loaded, read_document
@@ -63,6 +65,7 @@ class _InventoryReader:
         self.file = read
         self.source: dict[str, str] = {}
         self.known: dict[str, KnownHosts] = {}
+        self.databases: tuple[str, ...] = ()
 
     def read(self, root: Node, source: Map[str, str]) -> Inventory | None:
         fields = tables.INVENTORY.read(root, self.reading.inside("the inventory"))
@@ -70,6 +73,7 @@ class _InventoryReader:
             return None
         self.source.update(source)
         sites = _entries(fields, "sites")
+        self.databases = tuple(_entries(fields, "databases"))
         hosts = self.hosts(fields, sites)
         self.namespace(fields)
         people = {name: _person(name, entry) for name, entry in _entries(fields, "people").items()}
@@ -296,11 +300,24 @@ class _HostReader:
         parts = self.part("identity")
         given = parts[0] if parts else None
         file = given.get("file", Fields) if given is not None else None
+        sql = given.get("sql", Fields) if given is not None else None
         return Identity(
+            **self.sql(sql) if sql is not None else {},
             machine_id=given.get("machine_id", str) if given is not None else None,
             file_path=file.get("path", str) if file is not None else None,
             file_text=file.get("text", str) if file is not None else None,
         )
+
+    def sql(self, given: Fields) -> dict[str, str | None]:
+        """The query that tells the machine's database from another."""
+        query, db = given.get("query", str), given.get("db", str)
+        try:
+            one_query(query or "")
+        except FieldError as error:
+            given.error("E204", "query", str(error))
+        if db is not None and db not in self.inventory.databases:
+            given.error("E401", "db", f"there is no database '{db}'", did_you_mean(db, self.inventory.databases))
+        return {"sql_query": query, "sql_equals": given.get("equals", str), "sql_db": db}
 
 
 def _entries(fields: Fields, key: str) -> dict[str, Fields]:

@@ -40,12 +40,19 @@ IDENTITY_FILE: Final = Record(
         "text": Key(TEXT, "What it must hold.", required=True),
     }
 )
+IDENTITY_SQL: Final = Record(
+    {
+        "query": Key(TEXT, "One query, sent by psql on the host in a read-only transaction.", required=True),
+        "equals": Key(TEXT, "What it must answer: one row of one column.", required=True),
+        "db": Key(ENTRY, "A database of the inventory; its only one if not given."),
+    }
+)
 IDENTITY: Final = Record(
     {
         "machine_id": Key(TEXT, "The machine id it must have."),
         "file": Key(IDENTITY_FILE, "A file it must have."),
-    },
-    later={"sql": "use machine_id or file"},
+        "sql": Key(IDENTITY_SQL, "What its database must answer, such as the system identifier of a cluster."),
+    }
 )
 FACTS: Final = MapOf(Constants(), Word("a fact", r"[A-Za-z][A-Za-z0-9_-]{0,59}"), least=0)
 HOST_KEYS: Final = {
