@@ -244,6 +244,7 @@ class FakeWorld:
         self.notifier = FakeNotifier()
         self.shells = 0
         self.store = "store-1"
+        self.facts = FakeFacts()
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         return Probe(
@@ -255,7 +256,7 @@ class FakeWorld:
             files=lambda path: b"",  # noqa: ARG005
             clock=self.clock,
             timeout=timeout,
-            facts=FakeFacts(),
+            facts=self.facts,
         )
 
     def reach(self, place: str) -> str:
