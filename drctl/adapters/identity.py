@@ -5,9 +5,9 @@ proves none of these wrong. The answers are looks; nothing is changed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from drctl.core.inventory import Database, Host, Identity, SecretRef
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Command
 from drctl.core.values import Duration, Secret
 

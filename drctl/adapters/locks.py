@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -90,7 +89,7 @@ class FileLock:
 
     def _note(self, by: str, purpose: str) -> None:
         """Leave word of the holder; the lock holds without it, so a full disk is no reason to fail."""
-        node, since = socket.gethostname(), time.time_ns() // 1000
+        node, since = os.uname().nodename, time.time_ns() // 1000
         holder = Holder(pid=os.getpid(), node=node, since=since, by=by, purpose=purpose)
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)

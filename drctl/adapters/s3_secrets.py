@@ -5,7 +5,6 @@ role. What the store says is turned into what to do; what it holds is given to n
 """
 
 import json
-import logging
 from typing import Any, Final
 
 from drctl.core.inventory import SecretRef
@@ -56,6 +55,8 @@ def read_from_aws(ref: SecretRef) -> bytes:
 
 
 def _ask(source: str, name: str) -> bytes:
+    import logging  # noqa: PLC0415 - 2 ms, and boto3 loads it anyhow
+
     import boto3  # noqa: PLC0415 - takes half a second to load
     from botocore.config import Config  # noqa: PLC0415 - the same
 

@@ -7,13 +7,11 @@ all is still the first defence.
 """
 
 import base64
-import html
 import json
 import os
 import re
 import shlex
 import stat
-import subprocess
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -135,6 +133,8 @@ def _from_file(ref: SecretRef, path: Path) -> str:
 
 
 def _from_command(ref: SecretRef) -> str:
+    import subprocess  # noqa: PLC0415 - most plans ask no command
+
     program = ref.target[0]
     try:
         done = subprocess.run(
@@ -175,6 +175,8 @@ def forms(secret: str) -> set[bytes]:
 
 
 def _written(text: str) -> Iterator[str]:
+    import html  # noqa: PLC0415 - it loads every name of a character, and most plans have no secret
+
     yield text
     for ascii_only in (True, False):
         in_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]

@@ -18,7 +18,6 @@ from drctl.core.frozen import Frozen, digest_of, thaw
 from drctl.core.inventory import SecretRef
 from drctl.core.nouns import dataclass, replace
 from drctl.engine.context import Context, Identity, no_secret
-from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore
 from drctl.engine.owners import Owners
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from drctl.core.inventory import Inventory
     from drctl.core.model import Runbook
     from drctl.core.values import Secret
+    from drctl.engine.executor import Desk, Executor
     from drctl.engine.outputs import Store
 
 
@@ -183,6 +183,8 @@ class Session:
 
     def executor(self, desk: Desk) -> Executor:
         """The executor of this session."""
+        from drctl.engine.executor import Executor
+
         masker = self.parts.masker
         return Executor(
             self.parts.context, self.recorder, self.parts.world, desk, self.control, masker.text, masker.add

@@ -64,7 +64,7 @@ class RealWorld:
         self._ssh: SshHosts | None = None
         self._buckets: dict[str, S3Objects] = {}
         self._lock = threading.RLock()
-        self._facts = InventoryFacts(inventory, secrets.resolve)
+        self.facts = InventoryFacts(inventory, secrets.resolve)
         self.clock = SystemClock()
         self._local: ClaimShell | None = None
         self._notifier: Notifier | None = None
@@ -74,7 +74,7 @@ class RealWorld:
         return Probe(
             shell=self.shell(place), http=self.http(place), dialer=self._dialer(place), dns=self._dns(place),
             objects=self._bucket, files=lambda path: Path(path).read_bytes(), clock=self.clock, timeout=timeout,
-            facts=self._facts,
+            facts=self.facts,
         )  # fmt: skip
 
     def reach(self, place: str) -> str:

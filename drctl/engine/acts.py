@@ -138,7 +138,7 @@ class Acts:
             user = user_of(unit.step, names)
             if isinstance(user, Unknown):
                 return f"needs {user}"
-            facts = self._looks.facts(unit.place)
+            facts = self._looks.facts
             return Resolved(kind=kind, user=user, text=kind.describe(facts), digest=as_digest(kind.digest(facts), user))
         return told.because
 

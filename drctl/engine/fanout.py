@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ def fan_out(units: Sequence[Unit], carry: Callable[[Unit], Result], at_once: int
     """
     if not units:
         return []
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it loads logging, and a plan fans nothing out
+
     with ThreadPoolExecutor(max_workers=max(1, min(at_once, len(units))), thread_name_prefix="unit") as pool:
         futures = [pool.submit(carry, unit) for unit in units]
     return [future.result() for future in futures]

@@ -106,9 +106,10 @@ class Looks:
             return Unknown(f"{name!r} is not a host of the inventory", not_yet=False)
         return name
 
-    def facts(self, place: str) -> Facts:  # noqa: ARG002 - they are the same at every place; only asking costs a link
-        """What kinds may ask of the inventory at a place."""
-        return self._looking.probe(LOCAL, LOOK_LIMIT).facts
+    @property
+    def facts(self) -> Facts:
+        """What kinds may ask of the inventory."""
+        return self._looking.facts
 
     def probe(self, place: str, user: str | None, limit: Duration = LOOK_LIMIT) -> Probe:
         """Ports for looking, as a step's user."""
@@ -292,7 +293,7 @@ class Looks:
             ev.StepStarted(
                 path=attempt.step.path, host=attempt.place, attempt=attempt.number, role=attempt.role,
                 kind=kind.NAME if kind is not None else "check", title=self.title(attempt.step),
-                text=kind.describe(self.facts(attempt.place)) if kind is not None else "",
+                text=kind.describe(self.facts) if kind is not None else "",
             )
         )  # fmt: skip
 

@@ -199,7 +199,7 @@ class Rows:
                 return replace(base, status=status, because=f"needs {missing}", unknown=(str(missing),), text=text)
         assert not isinstance(built, Unknown)  # noqa: S101 - asked above
         who = "" if user is None else f"as {user}: "
-        base = replace(base, text=who + built.describe(self._sight.facts(base.place)))
+        base = replace(base, text=who + built.describe(self._sight.facts))
         if step.effect is Effect.READ:
             return self._look(step, base)
         assert isinstance(built, ActKind)  # noqa: S101 - the loader checked it

@@ -138,9 +138,10 @@ class Sight:
         """Looks that count, or are only shown."""
         return self._sure if self.counts else self._shown
 
-    def facts(self, place: str) -> Facts:
+    @property
+    def facts(self) -> Facts:
         """What the inventory says."""
-        return self._sure.facts(place)
+        return self._sure.facts
 
     def probe(self, place: str, user: str | None) -> Probe:
         """Ports for looking."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from drctl.core.inventory import SecretRef
-    from drctl.core.ports import ClaimShell, Http, Notifier, Probe
+    from drctl.core.ports import ClaimShell, Facts, Http, Notifier, Probe
     from drctl.core.values import Duration
 
 LOCAL = "local"
@@ -18,6 +18,11 @@ LOCAL = "local"
 
 class Looking(Protocol):
     """The world to look at."""
+
+    @property
+    def facts(self) -> Facts:
+        """What kinds may ask of the inventory; to ask makes no port and costs no link."""
+        ...
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         """Ports for looking from a place: a host's name, or `local`."""

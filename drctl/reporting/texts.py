@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.cells import cell_len
 
@@ -182,8 +181,12 @@ def moment(at: Time) -> str:
 
 def zone_of(name: str) -> tzinfo | None:
     """The zone of that name; None when this machine does not know it, and then only UTC is shown."""
+    if not name or name == "UTC":
+        return None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - takes 2 ms to load
+
     try:
-        return ZoneInfo(name) if name and name != "UTC" else None
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
 

@@ -257,6 +257,7 @@ class FakeWorld:
         self.shells = 0
         self.store = "store-1"
         self.lost_secrets: set[str] = set()
+        self.facts = FakeFacts()
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         return Probe(
@@ -268,7 +269,7 @@ class FakeWorld:
             files=lambda path: b"",  # noqa: ARG005
             clock=self.clock,
             timeout=timeout,
-            facts=FakeFacts(),
+            facts=self.facts,
         )
 
     def reach(self, place: str) -> str:

@@ -79,12 +79,13 @@ class RecordingWorld:
     def __init__(self, clock: FakeClock, answer: Reply) -> None:
         self.acts: list[str] = []
         self._clock, self._port = clock, OnlyReads(answer, self.acts)
+        self.facts = FakeFacts()
 
     def probe(self, place: str, timeout: Duration) -> Probe:  # noqa: ARG002 - the port
         port = self._port
         return Probe(
             shell=port, http=port, dialer=port, dns=port, objects=lambda _: port, files=lambda _: b"",  # type: ignore[arg-type,return-value]
-            clock=self._clock, timeout=timeout, facts=FakeFacts(),
+            clock=self._clock, timeout=timeout, facts=self.facts,
         )  # fmt: skip
 
     def reach(self, place: str) -> str:  # noqa: ARG002 - the port

@@ -290,7 +290,7 @@ def test_not_done_settles_an_act_that_a_crash_left_open() -> None:
         recorder = Recorder(rig.journal, rig.state, actor="ops")
         desk = Desk(inbox=rig.inbox)
         executor = Executor(rig.context(), recorder, rig.world, desk, rig.control, rig.mask, rig.secrets.append)
-        return executor._failures.take(step, Outcome.IN_DOUBT)
+        return executor._rollback._failures.take(step, Outcome.IN_DOUBT)
 
     with pytest.raises(Stop):
         taken()
