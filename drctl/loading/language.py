@@ -26,6 +26,7 @@ from drctl.core.quantities import DURATION_UNITS, SIZE_UNITS
 from drctl.loading import includes, tables, yaml_nodes
 from drctl.loading import language_texts as said
 from drctl.loading.codes import CODES
+from drctl.loading.language_examples import EXAMPLES, INCLUDED
 from drctl.loading.names import KNOWN_MARKS, RUN
 from drctl.loading.records import ByForm, ListOf, MapOf, Raw, Record
 from drctl.loading.shapes import Bool, Choice, Int, Name, Number, Quantity, Shape, Word
@@ -80,21 +81,33 @@ def language_page() -> str:
 
 
 def _sections() -> Iterable[tuple[str, list[str]]]:
-    yield "YAML", [said.YAML, *(f"- {CODES[code]} ({code})" for code in CODES if code.startswith("E1"))]
-    yield "The document", _keys(
-        tables.RUNBOOK, tables.OBJECTIVES, tables.DRILL, tables.SCENARIO, tables.PHASE,
-        names=("", "`objectives`:", "`drill`:", "`scenario`:", "A phase:"),
-    )  # fmt: skip
-    yield "Inputs", [*_keys(tables.INPUT), "", f"Types: {_words(one.value for one in InputType)}."]
-    yield "Types and units", _types()
-    yield "Names", [said.NAMES, *_names()]
+    yield (
+        "YAML",
+        [said.YAML, *(f"- {CODES[code]} ({code})" for code in CODES if code.startswith("E1")), *_example("yaml")],
+    )
+    yield "The document", [
+        *_keys(
+            tables.RUNBOOK, tables.OBJECTIVES, tables.DRILL, tables.SCENARIO, tables.PHASE,
+            names=("", "`objectives`:", "`drill`:", "`scenario`:", "A phase:"),
+        ),
+        *_example("document"),
+    ]  # fmt: skip
+    yield "Inputs", [
+        *_keys(tables.INPUT), "", f"Types: {_words(one.value for one in InputType)}.", *_example("inputs"),
+    ]  # fmt: skip
+    yield "Types and units", [*_types(), *_example("types")]
+    yield "Names", [said.NAMES, *_names(), *_example("names")]
     yield "A step", [said.STEP, *_step_keys(), *_example("step")]
-    yield "Effects", _glossary("effect", Effect, said.EFFECTS)
+    yield "Effects", [*_glossary("effect", Effect, said.EFFECTS), *_example("effects")]
     yield "How a step ends", [
         *_glossary("outcome", Outcome, said.OUTCOMES), "", *_glossary("on_failure", OnFailure, said.FAILURES),
+        "", said.JUDGED.rstrip("\n"), *_example("ends"),
     ]  # fmt: skip
     yield "Where it runs", [said.PLACES, *_keys(tables.SELECTION), *_example("places")]
-    yield "Blocks and includes", [said.BLOCKS.rstrip("\n"), *_example("blocks")]
+    yield (
+        "Blocks and includes",
+        [said.BLOCKS.rstrip("\n"), *_example("blocks"), "", f"and `{INCLUDED}`:", *_example("included")],
+    )
     again = tables.repeat(look=True)
     loops = Record(tables.LOOPED)
     yield "Loops and waiting", [
@@ -109,14 +122,19 @@ def _sections() -> Iterable[tuple[str, list[str]]]:
         *_example("people"),
     ]  # fmt: skip
     yield "Ways back", [said.WAYS.rstrip("\n"), *_example("ways")]
-    yield "Fences and other kinds of the language", _keys(
-        tables.FENCE, tables.LIFT, tables.WAIT, tables.RESTORE,
-        names=("`fence.host`:", "`fence.lift`:", "`wait`:", "`restore`:"),
-    )  # fmt: skip
-    yield "Clocks", [f"Known marks: {_words(sorted(KNOWN_MARKS))}. Others are free, and reported as they are."]
+    yield "Fences and other kinds of the language", [
+        *_keys(
+            tables.FENCE, tables.LIFT, tables.WAIT, tables.RESTORE,
+            names=("`fence.host`:", "`fence.lift`:", "`wait`:", "`restore`:"),
+        ),
+        *_example("fences"),
+    ]  # fmt: skip
+    yield "Clocks", [
+        f"Known marks: {_words(sorted(KNOWN_MARKS))}. Others are free, and reported as they are.", *_example("clocks"),
+    ]  # fmt: skip
     yield "Expressions", [said.EXPRESSIONS.rstrip("\n"), *_example("expressions")]
-    yield "Functions", _functions()
-    yield "No value", [said.UNKNOWN.rstrip("\n")]
+    yield "Functions", [*_functions(), *_example("functions")]
+    yield "No value", [said.UNKNOWN.rstrip("\n"), *_example("unknown")]
     yield "Limits", _limits()
 
 
@@ -268,4 +286,4 @@ def _limits() -> list[str]:
 
 
 def _example(name: str) -> list[str]:
-    return ["", "```yaml", said.EXAMPLES[name].rstrip("\n"), "```"]
+    return ["", "```yaml", EXAMPLES[name].rstrip("\n"), "```"]

@@ -1,6 +1,6 @@
 """The sentences and examples of `docs/language.md` that stand in no table; `drctl.loading.language` puts them in place.
 
-An example is a list of steps, as it stands under `steps:`; a test loads each of them.
+The examples are in `drctl.loading.language_examples`.
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ FAILURES: Final = {
     "abort": "close; what was suspended is put back",
 }
 
+JUDGED: Final = """\
+Branches of a `parallel` block, rounds side by side, what `retry` or `until` repeats, the rungs of a ladder and an
+`all_or_none` block are judged as a whole: `on_failure` stands on the whole and is refused inside.
+"""
+
 PLACES: Final = """\
 `on` is `local`, a host, a role that one host holds, a template `${{ }}` that gives one host, or a selection. A step
 without it takes that of its block, its phase, else `local`. One host gives a single result (`steps.x.stdout`). A
@@ -112,72 +117,3 @@ BLOCKS: Final = """\
 no branch starts a new step. `include:` takes in a whole runbook beside this file: `with` gives its inputs, and only
 its `outputs` are seen.
 """
-
-EXAMPLES: Final[dict[str, str]] = {
-    "step": """\
-- {id: seen, run: "cat VERSION || true", effect: read, capture: {version: trim(stdout)}}
-- id: mark
-  run: printf '%s\\n' "$WHY" > marked.txt
-  with: {env: {WHY: "${{ steps.seen.version }}"}}
-  effect: once
-  unless: {run: test -s marked.txt}
-  verify: {run: test -s marked.txt}
-  undo: {run: rm -f marked.txt}
-""",
-    "expressions": """\
-- {id: sizes, run: printf '3\\n5\\n', effect: read, capture: {largest: "max(map(x in lines(stdout), int(x)))"}}
-- {id: enough, do: check, expect: ["steps.sizes.largest >= 5", "run.elapsed < 30m"]}
-""",
-    "places": """\
-- id: load
-  on: {group: database, take: 1}
-  run: uptime
-  effect: read
-- id: each-load
-  on: {hosts: "[hosts['primary'], hosts['standby']]", max_failures: 1}
-  run: uptime
-  effect: read
-""",
-    "loops": """\
-- id: words
-  foreach: {word: [one, two]}
-  run: printf '%s' "${{ word }}"
-  effect: read
-- id: up
-  do: http.check
-  with: {url: "http://127.0.0.1/healthz"}
-  until:
-    every: 2s
-    within: 5m
-    in_a_row: 3
-    escalate:
-      - {after: 2m, steps: [{id: tell, do: notify, with: {to: [oncall], text: Still not up.}}]}
-""",
-    "blocks": """\
-- id: both
-  parallel:
-    - {id: left, run: "true", effect: read}
-    - id: right
-      steps:
-        - {id: first, run: "true", effect: read}
-        - {id: second, run: "true", effect: read}
-""",
-    "ways": """\
-- id: pause
-  run: touch paused
-  effect: idempotent
-  undo: {none: the restore below puts it back}
-  restore: {run: rm -f paused}
-""",
-    "people": """\
-- {id: lag, run: echo 3, effect: read, capture: {behind: int(stdout)}}
-- id: way
-  do: decide
-  with:
-    rules: [{if: steps.lag.behind < 5, then: promote}]
-    otherwise: wait
-- id: agree
-  do: manual
-  with: {say: Tell the users., ask: {told: {type: int, min: 0}}, by: [commander]}
-""",
-}
