@@ -1,8 +1,11 @@
 """Journal: appends that are on disk when they return, and verifying a journal, against what any log could do at best.
 
 Appends: JournalWriter (hash chain, Merkle tree, signed checkpoints, shared fdatasync) from 1 and from 8 threads against
-write + fdatasync of lines of the same length from as many threads. Units: appends a second (more is better) and
-microseconds of CPU an append. Verification: the verifier of `audit verify`, all records read (as the command does) and
+write + fdatasync of lines of the same length from as many threads; from 1 thread also against json.dumps + write +
+fdatasync of the same record (what any JSON log does: the goal is at most three times its CPU) and against SQLite (WAL,
+synchronous=FULL), a commit each. Units: appends a second (more is better) and microseconds of CPU an append. The parts
+of an append are measured apart. Memory: resident MB of a writer after so many appends. A whole process: `drctl run` of
+1,000 steps that do nothing. Verification: the verifier of `audit verify`, all records read (as the command does) and
 parse_all=False (chain, tree and signatures alone). Units: CPU seconds for 100,000 records, and the peak resident memory
 of the process in MB. A checkpoint stands every 64 records, far closer than in a real run.
 """
@@ -10,6 +13,7 @@ of the process in MB. A checkpoint stands every 64 records, far closer than in a
 import json
 import os
 import secrets
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,13 +24,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from bench.measure import ROOT, Report, Sample, Subject, interleaved
+from bench.measure import ROOT, Report, Sample, Subject, interleaved, whole_process
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.disk import Disk
 from drctl.adapters.journal import NAME as FILE
 from drctl.adapters.journal import JournalWriter
 from drctl.adapters.keys import RunKey, verify_signature
-from drctl.core.records import JSON
+from drctl.core.checkpoints import Chain
+from drctl.core.records import JSON, Record, encode, link
 from drctl.core.verification import Verdict, verify
 
 NAME = "journal"
@@ -34,10 +39,16 @@ ROUNDS = 5
 THREADS = (1, 8)
 APPENDS = 2000
 RECORDS = 100_000
+STEPS = 1000
 _EVERY = 64
 _BODY: dict[str, JSON] = {
     "path": "failover/promote", "host": "db2", "iteration": "", "attempt": 1, "role": "act", "outcome": "ok",
     "found": False, "because": "", "elapsed_us": 1_234_567, "captures": {"timeline": 2, "lag": 0},
+}  # fmt: skip
+
+_WHOLE: dict[str, JSON] = {
+    "seq": 1, "ts": 1_790_000_000_000_000, "type": "step_finished", "actor": "bench", "run": "0" * 32, "boot": "b" * 36,
+    "mono": 1_000_000_000, "dur": 0, "epoch": 1, "v": 1, "body": _BODY,
 }  # fmt: skip
 
 
@@ -62,7 +73,19 @@ def run(*, small: bool, rounds: int) -> Report:
                 Subject(name="JournalWriter", run=partial(_written, folder, threads, appends)),
                 Subject(name="write + fdatasync", run=partial(_plain, folder, threads, appends, size), peer=True),
             ]
+            if threads == 1:
+                subjects += [
+                    Subject(name="json.dumps + write + fdatasync", run=partial(_bare, folder, appends), peer=True),
+                    Subject(name="SQLite WAL FULL", run=partial(_sqlite, folder, appends), peer=True),
+                ]
             report.rows += interleaved(f"durable appends, {threads} threads", subjects, rounds)
+        parts = [Subject(name=part, run=partial(_part, folder, part, appends)) for part in _PARTS]
+        report.rows += interleaved("parts of an append", parts, rounds)
+        grown = [Subject(name=f"{n:,} appends", run=partial(_grown, folder, n)) for n in (records // 10, records)]
+        report.rows += interleaved("memory of a writer", grown, 1, warm=False)
+        steps = 20 if small else STEPS
+        whole_run = [Subject(name=f"drctl run of {steps:,} steps", run=partial(_whole_run, folder, steps))]
+        report.rows += interleaved("whole process", whole_run, min(rounds, 3), warm=False)
         whole = Subject(name="verify, all records read", run=partial(_verified, path, parse_all=True))
         chain = Subject(name="verify, parse_all=False", run=partial(_verified, path, parse_all=False))
         group = f"verification of {records:,} records"
@@ -106,6 +129,94 @@ def _plain(folder: Path, threads: int, appends: int, size: int) -> Sample:
         return _spread(threads, appends, append)
     finally:
         os.close(fd)
+
+
+def _bare(folder: Path, appends: int) -> Sample:
+    fd = os.open(folder / secrets.token_hex(16), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+
+    def append() -> None:
+        os.write(fd, json.dumps(_WHOLE).encode() + b"\n")
+        os.fdatasync(fd)
+
+    try:
+        return _spread(1, appends, append)
+    finally:
+        os.close(fd)
+
+
+def _sqlite(folder: Path, appends: int) -> Sample:
+    path = folder / f"{secrets.token_hex(16)}.db"
+    base = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    base.execute("PRAGMA journal_mode=WAL")
+    base.execute("PRAGMA synchronous=FULL")
+    base.execute("CREATE TABLE record (seq INTEGER PRIMARY KEY, line TEXT)")
+    try:
+        return _spread(1, appends, lambda: base.execute("INSERT INTO record (line) VALUES (?)", (json.dumps(_WHOLE),)))
+    finally:
+        base.close()
+
+
+def _part(folder: Path, part: str, appends: int) -> Sample:
+    """One part of an append, so many times; microseconds of CPU each."""
+    key, uid = RunKey.generate(), secrets.token_hex(16)
+    record = Record(
+        seq=1, ts=1, type="step_finished", actor="bench", body=_BODY, run=uid, boot="b" * 36, mono=1, dur=0, epoch=1
+    )
+    chain, head = Chain.start(uid, key.public), bytes(32)
+    line, digest = encode(record, head)
+    fd = os.open(folder / secrets.token_hex(16), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+
+    def sync() -> None:
+        os.write(fd, line)
+        os.fdatasync(fd)
+
+    parts: dict[str, Callable[[], object]] = {
+        "encode and hash the line": lambda: encode(record, head),
+        "of this, hash": lambda: link(head, line),
+        "Merkle tree": lambda: chain.add(line, digest),
+        "sign a checkpoint (one in 64 or 2 s)": lambda: key.sign(line),
+        "write": lambda: os.write(fd, line),
+        "write and fdatasync": sync,
+    }
+    work = parts[part]
+    cpu = time.process_time()
+    for _ in range(appends):
+        work()
+    cpu = time.process_time() - cpu
+    os.close(fd)
+    return {"CPU us each": cpu / appends * 1e6}
+
+
+_PARTS = (
+    "encode and hash the line", "of this, hash", "Merkle tree", "sign a checkpoint (one in 64 or 2 s)", "write",
+    "write and fdatasync",
+)  # fmt: skip
+
+
+def grow(folder: str, records: int) -> None:
+    """What a process of its own runs: appends, then prints its resident memory in KB."""
+    with _open(Path(folder), _Unsynced()) as writer:
+        for _ in range(records):
+            writer.append("step_finished", _BODY, actor="bench", durable=False)
+        status = Path("/proc/self/status").read_text().split()
+    print(json.dumps(int(status[status.index("VmRSS:") + 1])))
+
+
+def _grown(folder: Path, records: int) -> Sample:
+    code = f"from bench.journal import grow; grow({str(folder)!r}, {records})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    return {"resident MB": json.loads(done.stdout) / 1024}
+
+
+def _whole_run(folder: Path, steps: int) -> Sample:
+    own = folder / secrets.token_hex(16)
+    own.mkdir()
+    lines = "".join(f"      - {{id: s{n}, do: check, expect: true}}\n" for n in range(steps))
+    (own / "book.yaml").write_text(f"runbook: nothing\nphases:\n  - id: p\n    steps:\n{lines}")
+    (own / "inventory.yaml").write_text("inventory: none\nenvironment: lab\nzone: UTC\nhosts: {}\n")
+    words = ["--state-dir", str(own / "state"), "run", "book.yaml", "--inventory", "inventory.yaml", "--no-live"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return whole_process([sys.executable, "-m", "drctl", *words], env=env, cwd=own)
 
 
 def _spread(threads: int, appends: int, append: Callable[[], object]) -> Sample:

@@ -27,7 +27,7 @@ from tests.fakes.processes import DiskFault, Ended, Starter, can_fail_calls, sta
 NAME = "disk-faults"
 ROWS = ("R7",)
 COUNT = 1000
-CI_COUNT = 120
+CI_COUNT = 60
 
 SABOTAGE = ""
 LATE = "effects after the error"

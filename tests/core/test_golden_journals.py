@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 
 from drctl.adapters.journal_reader import read
+from drctl.adapters.keys import RunKey
+from drctl.adapters.recovery import reopen
+from drctl.cli.runs import entries
 from drctl.core.events import UnknownEvent, decode
+from drctl.core.fold import RunState
 from drctl.core.verification import Verdict, verify
-from tests.fakes.journals import check_signature
+from drctl.errors import RefusedError
+from tests.fakes.journals import TickingClock, check_signature
 from tests.second_verifier import verify as verify_second
 
 FOLDER = Path(__file__).resolve().parents[1] / "journals"
@@ -36,6 +41,31 @@ def test_its_records_are_still_events(name: str) -> None:
     for record in read(FOLDER / f"{name}.jsonl"):
         if record.type != "checkpoint":
             assert not isinstance(decode(record.type, record.body), UnknownEvent)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_it_is_taken_up_or_refused_because_it_is_closed(path: Path, tmp_path: Path) -> None:
+    """Nothing but the journal is needed: there is no index beside it that could disagree."""
+    (tmp_path / "journal.jsonl").write_bytes(path.read_bytes())
+    closed = any(record.type == "run_closed" for record in read(path))
+    before = RunState.of(entries(path))
+    if closed:
+        with pytest.raises(RefusedError, match="closed"):
+            reopen(tmp_path, RunKey.generate(), TickingClock())
+        return
+    key = RunKey.generate()
+    again = reopen(tmp_path, key, TickingClock())
+    assert again.taken_over
+    with again.writer as writer:
+        writer.append("run_taken_over", {"operator": "a", "node": "n", "reason": "a test"}, actor="a", durable=True)
+    whole = path.read_bytes()
+    assert (tmp_path / "journal.jsonl").read_bytes().startswith(whole[: whole.rfind(b"\n") + 1])
+    with (tmp_path / "journal.jsonl").open("rb") as file:
+        assert verify(file, public_key=None, check_signature=check_signature).verdict is Verdict.OPEN
+    after = RunState.of(entries(tmp_path / "journal.jsonl"))
+    assert {step: state.outcome for step, state in after.steps.items()} == {
+        step: state.outcome for step, state in before.steps.items()
+    }
 
 
 def test_no_golden_journal_is_forgotten() -> None:
