@@ -1,8 +1,9 @@
-"""No value is ever executed: hostile values in every field of every kind, with the real shell of this machine.
+"""No value is ever executed: hostile values in every field of every kind, told to a fake and to the real shell.
 
-The fields come from the registry, so a new kind is covered by itself. Two proofs: a canary file that the values try to
-make and that must not be there, and the value itself, which must arrive unchanged or be refused with a reason. That
-the values are hostile is shown first.
+The fields come from the registry, so a new kind is covered by itself. Three proofs: the scripts a kind sends are the
+same whatever the value is (all values, a fake shell); a canary file that the values try to make and that must not be
+there (the real shell: all values in fields that reach it, the sharpest in all others); and the value itself, which must
+arrive unchanged or be refused with a reason. That the values are hostile is shown first.
 """
 
 import subprocess
@@ -20,6 +21,7 @@ from drctl.core.scripts import ResolvedScript, Script
 from drctl.core.values import Map
 from drctl.engine.fields import coerce
 from drctl.kinds import registry
+from tests.fakes.hosts import FakeHost
 from tests.fakes.scopes import Names
 from tests.kinds.samples import FIELDS
 from tests.kinds.worlds import ClaimedOnce, Facts, Machine, Notices, Objects, Ports, Web, act, probe
@@ -46,6 +48,11 @@ CASES = [
 ]
 
 
+MARK = "m4rk"
+PLAIN = (MARK, "another", "a/b", "-x", "", " ", "two words", "line\nline\n", "*", "/abs/path", "x:y")
+"""Values with nothing hostile in them, of every form that a kind may tell apart."""
+
+
 class Recording(LocalShell):
     """The real shell, with everything sent to it kept."""
 
@@ -62,12 +69,28 @@ class Recording(LocalShell):
         return super().run(claim, command)
 
 
+class Deaf(FakeHost):
+    """A shell that runs nothing and is content with everything, with everything sent to it kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on("", 0)
+        self.sent: list[Command] = []
+
+    def read(self, command: Command) -> Reply:
+        self.sent.append(command)
+        return super().read(command)
+
+    def run(self, claim: Claim, command: Command) -> ClaimReply:
+        self.sent.append(command)
+        return super().run(claim, command)
+
+
 @dataclass
 class World:
-    """Real shell, recorders for everything else."""
+    """A shell, and recorders for everything else."""
 
-    machine: Machine
-    shell: Recording
+    shell: Recording | Deaf
     web: Web = field(default_factory=lambda: Web(HttpReply(reach=Reach.COMPLETE, status=200, body=b"{}")))
     ports: Ports = field(default_factory=lambda: Ports(PortReply(reach=Reach.UNREACHABLE, because="no route")))
     notices: Notices = field(default_factory=Notices)
@@ -88,7 +111,25 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(machine.home)
     for name in ("psql", "systemctl", "nginx"):
         machine.program(name, "cat >/dev/null 2>&1; exit 0")
-    return World(machine=machine, shell=Recording(tmp_path / "state"))
+    return World(shell=Recording(tmp_path / "state"))
+
+
+def told(name: str, wanted: str, value: str) -> list[Command]:
+    """What a shell that runs nothing is told with this value in a field; nothing when it is refused."""
+    world = World(shell=Deaf())
+    try:
+        carried_out(made(name, wanted, value), world)
+    except FieldError as error:
+        if not error.summary:
+            pytest.fail("a refusal says why")
+        return []
+    return world.shell.sent
+
+
+def reaches_a_shell(name: str, wanted: str) -> bool:
+    """Whether the field's value is handed to a shell in any way."""
+    found = told(name, wanted, MARK)
+    return any(MARK in f"{one.script} {one.env} {one.stdin!r} {one.cwd}" for one in found)
 
 
 def given(spec: FieldSpec, value: str) -> Any:  # noqa: ANN401 - what a field of any type takes
@@ -168,8 +209,19 @@ def test_every_kind_has_a_sample() -> None:
 
 
 @pytest.mark.parametrize(("name", "wanted"), CASES, ids=[f"{name}-{wanted}" for name, wanted in CASES])
+def test_what_a_shell_is_told_to_do_is_the_same_whatever_the_value_is(
+    name: str, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scripts = {one.script for value in PLAIN for one in told(name, wanted, value)}
+    for value in HOSTILE:
+        for command in told(name, wanted, value):
+            assert command.script in scripts, f"{value!r} changed a script"
+
+
+@pytest.mark.parametrize(("name", "wanted"), CASES, ids=[f"{name}-{wanted}" for name, wanted in CASES])
 def test_a_hostile_value_is_data_or_refused(name: str, wanted: str, world: World, tmp_path: Path) -> None:
-    for value in SHARP:
+    for value in HOSTILE if reaches_a_shell(name, wanted) else SHARP:
         try:
             kind = made(name, wanted, value)
             carried_out(kind, world)
