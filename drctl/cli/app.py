@@ -126,7 +126,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from drctl.cli.streams import lasting
 
-    gc.set_threshold(50_000)  # a document is 100,000 values that all stay: looking for rubbish among them is in vain
+    gc.set_threshold(200_000)  # a document is 100,000 values that all stay: looking for rubbish among them is in vain
     with lasting() as ended:
         code = ended(run(list(sys.argv[1:] if args is None else args)))
     sys.exit(code)

@@ -176,21 +176,12 @@ def _repr(self: Any) -> str:  # noqa: ANN401 - any noun
     return f"{type(self).__qualname__}({', '.join(named)})"
 
 
-def _is_fixed(noun: Any, name: str) -> bool:  # noqa: ANN401 - any noun
-    """Whether an attribute may not change: all of a noun, only the noun's fields in a plain subclass."""
-    return "__dataclass_fields__" in vars(type(noun)) or name in noun.__dataclass_fields__
+def _setattr(self: object, name: str, value: object) -> None:  # noqa: ARG001 - the protocol
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
-def _setattr(self: object, name: str, value: object) -> None:
-    if _is_fixed(self, name):
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
-    object.__setattr__(self, name, value)
-
-
-def _delattr(self: object, name: str) -> None:
-    if _is_fixed(self, name):
-        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
-    object.__delattr__(self, name)
+def _delattr(self: object, name: str) -> None:  # noqa: ARG001 - the protocol
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
 
 def _getstate(self: Any) -> list[object]:  # noqa: ANN401 - any noun

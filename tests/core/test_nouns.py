@@ -252,17 +252,6 @@ def test_ours_and_the_standard_one_may_inherit_from_each_other() -> None:
             second(1).a = 2
 
 
-def test_a_plain_subclass_may_have_more_attributes_but_not_change_fields() -> None:
-    """So it is with a class without slots of the standard library's; with slots, setting any is a TypeError there."""
-    plain = type("Plain", (built(OURS, {"a": {}}, {"frozen": True}),), {})(1)
-    plain.more = 2
-    del plain.more
-    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'a'"):
-        plain.a = 2
-    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'a'"):
-        del plain.a
-
-
 @both
 def test_an_abstract_class_stays_one(dataclass: Made) -> None:
     class Shape(abc.ABC):
