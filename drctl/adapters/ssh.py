@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from drctl.adapters import claim_text
+from drctl.adapters import claim_text, host_check
 from drctl.adapters.become import Sudo
 from drctl.adapters.carrier import Carried, End, Order, exec_text
 from drctl.adapters.claims import ClaimedShell
 from drctl.adapters.dns import NameServers
+from drctl.adapters.host_check import Asked, Findings
 from drctl.adapters.http import UrllibHttp
 from drctl.adapters.identity import Ask, asks
+from drctl.adapters.link_words import advised
 from drctl.adapters.ssh_keys import PrivateKeys
 from drctl.adapters.ssh_transport import Credentials, Link, LinkProblem, dial_tcp, open_link
 from drctl.adapters.stream_pump import pumped
@@ -29,24 +31,6 @@ from drctl.errors import DrctlError
 
 _CHANNELS = 8  # at once on one link: sshd allows 10 (MaxSessions), two are kept back for ending commands and for pings
 _BUSY_PAUSE = 0.1  # seconds until a host that had no channel to spare is asked again
-_PREFLIGHT = """
-command -v setsid >/dev/null || { echo setsid; exit; }
-[ -n "$STATE" ] || STATE=${XDG_STATE_HOME:-${HOME:-}/.local/state}/drctl
-while [ ! -e "$STATE" ] && [ -n "$STATE" ]; do STATE=${STATE%/*}; done
-[ -w "${STATE:-/}" ] && [ -d "${STATE:-/}" ] || { echo "write ${STATE:-/}"; exit; }
-df -Pk "${STATE:-/}" 2>/dev/null | {
-  read -r x
-  read -r a b c free x
-  [ "${free:-9999}" -ge 1024 ] || echo "full ${STATE:-/}"
-}
-case $(stat -f -c %T "${STATE:-/}" 2>/dev/null) in nfs*) echo "nfs ${STATE:-/}" ;; esac
-"""
-_PROBLEMS = {
-    "setsid": "setsid is missing: a command could not be kept apart from the link; install util-linux",
-    "write": "the folder for claims cannot be made: {} is not writable; set state_dir in the inventory",
-    "full": "the disk of the folder for claims is full: {} has less than 1 MiB left",
-    "nfs": "the folder for claims lies on NFS ({}), where a claim is not safe; set state_dir in the inventory",
-}
 
 
 class SshHosts:
@@ -86,8 +70,8 @@ class SshHosts:
         """HTTP as the host sees it."""
         return UrllibHttp(self.carrier(host_name).connect)
 
-    def check(self, host_name: str) -> str:
-        """Preflight: say why acts cannot be claimed on this host, or nothing. Changes nothing."""
+    def check(self, host_name: str) -> Findings:
+        """Preflight: why acts cannot be claimed on this host, if so, and what else to know. Changes nothing."""
         host = self._inventory.hosts[host_name]
         return self.carrier(host_name).check(host.state_dir or "")
 
@@ -162,7 +146,7 @@ class HostCarrier:
                         return carried
                     self._drop(link)
         except LinkProblem as problem:
-            return Carried(end=End.NO_LINK, because=problem.because)
+            return Carried(end=End.NO_LINK, because=advised(problem.because, self._host))
 
     def link(self, limit: float) -> Link:
         """The open link, or a new one.
@@ -205,31 +189,25 @@ class HostCarrier:
                 raise TimeoutError(f"no answer from {host}:{port}, seen from {self._host.name}") from None
             raise OSError(f"seen from {self._host.name}: {problem.because}") from None
 
-    def check(self, state_dir: str) -> str:
-        """Look whether acts can be claimed here."""
-        command = Command(script=_PREFLIGHT, env={"STATE": state_dir}, timeout=Duration(30_000_000))
-        limit = time.monotonic() + 30
+    def check(self, state_dir: str) -> Findings:
+        """Look whether acts can be claimed here, and what a person should know."""
+        limit = time.monotonic() + host_check.LIMIT
         try:
             link = self.link(limit)
             stranger = self._identify(link, limit)
             if stranger is not None:
-                return stranger.because
-            asked = time.monotonic()
-            carried, out, _ = self._look(link, command, limit)
-            took = time.monotonic() - asked
+                return Findings(problem=stranger.because)
+            asked, before = time.monotonic(), time.time()
+            carried, out, _ = self._look(link, host_check.question(state_dir), limit)
+            took = Asked(before=before, after=time.time(), took=time.monotonic() - asked)
         except LinkProblem as problem:
-            return problem.because
+            return Findings(problem=advised(problem.because, self._host))
         if out.exit is None:
             said = (carried.err or carried.out).strip().splitlines()
             first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"
-            return f"ran no shell for drctl; it said: {first}"
-        word, _, rest = out.content.decode("utf-8", "replace").partition("\n")[0].partition(" ")
-        if word in _PROBLEMS:
-            return _PROBLEMS[word].format(rest)
-        slow = 2.0
-        if took > slow:
-            return f"its shell takes {took:.1f} s for nothing: look at the start files of {self._host.login.user}"
-        return ""
+            return Findings(problem=f"ran no shell for drctl; it said: {first}")
+        noise = carried.out.partition(b"\n@")[0]
+        return host_check.findings(self._host.login.user, out, noise, took)
 
     def close(self) -> None:
         """Close the link."""

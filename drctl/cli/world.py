@@ -68,6 +68,7 @@ class RealWorld:
         self.clock = SystemClock()
         self._local: ClaimShell | None = None
         self._notifier: Notifier | None = None
+        self._remarks: dict[str, tuple[str, ...]] = {}
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         """Ports for looking from a place."""
@@ -79,7 +80,17 @@ class RealWorld:
 
     def reach(self, place: str) -> str:
         """Connect to a host and check that it can be worked on."""
-        return "" if place == LOCAL else self._hosts().check(place)
+        if place == LOCAL:
+            return ""
+        found = self._hosts().check(place)
+        with self._lock:
+            self._remarks[place] = found.remarks
+        return found.problem
+
+    def remarks(self, place: str) -> tuple[str, ...]:
+        """What else the last check of a host found."""
+        with self._lock:
+            return self._remarks.get(place, ())
 
     def finds(self, secret: SecretRef) -> str:
         """Look whether a secret is where it is said to be."""

@@ -5,6 +5,8 @@ The first line that is not true gives the reason. A line without a value proves 
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import cache
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _REACHED: Final = "reply == 'complete'"
 _ENDS: Final = {Reach.UNREACHABLE: Outcome.UNREACHABLE, Reach.TIMEOUT: Outcome.TIMEOUT, Reach.COMPLETE: Outcome.FAILED}
 _SHOWN: Final = 60
+_SIGNALLED: Final = 128
 SENSITIVE: Final = "sensitive, so it was not recorded"
 
 
@@ -97,5 +100,14 @@ def _why(line: Expression, seen: Value | Unknown, scope: RunScope) -> str:
         value = evaluate(_parsed(dotted), scope) if is_plain else None
         if value is not None and not isinstance(value, Unknown | tuple | Mapping):
             text = text_of(value)
+            text += _signal(value) if dotted == "exit" else ""
             facts.append(f"{dotted} is {text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '...'}")
     return f"not true: {line.text}" + (f" ({', '.join(dict.fromkeys(facts))})" if facts else "")
+
+
+def _signal(code: object) -> str:
+    """Which signal a shell tells of by an exit code beyond 128."""
+    with contextlib.suppress(ValueError):
+        if isinstance(code, int) and code > _SIGNALLED:
+            return f", as after the signal {signal.Signals(code - _SIGNALLED).name}"
+    return ""

@@ -12,16 +12,19 @@ from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import SecretRef
 from drctl.core.model import Action, Block, Fence, Include, Phase, Step, around, walk
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
+from drctl.core.ports import Command
 from drctl.core.rounds import round_of
 from drctl.core.values import Unknown
-from drctl.engine.context import Context, fixed_place
+from drctl.engine.context import LOOK_LIMIT, Context, fixed_place
 from drctl.engine.fanout import fan_out
 from drctl.engine.fields import resolve
 from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.repeats import frozen_now
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import candidates
+from drctl.engine.shells import user_of
 from drctl.engine.stops import Stop
 from drctl.errors import Exit
 
@@ -30,8 +33,27 @@ if TYPE_CHECKING:
     from drctl.engine.world import Looking
 
 AT_ONCE = 32
-Need = str | SecretRef
-"""A host by its name, or a secret by its reference."""
+CLAIMABLE = """
+d=${XDG_STATE_HOME:-${HOME:-}/.local/state}/drctl
+while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done
+[ -w "${d:-/}" ]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Becoming:
+    """Another user whose shell is needed on a host."""
+
+    host: str
+    user: str
+
+    def __str__(self) -> str:
+        """Write it as people do."""
+        return f"{self.user}@{self.host}"
+
+
+Need = str | SecretRef | Becoming
+"""A host by its name, a secret by its reference, or another user there."""
 
 
 class Preflight:
@@ -48,7 +70,7 @@ class Preflight:
             return
         steps = [step for phase in self._context.runbook.phases for step in phase.steps]
         needs = {need for step in steps for need in named(step, self._context)}
-        warnings = tuple(self._missing(needs).values())
+        warnings = (*self._missing(needs).values(), *self._remarks(needs))
         self._recorder.write(ev.PreflightFinished(phase="*", ok=True, hosts=_hosts(needs), warnings=warnings))
 
     def phase(self, phase: Phase) -> None:
@@ -83,10 +105,28 @@ class Preflight:
         """What of it is not there, and why."""
         each = sorted(needs, key=str)
         answers = fan_out(each, self._ask, AT_ONCE)
-        return {need: f"{need}: {answer}" for need, answer in zip(each, answers, strict=True) if answer}
+        found = dict(zip(each, answers, strict=True))
+        told = {need for need, answer in found.items() if answer}
+        told -= {
+            need for need in told if isinstance(need, Becoming) and need.host in told
+        }  # the host's own word is enough
+        return {need: f"{need}: {found[need]}" for need in each if need in told}
 
     def _ask(self, need: Need) -> str:
+        if isinstance(need, Becoming):
+            return self._becomes(need)
         return self._looking.reach(need) if isinstance(need, str) else self._looking.finds(need)
+
+    def _becomes(self, need: Becoming) -> str:
+        """Why another user's shell cannot be had, or nothing could be claimed with it."""
+        probe = self._looking.probe(need.host, LOOK_LIMIT)
+        reply = probe.shell.read(Command(script=CLAIMABLE, as_user=need.user, timeout=LOOK_LIMIT))
+        if reply.exit is None:
+            return reply.because
+        return "" if reply.exit == 0 else f"{need.user} has no folder there that claims could be kept in"
+
+    def _remarks(self, needs: set[Need]) -> tuple[str, ...]:
+        return tuple(f"{host}: {remark}" for host in _hosts(needs) for remark in self._looking.remarks(host))
 
 
 def _hosts(needs: set[Need]) -> tuple[str, ...]:
@@ -130,6 +170,7 @@ def needed(step: Step, context: Context, sure: set[Need], perhaps: set[Need]) ->
     elif not isinstance(step.body, Fence):  # its host may be dead, and any method or proof may do
         into.update(_place(step, context))
         into.update(_secrets(step, context))
+        into.update(_becoming(step, context))
 
 
 def _needed_inside(step: Step, body: Include, context: Context, needs: tuple[set[Need], set[Need]]) -> None:
@@ -155,6 +196,12 @@ def _place(step: Step, context: Context) -> set[str]:
     if place is None and step.on is not None and step.on.computed is not None:
         place = str(step.on.computed.resolve(RunScope(context=context).at(step)))
     return {place} if place is not None and place in context.inventory.hosts else set()
+
+
+def _becoming(step: Step, context: Context) -> set[Becoming]:
+    """The other user it works as on its host."""
+    user = user_of(step, RunScope(context=context).at(step))
+    return {Becoming(host=host, user=user) for host in _place(step, context) if isinstance(user, str)}
 
 
 def _secrets(step: Step, context: Context) -> set[SecretRef]:

@@ -32,6 +32,10 @@ class Looking(Protocol):
         """Connect to a host and check that it can be worked on; empty when it can, else why not. Changes nothing."""
         ...
 
+    def remarks(self, place: str) -> tuple[str, ...]:
+        """What a person should know of a host that was reached, and what to do about it; nothing of it stops a run."""
+        ...
+
     def finds(self, secret: SecretRef) -> str:
         """Look whether a secret of the inventory is where it is said to be; empty when it is, else why not."""
         ...

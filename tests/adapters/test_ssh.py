@@ -13,6 +13,7 @@ from typing import Literal
 import pytest
 
 from drctl.adapters import ssh_transport
+from drctl.adapters.host_check import Findings
 from drctl.adapters.ssh import SshHosts
 from drctl.adapters.ssh_keys import fingerprint
 from drctl.core.inventory import Host, Identity, Login, SecretRef
@@ -123,6 +124,7 @@ def unreachable(shell: ClaimShell, seconds: float = 1) -> str:
     look, act = shell.read(command(seconds=seconds)), shell.run(claim(), command(seconds=seconds))
     assert (look.reach, act.state) == (Reach.UNREACHABLE, ClaimState.UNREACHABLE), (look, act)
     assert look.because.partition(":")[0] == act.because.partition(":")[0]
+    assert act.because.count("Next: ") == 1
     return act.because
 
 
@@ -193,7 +195,7 @@ def test_a_password_is_resolved_at_the_moment_of_use(keys: Keys, asyncssh_relay:
 
     hosts = SshHosts(inventory(host), resolve)
     assert asked == []
-    assert unreachable(hosts.shell("h1"), 20) == "login: env:X is not set"
+    assert unreachable(hosts.shell("h1"), 20).startswith("login: env:X is not set. Next: ")
     assert asked
     hosts.close()
 
@@ -345,7 +347,7 @@ def test_a_host_without_a_shell_refuses_for_certain(
         assert "This account is currently not available., exit status 1" in answer.because
         look = shell.read(command("true"))
         assert (look.reach, look.exit) == (Reach.UNREACHABLE, None)
-        assert "not available" in hosts.check("h1")
+        assert "not available" in hosts.check("h1").problem
     assert (tmp_path / "effects").read_text() == ""
 
 
@@ -377,12 +379,12 @@ def test_preflight_says_what_keeps_a_host_from_being_claimed(
     keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
 ) -> None:
     host = keys.host(asyncssh_relay.port)
-    assert open_hosts(host).check("h1") == ""
+    assert open_hosts(host).check("h1") == Findings()
     (tmp_path / "file").touch()
-    problem = open_hosts(replace(host, state_dir=str(tmp_path / "file/below"))).check("h1")
+    problem = open_hosts(replace(host, state_dir=str(tmp_path / "file/below"))).check("h1").problem
     assert "cannot be made" in problem
     asyncssh_relay.close()
-    assert open_hosts(host).check("h1").startswith("refused:")
+    assert open_hosts(host).check("h1").problem.startswith("refused:")
     assert not (tmp_path / "state").exists()  # nothing was made
 
 
@@ -423,4 +425,4 @@ def test_a_host_behind_another(keys: Keys, any_relay: Relay, env: dict[str, str]
         assert (answer.state, any_relay.accepted) == (ClaimState.RAN, 1)
         hosts.close()
         any_relay.close()
-        assert hosts.shell("inner").read(command("true", 2)).because.endswith("(on the way, at hop)")
+        assert hosts.shell("inner").read(command("true", 2)).because.count("(on the way, at hop). Next: ") == 1

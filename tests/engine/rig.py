@@ -34,6 +34,7 @@ from drctl.engine.context import Context, Identity
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, freeze_inputs, thaw_inputs
 from drctl.engine.outputs import MemoryStore
+from drctl.engine.preflight import CLAIMABLE
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control
 from drctl.errors import Exit, JournalError
@@ -258,6 +259,7 @@ class FakeWorld:
         self.store = "store-1"
         self.lost_secrets: set[str] = set()
         self.facts = FakeFacts()
+        self.remarked: dict[str, list[str]] = {}
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         return Probe(
@@ -271,6 +273,9 @@ class FakeWorld:
             timeout=timeout,
             facts=self.facts,
         )
+
+    def remarks(self, place: str) -> tuple[str, ...]:
+        return tuple(self.remarked.get(place, ()))
 
     def reach(self, place: str) -> str:
         return "refused" if self.hosts[place].down else ""
@@ -345,7 +350,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.clock = FakeClock()
         names = (*self.hosts, "local")
-        self.world = FakeWorld(self.clock, {name: FakeHost(name) for name in names})
+        self.world = FakeWorld(self.clock, {name: FakeHost(name).on(CLAIMABLE, 0) for name in names})
         self.inventory = inventory(*self.hosts, environment=self.environment)
         self.lines: list[tuple[Line, str, dict[str, Any], str]] = []
         self.store = MemoryStore()

@@ -356,3 +356,14 @@ def test_bytes_are_staged_for_the_user_whose_command_reads_them() -> None:
     for user in (None, "postgres"):
         bond = Bond(path="main/get", effect=Effect.IDEMPOTENT, user=user)
         assert ("-of-postgres" in BoundShell(host, claim, bond, watch).stage([b"x"])) == (user is not None)
+
+
+@pytest.mark.parametrize(("code", "words"), [(137, "SIGKILL"), (139, "SIGSEGV"), (3, ""), (255, "")])
+def test_a_death_by_signal_is_said_in_words(code: int, words: str) -> None:
+    rig = Rig(book("{id: act, on: db1, run: do-it, effect: idempotent}"))
+    rig.host("db1").on("do-it", code)
+    rig.run()
+    because = rig.said("step_finished", path="main/act")[0]["because"]
+    assert f"exit is {code}" in because
+    assert ("as after the signal" in because) == bool(words)
+    assert words in because

@@ -88,6 +88,9 @@ class RecordingWorld:
             clock=self._clock, timeout=timeout, facts=self.facts,
         )  # fmt: skip
 
+    def remarks(self, place: str) -> tuple[str, ...]:  # noqa: ARG002 - the port
+        return ()
+
     def reach(self, place: str) -> str:  # noqa: ARG002 - the port
         return ""
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from drctl.core.ports import Command, Reach, Reply
+from drctl.engine.preflight import CLAIMABLE
 from drctl.errors import Exit
 from tests.engine.rig import Rig
 from tests.engine.test_acts import book
+from tests.fakes.hosts import FakeHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ACT = "{id: act, on: db2, run: do-it, effect: idempotent}"
 
@@ -115,3 +123,40 @@ def test_no_secret_is_asked_for_that_nothing_uses() -> None:
     rig.host("db2").on("do-it", 0)
     assert rig.run() is Exit.DONE
     assert all(not body.get("warnings") for body in rig.said("preflight_finished"))
+
+
+def _giving(answer: Reply) -> Callable[[Command], Reply]:
+    return lambda _: answer
+
+
+def test_a_user_that_cannot_be_become_stops_the_run_before_anything_is_changed() -> None:
+    """sudo that asks for a password is found before the first act, not in the middle of a failover."""
+    step = "{id: x, on: db1, as: postgres, run: act, effect: idempotent}"
+    for answer, told in (
+        (
+            Reply(reach=Reach.UNREACHABLE, because="sudo: on db1 sudo asks ops for a password"),
+            "asks ops for a password",
+        ),
+        (Reply(reach=Reach.COMPLETE, exit=1), "no folder there that claims could be kept in"),
+    ):
+        rig = Rig(book(ACT, step))
+        rig.world.hosts["db1"] = FakeHost("db1").on(CLAIMABLE, _giving(answer)).on("act", 0)
+        assert rig.run() is Exit.NOTHING_CHANGED
+        because = rig.said("run_closed")[0]["because"]
+        assert f"postgres@db1: {answer.because}" in because
+        assert told in because
+        assert rig.host("db2").effects == []
+
+
+def test_of_a_host_that_is_down_one_word_is_enough() -> None:
+    rig = reaching("{id: x, on: db1, as: postgres, run: act, effect: idempotent}")
+    assert rig.run() is Exit.NOTHING_CHANGED
+    assert "postgres@db1" not in rig.said("run_closed")[0]["because"]
+
+
+def test_what_is_worth_knowing_of_a_host_stands_in_the_record_and_stops_nothing() -> None:
+    rig = Rig(book(ACT))
+    rig.host("db2").on("do-it", 0)
+    rig.world.remarked["db2"] = ["its clock is 9 s behind ours"]
+    assert rig.run() is Exit.DONE
+    assert rig.said("preflight_finished", phase="*")[0]["warnings"] == ["db2: its clock is 9 s behind ours"]

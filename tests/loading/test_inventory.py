@@ -198,3 +198,17 @@ def test_a_key_is_its_type_and_its_bytes() -> None:
     for line in ("", "ssh-ed25519", "ssh-ed25519 !!!", f"ssh-rsa {KEY.split()[1]}", f"{KEY.split()[1]} ssh-ed25519"):
         with pytest.raises(ValueError, match="key"):
             read_key(line)
+
+
+def test_the_query_of_an_identity_is_one_query_of_a_database_that_is_there() -> None:
+    host = (
+        f"a: {{address: x, login: {{user: u}}, host_key: {KEY}, identity: {{sql: {{query: QUERY, equals: 7301DB}}}}}}"
+    )
+    good = load(host.replace("QUERY", '"select 1;"').replace("DB", ""))
+    assert good.value is not None
+    assert (good.value.hosts["a"].identity.sql_query, good.value.hosts["a"].identity.sql_equals) == (
+        "select 1;",
+        "7301",
+    )
+    assert codes(load(host.replace("QUERY", '"select 1; drop table x"').replace("DB", ""))) == ["E204"]
+    assert codes(load(host.replace("QUERY", '"select 1"').replace("DB", ", db: gone"))) == ["E401"]
