@@ -6,8 +6,10 @@ This module holds only the contract and the bounded, linear collecting of output
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from drctl.core.nouns import dataclass
 
 _TAIL = 4096  # the end mark stands in the last bytes of a stream; noise after it may be this long
 

@@ -7,10 +7,10 @@ starts nothing. Nothing stands in an argument list, so nothing shows in `ps`.
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Claim, Command
 from drctl.core.values import Secret
 from drctl.errors import DefectError

@@ -13,8 +13,9 @@ import select
 import sys
 import termios
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
+
+from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from drctl.core.dns import DnsQuestion, NameState
+from drctl.core.nouns import dataclass
 
 TYPES: Final = {
     "A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33,

@@ -15,11 +15,11 @@ import errno
 import os
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.adapters.disk import Disk, boot_id, sync_folder, write_all
 from drctl.core.checkpoints import Chain
+from drctl.core.nouns import dataclass
 from drctl.core.records import CHECKPOINT, CLOSED, JSON, OPENED, RECOVERED, TAKEN_OVER, Record, encode
 from drctl.errors import DefectError, JournalError
 

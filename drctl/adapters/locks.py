@@ -12,9 +12,10 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.core.records import ParseError, strict_json
 from drctl.errors import JournalError, LockedError
 

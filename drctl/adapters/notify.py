@@ -14,12 +14,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Final
 
 from drctl.core.inventory import Channel, SecretRef
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Http, HttpRequest, Message, Reach, Receipt
 from drctl.core.values import Duration, Secret
 from drctl.errors import RefusedError

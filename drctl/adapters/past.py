@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.adapters.journal import NAME
+from drctl.core.nouns import dataclass
 from drctl.core.records import MAX_LINE, ParseError, Record, parse
 
 if TYPE_CHECKING:

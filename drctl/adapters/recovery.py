@@ -10,12 +10,12 @@ import contextlib
 import errno
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.adapters.disk import Disk, sync_folder, write_all, write_whole
 from drctl.adapters.journal import CHECKPOINT_AFTER, NAME, SLACK, JournalWriter, Start, cannot_write
 from drctl.adapters.keys import verify_signature
+from drctl.core.nouns import dataclass
 from drctl.core.verification import Verdict, Verification, Verifier, pieces
 from drctl.errors import JournalError, RefusedError
 

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import fabric
@@ -19,6 +19,7 @@ import paramiko
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
 from drctl.core.inventory import Host
+from drctl.core.nouns import dataclass
 
 CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bounded by what is left for the step
 OPEN = 30.0  # seconds from the open TCP connection to the end of the login

@@ -16,7 +16,6 @@ import contextlib
 import os
 import re
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -27,6 +26,7 @@ from drctl.adapters.journal import NAME
 from drctl.adapters.keys import RunKey
 from drctl.adapters.locks import FileLock, Holder, holder
 from drctl.adapters.outputs import OutputStore
+from drctl.core.nouns import dataclass
 from drctl.core.records import MAX_LINE, ParseError, parse
 from drctl.errors import RefusedError, UsageError
 

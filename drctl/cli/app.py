@@ -14,12 +14,12 @@ import json
 import os
 import sys
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from drctl import __version__
+from drctl.core.nouns import dataclass
 from drctl.errors import DocumentError, DrctlError, Exit
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ import click
 from drctl.cli.documents import read_bytes
 from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input, read_members
+from drctl.core.nouns import dataclass
 from drctl.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:

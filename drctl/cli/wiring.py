@@ -5,7 +5,7 @@ A `Session` is one writer of one run: it holds the run's lock from its first to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,14 @@ from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.frozen import Frozen, digest_of, thaw
 from drctl.core.inventory import SecretRef
+from drctl.core.nouns import dataclass
 from drctl.engine.context import Context, Identity
 from drctl.engine.executor import Desk, Executor
 from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control
-from drctl.errors import DocumentError, JournalError, PlanChangedError, UsageError
+from drctl.errors import DocumentError, JournalError, PlanChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,17 +150,3 @@ class Session:
         """
         self.parts.world.close()
         self._journal.close()
-
-
-def need_inventory(path: str | None) -> str:
-    """The inventory, or the message that says where it is looked for.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if path is None:
-        raise UsageError(
-            "There is no inventory: no --inventory, no DRCTL_INVENTORY, no inventory.yaml in this folder.",
-            meaning="Nothing was changed.", next="drctl run RUNBOOK --inventory FILE",
-        )  # fmt: skip
-    return path

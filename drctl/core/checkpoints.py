@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from drctl.core.nouns import dataclass
 from drctl.core.records import Record, checkpoint_record, encode, genesis, origin
 
 _ED25519 = b"\x01"  # C2SP signed-note: signature type 0x01

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from drctl.core.nouns import dataclass
 from drctl.core.values import Duration
 
 if TYPE_CHECKING:

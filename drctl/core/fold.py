@@ -7,10 +7,11 @@ shown, and `resumable` says that no version may act on top of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from drctl.core import events as ev
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
 from drctl.core.values import Duration, Time
@@ -208,7 +209,7 @@ class RunState:
             entered = self.blocks[event.path].entered + 1 if event.path in self.blocks else 1
             self.blocks[event.path] = BlockState(
                 path=event.path, form=event.form, title=event.title, started_at=entry.at, started_seq=entry.seq,
-                host=event.host, frozen=event.frozen, entered=entered,
+                host=event.host, frozen=event.frozen, by=event.by, entered=entered,
             )  # fmt: skip
         elif isinstance(event, ev.BlockFinished) and event.path in self.blocks:
             block = self.blocks[event.path]

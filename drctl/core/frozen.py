@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

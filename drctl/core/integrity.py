@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.errors import Exit
 
 if TYPE_CHECKING:

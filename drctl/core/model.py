@@ -7,9 +7,10 @@ run time still names file, line and column.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, OnFailure, Outcome
 
 if TYPE_CHECKING:
@@ -169,7 +170,6 @@ class Include:
     file: str
     runbook: Runbook
     inputs: Mapping[str, FieldValue] = field(default_factory=dict)
-    input_where: Mapping[str, Where] = field(default_factory=dict)
 
 
 Body = Action | Decide | Manual | Check | SetNames | Wait | RestoreNow | Block | Fence | Include

@@ -5,10 +5,11 @@ Made once from the document alone. Addresses here are those of the document; whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from drctl.core.model import Include, inside
+from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,10 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from drctl.core.nouns import dataclass
 from drctl.core.values import Duration, Secret, Time
 
 if TYPE_CHECKING:

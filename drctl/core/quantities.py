@@ -7,10 +7,11 @@ Reading the clock is not done here: a `Time` is handed in by whoever owns a cloc
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Final, overload
+
+from drctl.core.nouns import dataclass
 
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND

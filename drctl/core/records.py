@@ -15,9 +15,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, TypeAlias, cast
 
+from drctl.core.nouns import dataclass
 from drctl.errors import DefectError
 
 JSON: TypeAlias = "bool | int | str | Sequence[JSON] | Mapping[str, JSON] | None"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.core.model import Block, Frame
+from drctl.core.nouns import dataclass
 from drctl.core.rounds import HOST
 from drctl.core.values import Map, Unknown, Value
 

@@ -11,9 +11,10 @@ import enum
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from drctl.core.nouns import dataclass
 from drctl.core.records import ParseError, canonical, strict_json
 from drctl.core.values import to_json
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from drctl.core.encoding import text_of
 from drctl.core.expressions import Expression, ExpressionError, Problem, Scope, TypeScope, check, evaluate_field, infer
+from drctl.core.nouns import dataclass
 from drctl.core.shell.scanner import scan
 from drctl.core.templates import Placeholder, placeholders, shown_value
 from drctl.core.value_types import Secret, Unknown, Value, type_name

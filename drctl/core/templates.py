@@ -6,7 +6,6 @@ module; see `drctl.core.scripts`, which never puts a value into the text of a sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.encoding import text_of
@@ -22,6 +21,7 @@ from drctl.core.expressions import (
     infer,
     parse,
 )
+from drctl.core.nouns import dataclass
 from drctl.core.value_types import MAX_TEXT, Secret, Unknown, Value
 
 if TYPE_CHECKING:

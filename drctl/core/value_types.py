@@ -8,10 +8,11 @@ How values are written and read back is left to `drctl.core.encoding`; `drctl.co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Final, NoReturn, TypeAlias, final
 
+from drctl.core.nouns import dataclass
 from drctl.core.quantities import Duration, Size, Time
 
 Value: TypeAlias = (

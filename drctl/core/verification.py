@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, cast
 
 from drctl.core.checkpoints import Chain, signature_of
 from drctl.core.events import EVENTS
 from drctl.core.integrity import Anchor, Fault, KeyStatus, KeyUse, Notice, Verdict, Verification
+from drctl.core.nouns import dataclass
 from drctl.core.records import (
     CHECKPOINT,
     CLOSED,

@@ -9,12 +9,13 @@ execute; verify; record the outcome
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen, Verdict
 from drctl.core.model import Action
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import Act, Claim
 from drctl.core.values import Duration, Unknown

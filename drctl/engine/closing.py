@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.fold import RunState, attained
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.engine.recorder import fitting
 from drctl.errors import Exit

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.core.outline import Outline
 from drctl.core.places import On, PlaceKind
 from drctl.core.values import Duration, HostRef, Secret, Unknown, Value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.ports import Claim, ClaimState
 from drctl.engine import closing

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.core.kind import FieldError
+from drctl.core.nouns import dataclass
 from drctl.engine.shells import Doubt
 from drctl.engine.stops import Stop
 from drctl.errors import DefectError, DrctlError, JournalError

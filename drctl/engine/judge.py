@@ -6,11 +6,12 @@ The first line that is not true gives the reason. A line without a value proves 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import Expression, evaluate, parse
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.ports import Reach
 from drctl.core.values import Unknown, Value, text_of

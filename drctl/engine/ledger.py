@@ -7,13 +7,14 @@ on it, so a person decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.kind import ActKind, Seen
 from drctl.core.model import Action, Check, Fence, Frame, RestoreNow, Step, Wait, Way, WayKind, Ways
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import HOST, round_of, seen_in
 from drctl.core.values import Unknown

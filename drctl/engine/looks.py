@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core import events as ev
 from drctl.core.kind import FieldError, LookKind, Outputs, Seen, Verdict
 from drctl.core.model import Action, AnyOf, Check, Repeat, Step
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Secret, Unknown
 from drctl.engine.context import LOOK_LIMIT, Context, fixed_place

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from drctl.core.nouns import dataclass
 from drctl.core.values import Unknown, Value, from_json, to_json
 from drctl.errors import JournalError
 

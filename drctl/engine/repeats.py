@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
 from drctl.core.expressions import evaluate
 from drctl.core.model import Frame
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.plan import Status
 from drctl.core.roster import Roster

@@ -7,10 +7,11 @@ all batches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from drctl.core.model import Action, Block, Frame, Include, Step
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.rounds import HOST
 from drctl.core.values import Duration, Secret, Unknown, Value, parse_json, text_of

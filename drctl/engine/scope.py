@@ -6,10 +6,11 @@ crash, on any machine. A name without a value says why: *not yet* (in a plan, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from drctl.core.model import Include, Step
+from drctl.core.nouns import dataclass
 from drctl.core.rounds import seen_in
 from drctl.core.values import Duration, Secret, Time, Unknown, Value, from_json
 from drctl.engine.context import Context, host_value

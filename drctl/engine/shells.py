@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import FieldError
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import Claim, ClaimReply, ClaimShell, ClaimState, Command, Probe, ReadShell, Reply
 from drctl.core.values import Duration, Unknown

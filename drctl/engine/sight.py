@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate, parse
 from drctl.core.fold import RunState
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.roster import Roster
 from drctl.core.values import Unknown, Value, to_json

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.errors import Exit
 
 if TYPE_CHECKING:

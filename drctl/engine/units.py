@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, Outcome
 from drctl.core.ports import LinkError, Reach
 from drctl.engine.faults import telling

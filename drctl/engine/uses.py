@@ -7,11 +7,11 @@ they are read.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import ANY_MEMBER
 from drctl.core.model import Action, Decide, Include, Listed, Mapped, Phase, SetNames, Step, Wait
+from drctl.core.nouns import dataclass
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.written import Formula

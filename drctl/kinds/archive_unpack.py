@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, FieldSpec, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Size
@@ -112,7 +112,7 @@ class ArchiveUnpack(CommandAct):
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:
         """The fields by their names in the language."""
-        declared = super(ArchiveUnpack, cls).fields()
+        declared = super(ArchiveUnpack, cls).fields()  # noqa: UP008 - a slotted class is made anew: no cell
         return tuple(dataclasses.replace(spec, name="from") if spec.name == "source" else spec for spec in declared)
 
     def command(self, facts: Facts) -> Command:  # noqa: ARG002 - the contract's parameter

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import Act, Command, Facts, LinkError, ObjectError, Probe, Reach, Reply
 from drctl.core.values import Size, Value
@@ -73,7 +73,7 @@ class BackupFetch(CommandAct):
     to: restore/base.tar.gz
 """
 
-    bucket: str = arg(type="text", doc="Bucket of the inventory.")
+    bucket: str = arg(type="text", doc="Bucket of the inventory.", entry="bucket")
     key: str = arg(type="text", doc="Key of the object.")
     version: str | None = arg(type="text", doc="Version of the object.", default=None)
     sha256: str = arg(type="text", doc="SHA-256 it must have, 64 hex digits.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, Place, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Facts, ObjectError, ObjectVersion, Probe, Reach, ReadObjects
 from drctl.core.values import Map, Size, Time, Unknown, Value, parse_json
 from drctl.kinds.commands import without_values
@@ -43,7 +43,7 @@ class BackupList(LookKind):
   capture: {newest: "first(filter(b in backups, not b.deleted and b.at < run.started_at))"}
 """
 
-    bucket: str = arg(type="text", doc="Bucket of the inventory.")
+    bucket: str = arg(type="text", doc="Bucket of the inventory.", entry="bucket")
     name: str = arg(type="text", doc="Pattern of the keys, such as `base/{time}/manifest.json`.")
     manifest: bool = arg(type="bool", doc="The objects are JSON manifests to be read.", default=False)
 

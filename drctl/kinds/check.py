@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from drctl.core.kind import EngineKind, Place
+from drctl.core.nouns import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

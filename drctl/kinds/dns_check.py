@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.dns import DNS_TYPES, DnsQuestion
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Facts, Probe, Reach
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import none, without_values

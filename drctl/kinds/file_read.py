@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Size, Unknown, Value
 from drctl.kinds.commands import DIGEST_OF, LOOK_LIMIT, complaint, none, shown, unanswered, without_values

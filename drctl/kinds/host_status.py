@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, LookKind, Outputs
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Map, Size, Unknown, Value
 from drctl.kinds.commands import LOOK_LIMIT, complaint, lines_of, none, shown, unanswered, without_values

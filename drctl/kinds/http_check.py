@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Facts, HttpRequest, Probe
 from drctl.kinds.commands import LOOK_LIMIT
 from drctl.kinds.web import HTTP_CRITERIA, HTTP_OUTPUTS, answer, check_url, headers_of, shown

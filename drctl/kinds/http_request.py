@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import (
@@ -20,6 +19,7 @@ from drctl.core.kind import (
     Verdict,
     arg,
 )
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Act, Facts, HttpRequest, Probe, Reach
 from drctl.core.values import Secret, Value, json_text
 from drctl.kinds.commands import ACT_LIMIT, without_values

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Map, Size, Time, Unknown, Value
 from drctl.kinds.commands import LOOK_LIMIT, complaint, lines_of, shown, streams, unanswered, without_values

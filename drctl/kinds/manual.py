@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import EngineKind, Place, arg
+from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Command, Facts, Probe, Reach
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import LOOK_LIMIT, complaint, none, shown, streams, unanswered, without_values

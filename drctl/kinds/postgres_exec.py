@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reply
 from drctl.kinds.commands import ACT_LIMIT, command_values, shown, streams
 from drctl.kinds.psql import SCRIPT, SCRIPT_IN_ONE_TRANSACTION, check_args, psql, sql_complaint
@@ -50,7 +50,9 @@ class PostgresExec(CommandAct):
     args: Mapping[str, Value | Secret] = arg(
         type="map", doc="Values for `:'name'`; a value may be a secret.", default={}, secret=True
     )
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
     transaction: bool = arg(type="bool", doc="All in one transaction.", default=True)
 
     def __post_init__(self) -> None:

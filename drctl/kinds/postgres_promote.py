@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import ACT_LIMIT, none, shown, streams
@@ -58,7 +58,9 @@ class PostgresPromote(CommandAct):
   point_of_no_return: true
 """
 
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
     wait: Duration = arg(type="duration", doc="How long promotion may take.", default=Duration.parse("1m"))
 
     def __post_init__(self) -> None:

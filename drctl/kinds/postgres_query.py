@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach
 from drctl.core.values import Unknown, parse_json
 from drctl.kinds.commands import LOOK_LIMIT, none, shown, stream_text, streams, unanswered
@@ -51,7 +51,9 @@ class PostgresQuery(LookKind):
     args: Mapping[str, Value | Secret] = arg(
         type="map", doc="Values for `:'name'`; a value may be a secret.", default={}, secret=True
     )
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
 
     def __post_init__(self) -> None:
         one_query(self.sql)

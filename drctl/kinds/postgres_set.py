@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Size, Value, parse_json
@@ -78,7 +78,9 @@ class PostgresSet(CommandAct):
 
     setting: str = arg(type="text", doc="The parameter.")
     value: Value = arg(type="any", doc="Its value; null for what the configuration files say.")
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.setting):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import ACT_LIMIT, complaint, none, shown, streams
@@ -79,7 +79,9 @@ class PostgresStart(CommandAct):
 
     service: str = arg(type="text", doc="The systemd unit; this or data.", default="")
     data: str = arg(type="text", doc="The server's data folder; this or service.", default="")
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
     wait: Duration = arg(type="duration", doc="How long the start may take.", default=Duration.parse("1m"))
 
     def __post_init__(self) -> None:

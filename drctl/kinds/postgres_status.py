@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drctl.core.kind import Criterion, LookKind, Outputs, Place, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Duration, Time, Unknown, Value, parse_json
 from drctl.kinds.commands import none, shown, streams, unanswered
@@ -74,7 +74,9 @@ class PostgresStatus(LookKind):
 - {id: loss, do: postgres.status, on: db-standby, expect: [in_recovery, lag <= 5m]}
 """
 
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
 
     def look(self, probe: Probe) -> Outputs:
         """Ask once."""

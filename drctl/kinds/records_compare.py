@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, FieldError, FieldSpec, LookKind, Outputs, Place, arg
+from drctl.core.nouns import dataclass
 from drctl.core.values import Map, Unknown, Value, order_key, text_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class RecordsCompare(LookKind):
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:
         """The fields by their names in the language."""
-        declared = super(RecordsCompare, cls).fields()
+        declared = super(RecordsCompare, cls).fields()  # noqa: UP008 - a slotted class is made anew: no cell
         return tuple(dataclasses.replace(spec, name="fields") if spec.name == "compared" else spec for spec in declared)
 
     def look(self, probe: Probe) -> Outputs:  # noqa: ARG002 - the contract's parameter

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from drctl.core.kind import EngineKind, Place, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Unknown, Value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import (
@@ -20,6 +19,7 @@ from drctl.core.kind import (
     Verdict,
     arg,
 )
+from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Secret, Value, text_of
 from drctl.kinds.commands import ACT_LIMIT, command_values, complaint, has_secret, shown, streams, unanswered

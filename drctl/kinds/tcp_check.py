@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.nouns import dataclass
 from drctl.core.ports import Facts, PortState, Probe
 from drctl.core.values import Duration, Unknown, Value
 from drctl.kinds.commands import none

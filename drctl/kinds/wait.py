@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from drctl.core.kind import EngineKind, FieldSpec, Place, arg
+from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
     from drctl.core.values import Duration, Time
@@ -31,5 +31,5 @@ class Wait(EngineKind):
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:
         """The fields by their names in the language: `for` is a word of Python's."""
-        declared = super(Wait, cls).fields()
+        declared = super(Wait, cls).fields()  # noqa: UP008 - a slotted class is made anew: no cell
         return tuple(dataclasses.replace(spec, name="for") if spec.name == "length" else spec for spec in declared)

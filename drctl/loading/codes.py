@@ -7,10 +7,11 @@ E1xx is YAML itself, E2xx the shape of a document, E3xx references and types, E4
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from drctl.core.diagnostics import Diagnostic, Severity, Where
+from drctl.core.nouns import dataclass
 from drctl.errors import DefectError
 
 MOST_SHOWN: Final = 200

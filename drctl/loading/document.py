@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from drctl.core.diagnostics import Diagnostic, Where
+from drctl.core.nouns import dataclass
 from drctl.loading.yaml_nodes import compose
 
 if TYPE_CHECKING:

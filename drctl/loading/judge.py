@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import Expression, Problem, Type, check, infer
 from drctl.core.model import FieldValue, Listed, Mapped
+from drctl.core.nouns import dataclass
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.values import type_name

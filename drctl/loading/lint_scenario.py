@@ -10,10 +10,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import urllib.parse
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import Action, Fence, Listed, Mapped, inside
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.places import PlaceKind
 from drctl.core.scripts import Script

@@ -6,12 +6,12 @@ every reader reads alike. A literal of a field is checked against the field's ty
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import FieldValue, Listed, Mapped
+from drctl.core.nouns import dataclass
 from drctl.core.values import Duration, Size, Time, Value
 from drctl.core.values import Map as FrozenMap
 from drctl.loading.nodes import Broken, CoreType, Mapping, Node, Scalar, Sequence

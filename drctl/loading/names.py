@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from drctl.core.expressions import ANY_MEMBER, Problem, Type
 from drctl.core.input_specs import InputType
+from drctl.core.nouns import dataclass
 from drctl.core.places import On, PlaceKind
 from drctl.loading.results import Result, StepType
 from drctl.loading.suggest import did_you_mean

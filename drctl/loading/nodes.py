@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from drctl.core.diagnostics import Where
+from drctl.core.nouns import dataclass
 
 
 class Style(enum.Enum):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import OnFailure
 from drctl.core.places import On, PlaceKind, Selection
 from drctl.core.templates import Template

@@ -6,9 +6,10 @@ A key of the language that this version does not have is in the table too, and i
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
+from drctl.core.nouns import dataclass
 from drctl.loading.nodes import Broken, Mapping, Node, Scalar, Sequence
 from drctl.loading.shapes import Bad, Reading, Schema, Shape, Word, empty, refuse
 from drctl.loading.suggest import did_you_mean

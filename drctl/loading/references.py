@@ -6,7 +6,7 @@ The walk follows that order, so a name is looked up in exactly what the run will
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from drctl.core.expressions import Type
@@ -26,6 +26,7 @@ from drctl.core.model import (
     rungs,
     walk,
 )
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.places import PlaceKind
 from drctl.core.values import Duration, type_name

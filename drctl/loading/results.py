@@ -6,10 +6,11 @@ every step has once it is over may be read of the whole as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from drctl.core.expressions import ANY_MEMBER, Problem, Type
+from drctl.core.nouns import dataclass
 from drctl.core.places import PlaceKind
 from drctl.loading.selections import candidates
 from drctl.loading.suggest import did_you_mean, nearest

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drctl.core.model import Drill, FieldValue, Objectives, Phase, Runbook
+from drctl.core.nouns import dataclass
 from drctl.core.values import Duration
 from drctl.core.written import Formula, Text
 from drctl.loading import tables

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from drctl.core.inventory import SecretRef
+from drctl.core.nouns import dataclass
 from drctl.loading.nodes import Mapping, Node, Scalar
 from drctl.loading.records import Key, ListOf, Record
 from drctl.loading.shapes import BAD, Bad, Reading, Schema, Word, refuse

@@ -7,11 +7,12 @@ at once. Maps, lists and records of values are in `drctl.loading.records`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 from drctl.core.expressions.signatures import RESERVED
+from drctl.core.nouns import dataclass
 from drctl.core.values import Duration, Size, Time, number
 from drctl.loading.nodes import Broken, CoreType, Node, Scalar, describe
 from drctl.loading.suggest import did_you_mean

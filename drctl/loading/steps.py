@@ -7,12 +7,13 @@ references to it are not reported as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.kind import Place
 from drctl.core.model import AnyOf, Block, Body, Fence, Include, Judgement, RestoreNow, Step, Ways
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect, OnFailure, Outcome
 from drctl.core.places import PlaceKind
 from drctl.core.values import Duration
@@ -213,8 +214,8 @@ class StepReader:
         if found is None:
             return None
         self.outputs[around.path] = found.outputs
-        inputs, where = given_inputs(fields, found.runbook, self.inventory)
-        body = Include(file=fields.get("include", str) or "", runbook=found.runbook, inputs=inputs, input_where=where)
+        inputs = given_inputs(fields, found.runbook, self.inventory)
+        body = Include(file=fields.get("include", str) or "", runbook=found.runbook, inputs=inputs)
         here = replace(around, on=None, as_user=None)
         step = self.assembled(fields, here, step_id, body, Effect.READ, around)
         rules.check_whole(fields, step)

@@ -6,10 +6,10 @@ What a parser complains of is reported at its character in the file.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from drctl.core.expressions import ExpressionError, parse
+from drctl.core.nouns import dataclass
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.written import Formula, Text

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drctl.core.model import FieldValue, Listed, Mapped
+from drctl.core.nouns import dataclass
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.written import Formula

@@ -9,12 +9,13 @@ What keys mean is left to the decoder.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import yaml
 
 from drctl.core.diagnostics import Where
+from drctl.core.nouns import dataclass
 from drctl.errors import DefectError
 from drctl.loading.nodes import Broken, Entry, Mapping, Node, Scalar, Sequence, Source, Style
 

@@ -5,10 +5,10 @@ Time in which nobody carried the run out is drawn short, with a break, so that a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from drctl.core.nouns import dataclass
 from drctl.core.values import Time
 from drctl.reporting.texts import clock, cut, human
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from drctl.core.nouns import dataclass
 from drctl.errors import Exit
 from drctl.reporting.texts import clean, wrap
 

@@ -5,10 +5,9 @@ Pure functions over `RunState`. Nothing is decided here that the engine has not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from drctl.core import events as ev
 from drctl.core.fold import QuestionState, RunState, StepState, attained
+from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Time
 from drctl.reporting.texts import last_name, moment, one_line

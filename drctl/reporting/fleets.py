@@ -6,9 +6,10 @@ All members stay in the record and in JSON; what is left out on a screen is coun
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.nouns import dataclass
 from drctl.reporting.facts import StepFacts, is_bad, own_steps, phase_of
 
 if TYPE_CHECKING:
@@ -100,14 +101,6 @@ def rows(state: RunState, phase: str) -> list[Row]:
     """The rows of one phase, in the order met; members of what repeats in their own order."""
     steps = [facts for facts in own_steps(state) if phase_of(facts.path) == phase]
     return list(_rows(_tree(state, phase, steps), 0))
-
-
-def groups(state: RunState) -> list[Group]:
-    """Every group of a run."""
-    return [
-        row.group for block in list(state.blocks.values()) if block.form == "phase"
-        for row in rows(state, block.path) if row.group is not None
-    ]  # fmt: skip
 
 
 def _tree(state: RunState, phase: str, steps: Sequence[StepFacts]) -> _Node:

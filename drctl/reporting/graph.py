@@ -5,10 +5,10 @@ Made from the document alone. The same for Mermaid is in `drctl.reporting.graph_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import AnyOf, Block, Decide, Fence, Include
+from drctl.core.nouns import dataclass
 from drctl.reporting.graph_words import guards_of, kind_of, loop_of, notes_of, place_of, text_of
 from drctl.reporting.texts import cut, human, last_name, one_line, width, wrap
 

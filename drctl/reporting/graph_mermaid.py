@@ -7,11 +7,12 @@ directive or a comment, or end a subgraph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import AnyOf, Block, Decide, Fence, Include, Manual, WayKind
+from drctl.core.nouns import dataclass
 from drctl.reporting.graph_words import (
     approval_of,
     guards_of,

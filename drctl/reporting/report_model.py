@@ -6,7 +6,8 @@ zone's rules: the same journal gives the same report, byte for byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from drctl.core.approvals import agreement
+from drctl.core.nouns import dataclass
 
 TO_FILL = "[to be filled in]"
 """Stands where only people can say something; never left out, so that a gap is seen."""
@@ -153,6 +154,11 @@ class DecisionRow:
     answers: tuple[AnswerRow, ...]
     waited_us: int | None
     state: str
+
+    @property
+    def who(self) -> str:
+        """Who may answer, and how many must."""
+        return agreement(self.by, self.quorum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

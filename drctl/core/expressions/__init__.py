@@ -10,7 +10,7 @@ is a value here and never becomes an expression.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from drctl.core.expressions.errors import ExpressionError, Problem
 from drctl.core.expressions.evaluate import BUDGET, evaluate_tree
@@ -31,6 +31,7 @@ from drctl.core.expressions.tree import (
     written_path,
 )
 from drctl.core.expressions.typing import check_tree
+from drctl.core.nouns import dataclass
 from drctl.core.value_types import Secret, Unknown, Value
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from drctl.core.nouns import dataclass
 
 
 class ExpressionError(ValueError):

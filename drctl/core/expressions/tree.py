@@ -7,10 +7,10 @@ the parser bounds: nothing that walks a tree can run out of stack.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
+from drctl.core.nouns import dataclass
 from drctl.core.quantities import DURATION_UNITS, Duration, Size
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ What is not known ("any", most of all values out of JSON) passes here and is jud
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from drctl.core.expressions.errors import Problem
@@ -35,6 +34,7 @@ from drctl.core.expressions.tree import (
     unparse,
     written_path,
 )
+from drctl.core.nouns import dataclass
 from drctl.core.value_types import same_family, type_name
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ written, a false acceptance runs a stranger's text on a production host.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from drctl.core.expressions import ExpressionError
+from drctl.core.nouns import dataclass
 from drctl.core.shell.commands import check_command
 from drctl.core.shell.words import Word
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from drctl.core.nouns import dataclass
 
 _HEAD = "runbook: example\nphases:\n  - id: only\n    steps:\n"
 _INDENT = " " * 6
