@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from drctl.engine.questions import Operator
 
 START = 1_790_000_000_000_000
+PASSWORD = SecretRef.parse("env:DB_PASSWORD")
 
 
 def after(what: Callable[[], object], answer: Answer = 0) -> Callable[[Command], Answer]:
@@ -309,9 +310,7 @@ def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Invent
         people=people,
         buckets={"b": Bucket(name="b", bucket="b")},
         channels={"oncall": Channel(name="oncall", type="webhook", settings={"url": "http://oncall.example"})},
-        databases={
-            "app": Database(name="app", database="app", user="app", password=SecretRef("env", ("DB_PASSWORD",)))
-        },
+        databases={"app": Database(name="app", database="app", user="app", password=PASSWORD)},
         roles={"commander": ("li", "wang"), "deputy": ("wang",)},
     )
 
