@@ -329,8 +329,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        names = (*self.hosts, "local")
-        self.world = FakeWorld(self.clock, {name: FakeHost(name) for name in names})
+        self.world = FakeWorld(self.clock, {name: FakeHost(name) for name in (*self.hosts, "local")})
         self.inventory = inventory(*self.hosts, environment=self.environment)
         self.lines: list[tuple[Line, str, dict[str, Any], str]] = []
         self.store = MemoryStore()
