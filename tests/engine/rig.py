@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from drctl.engine.questions import Operator
 
 START = 1_790_000_000_000_000
+PASSWORD = SecretRef.parse("env:DB_PASSWORD")
 
 
 def after(what: Callable[[], object], answer: Answer = 0) -> Callable[[Command], Answer]:
@@ -327,9 +328,7 @@ def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Invent
         people=people,
         buckets={"b": Bucket(name="b", bucket="b")},
         channels={"oncall": Channel(name="oncall", type="webhook", settings={"url": "http://oncall.example"})},
-        databases={
-            "app": Database(name="app", database="app", user="app", password=SecretRef.parse("env:DB_PASSWORD"))
-        },
+        databases={"app": Database(name="app", database="app", user="app", password=PASSWORD)},
         roles={"commander": ("li", "wang"), "deputy": ("wang",)},
     )
 
@@ -349,8 +348,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        names = (*self.hosts, "local")
-        self.world = FakeWorld(self.clock, {name: FakeHost(name).on(CLAIMABLE, 0) for name in names})
+        self.world = FakeWorld(self.clock, {name: FakeHost(name).on(CLAIMABLE, 0) for name in (*self.hosts, "local")})
         self.inventory = inventory(*self.hosts, environment=self.environment)
         self.lines: list[tuple[Line, str, dict[str, Any], str]] = []
         self.store = MemoryStore()
