@@ -78,7 +78,7 @@ class Timeline:
 
     def by_wall(self, start: int, end: int) -> bool:
         """Whether part of a stretch of own time was measured by the wall clock alone."""
-        return any(first < end and last > start for first, last in self.walls)
+        return any(first < end and last >= start for first, last in self.walls)
 
     def ahead(self, utc: int, mono: int) -> int:
         """How far UTC has gone ahead of the monotonic clock beyond what the journal tells; negative = behind."""

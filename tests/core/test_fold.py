@@ -161,3 +161,54 @@ def test_a_paused_run_is_open_until_it_is_resumed_or_closed() -> None:
     assert fold(paused, ev.RunResumed()).paused is None
     state = fold(paused, ev.RunClosed(state="done", exit=0))
     assert (state.paused, state.closed is not None) == (None, True)
+
+
+# -- the run's own time -----------------------------------------------------------------------------------------------
+
+
+def told(*readings: tuple[int, int, str, ev.Event]) -> RunState:
+    """A fold of events at (UTC seconds, monotonic seconds, boot)."""
+    return RunState.of(
+        Entry(seq=n, at=Time(START + utc * 1_000_000), mono=mono * 1_000_000, boot=boot, actor="", event=event)
+        for n, (utc, mono, boot, event) in enumerate(readings)
+    )
+
+
+OPENED = ev.RunOpened(uid="u", id="i", runbook="r", rto_us=60_000_000)
+
+
+def restored(utc: int) -> ev.MarkSet:
+    return ev.MarkSet(name="service_restored", value={"$time": START + utc * 1_000_000}, path="p/up")
+
+
+def test_a_clock_that_is_moved_changes_no_length() -> None:
+    for jump in (3600, -3600, 86400, -86400):
+        state = told(
+            (0, 100, "b", OPENED),
+            (5, 105, "b", ev.StepStarted(path="p/up")),
+            (20 + jump, 120, "b", ev.StepFinished(path="p/up", outcome="ok")),
+            (20 + jump, 120, "b", restored(20 + jump)),
+        )
+        assert state.step("p/up").elapsed is not None
+        assert (attained(state).rta, attained(state).by_wall) == (Duration(20_000_000), False), jump
+        first, last = state.step("p/up").elapsed or (0, 0)
+        assert last - first == 15_000_000, jump
+
+
+def test_time_asleep_counts_and_so_does_a_restart_by_the_wall_clock_alone() -> None:
+    asleep = told(
+        (0, 100, "b", OPENED), (3610, 110, "b", ev.Suspended(gap_us=3_600_000_000)), (3610, 110, "b", restored(3610))
+    )
+    assert (attained(asleep).rta, attained(asleep).by_wall) == (Duration(3_610_000_000), False)
+    anew = told((0, 100, "b", OPENED), (600, 3, "c", ev.RunResumed()), (610, 13, "c", restored(610)))
+    assert (attained(anew).rta, attained(anew).by_wall) == (Duration(610_000_000), True)
+    back = told((0, 100, "b", OPENED), (-600, 3, "c", ev.RunResumed()), (-590, 13, "c", restored(-590)))
+    assert (attained(back).rta, attained(back).by_wall) == (Duration(10_000_000), True), "never less than nothing"
+
+
+def test_slept_while_nobody_was_there_is_a_standstill() -> None:
+    state = told(
+        (0, 100, "b", OPENED), (10, 110, "b", ev.RunPaused(reason="question")),
+        (1000, 200, "b", ev.RunResumed()), (1000, 200, "b", ev.Suspended(gap_us=900_000_000)),
+    )  # fmt: skip
+    assert [last - first for first, last in state.away_us] == [990_000_000]

@@ -391,7 +391,7 @@ class Rig:
                 operator=who,
                 operator_person=who,
                 epoch=self.epoch,
-                holder=f"SHA256:key{self.epoch}",
+                holder=f"SHA256:key{self.epoch if self.epoch > 1 else ''}",
             ),
         )
         return complete(bare)
