@@ -240,6 +240,10 @@ class ActKind(Kind):
     def verify(self, probe: Probe) -> Verdict:
         """Look whether the effect is there. UNKNOWN whenever the look did not answer."""
 
+    def verify_since(self, probe: Probe, prior: Mapping[str, Value]) -> Verdict:  # noqa: ARG002 - the contract's parameter
+        """Look as `verify` does, knowing what `preview` found before the newest intent; the executor calls this one."""
+        return self.verify(probe)
+
     @abstractmethod
     def digest(self, facts: Facts) -> str:
         """SHA-256 over everything that decides the effect, secrets by name only."""

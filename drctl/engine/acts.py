@@ -24,7 +24,7 @@ from drctl.engine.context import Context
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
-from drctl.engine.outputs import pack
+from drctl.engine.outputs import pack, unpack
 from drctl.engine.owners import Owners, claim_of, locked, replaced
 from drctl.engine.pace import Ladder, Pace
 from drctl.engine.scope import RunScope
@@ -339,8 +339,15 @@ class Acts:
         if not resolved.kind.VERIFIES:
             return None
         with telling() as told:
-            return resolved.kind.verify(self._looks.probe(unit.place, resolved.user))
+            return resolved.kind.verify_since(self._looks.probe(unit.place, resolved.user), self._prior(unit))
         return Verdict(seen=Seen.UNKNOWN, because=told.because)
+
+    def _prior(self, unit: ActUnit) -> dict[str, Value]:
+        """What stood there before the newest intent, as far as the record has it."""
+        newest = self._recorder.state.step(unit.path).intent
+        found = newest.started.prior if newest is not None and newest.started is not None else {}
+        values = {name: unpack(value, self._context.store) for name, value in found.items()}
+        return {name: value for name, value in values.items() if not isinstance(value, Unknown)}
 
     # -- after a crash, or in doubt ---------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     "dns.check": {"name": "h.example", "server": "ns.example"},
     "file.put": {"path": "etc/maintenance.json", "text": "down for maintenance\n", "mode": "640"},
     "file.read": {"path": "release"},
+    "host.reboot": {},
     "host.status": {},
     "http.check": {"url": "http://h.example/", "headers": {"x-key": TOKEN}, "bearer": TOKEN},
     "http.request": {"url": "http://h.example/", "method": "POST", "bearer": TOKEN, "body": TOKEN},
