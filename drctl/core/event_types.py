@@ -339,13 +339,21 @@ class NoteAdded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviationNoted(Event):
-    """Something other than the runbook says was done: a skip, an override, done by hand, not restored."""
+    """Something other than the runbook says was done: a skip, an override, done by hand, not undone, not restored."""
 
     TYPE: ClassVar[str] = "deviation_noted"
     path: str
     what: str
     by: str = ""
     because: str = ""
+    host: str = ""
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        where = f" on {self.host}" if self.host and f"/@{self.host}" not in self.path else ""
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.path}{where}: {self.what}{by}" + (f" ({self.because})" if self.because else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from drctl.engine.failures import Failures
 from drctl.engine.fences import Fences
 from drctl.engine.guards import Guards
 from drctl.engine.ledger import Hands, Ledger
+from drctl.engine.left import Left
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
 from drctl.engine.pace import Ladder
@@ -163,8 +164,10 @@ class Executor:
             self._resolve_doubts()
             self._ledger.roll_back()
         self._ledger.restore_all()
+        left = Left(self._ledger, self._recorder, rolling_back=stop is not None and stop.reason == "rollback")
+        left.note()
         state = self._recorder.state
-        close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
+        close = closing.done(state) if stop is None else closing.stopped(stop, state, left)
         self._release()
         self._recorder.write(closing.closed_event(close, state), durable=True)
         return close.exit

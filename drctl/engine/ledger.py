@@ -33,7 +33,7 @@ from drctl.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from drctl.core.fold import BlockState, Unit
+    from drctl.core.fold import Unit
     from drctl.core.values import Value
     from drctl.engine.acts import Acts
     from drctl.engine.looks import Looks
@@ -104,8 +104,12 @@ class Ledger:
 
     def due(self, *, restore: bool) -> list[Due]:
         """What is registered and not yet carried out, newest first; undo stops at a point of no return."""
+        cut = self.cut()[0]
+        return [one for one in self.registered(restore=restore) if restore or one.since > cut]
+
+    def registered(self, *, restore: bool) -> list[Due]:
+        """What is registered and not yet carried out, newest first, on both sides of a point of no return."""
         found = []
-        cut = self._cut()[0]
         for step, owner in self._owned(restore=restore):
             path = step.path
             effects = self._effects(step, owner)
@@ -121,7 +125,7 @@ class Ledger:
             first = effects[0].started
             started = first if owner is None else self._of_block(step, first, restore=restore)
             one = Due(step=step, started=started, since=since, restore=restore)
-            if one.recorded and (restore or since > cut):
+            if one.recorded:
                 found.append(one)
         return sorted(found, key=lambda one: -one.since)
 
@@ -142,7 +146,8 @@ class Ledger:
             for inner in parts(context, step):
                 add(inner)
             methods = step.body.methods if isinstance(step.body, Fence) and step.loop is None else ()
-            found.extend((method, None) for method in methods)
+            if restore or step.path not in self._recorder.state.fenced.values():  # a proven fence is lifted by people
+                found.extend((method, None) for method in methods)
 
         for phase in context.runbook.phases:
             for top in phase.steps:
@@ -178,11 +183,8 @@ class Ledger:
         host = place if isinstance(place, str) and place != LOCAL else ""
         return replace(first, host=host, undo=None if restore else recorded, restore=recorded if restore else None)
 
-    def cut_by(self) -> str:
-        """The step that is the point of no return passed last; empty when none was."""
-        return self._cut()[1]
-
-    def _cut(self) -> tuple[int, str]:
+    def cut(self) -> tuple[int, str]:
+        """The record and the step of the point of no return passed last; (-1, "") when none was."""
         passed = [
             (unit.started_seq, path)
             for path in self._recorder.state.steps
@@ -208,7 +210,6 @@ class Ledger:
         """
         for due in self.due(restore=True):
             self._take_back(due)
-        self._note("restore", "not restored")
 
     def take_back(self, steps: Sequence[Step]) -> Mapping[str, str]:
         """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, and why."""
@@ -255,20 +256,6 @@ class Ledger:
                 outcome, because = self._take_back(due)
             if outcome not in _UNDO_OVER:
                 self._failed(due, because or outcome.value)
-        self._note("undo", "not undone")
-
-    def half_undone(self) -> str:
-        """What a rollback left, empty when all of it was undone or needs no undo by its author's word."""
-        blocks = [block for block in self._undo_blocks() if block.outcome not in {Outcome.OK, Outcome.SKIPPED}]
-        return "; ".join(f"{block.path}: {block.because or 'not over'}" for block in blocks)
-
-    @property
-    def undid(self) -> bool:
-        """Whether a rollback had something to undo."""
-        return bool(self._undo_blocks())
-
-    def _undo_blocks(self) -> list[BlockState]:
-        return [block for block in self._recorder.state.blocks.values() if block.form == "undo"]
 
     def _failed(self, due: Due, because: str) -> None:
         """A person decides how a rollback goes on; what comes next may depend on the undo that failed."""
@@ -310,21 +297,40 @@ class Ledger:
         self._recorder.write(event, durable=True)
 
     def _carried(self, due: Due) -> tuple[Outcome, str]:
-        fenced = self._recorder.state.fenced.get(due.host)
-        if fenced:
+        why = due.recorded.get("none")
+        if why is not None and due.restore:
+            return Outcome.OK, f"nothing to put back: {why}"
+        if why is not None:
+            absent = self.absent(due)
+            return (Outcome.OK, f"nothing to undo: {absent}") if absent else (Outcome.SKIPPED, str(why))
+        if due.host in self._recorder.state.fenced:
             return Outcome.NOT_RUN, f"{due.host} is fenced"
-        if "none" in due.recorded:
-            why = str(due.recorded["none"])
-            return (Outcome.OK, f"nothing to put back: {why}") if due.restore else (Outcome.SKIPPED, why)
         values = pinned(due.recorded, self._looks.context.store)
-        if not due.restore and isinstance(due.step.body, Action) and not self._begun(due):
-            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values))
-            if verdict is not None and verdict.seen is Seen.NOT_DONE:
-                return Outcome.OK, f"nothing to undo: {verdict.because}"
+        if not due.restore and not self._begun(due):
+            absent = self._seen_absent(due, values)
+            if absent:
+                return Outcome.OK, f"nothing to undo: {absent}"
         way = way_of(due.step, restore=due.restore)
         if way is not None and way.kind is WayKind.STEPS:
             return self._by_steps(due, way, values)
         return self._by_inverse(due, values)
+
+    def absent(self, due: Due) -> str:
+        """Why the effect of what cannot be undone is not there; empty when it is, or may be.
+
+        Where the step's own end says that it is there, nobody looks: the host may be gone, and looks would take long.
+        """
+        effects = [unit.finished for unit in self._recorder.state.step(due.step.path).effects]
+        if any(end is not None and (end.effect_there or end.outcome == Outcome.OK.value) for end in effects):
+            return ""
+        return self._seen_absent(due, pinned(due.recorded, self._looks.context.store))
+
+    def _seen_absent(self, due: Due, values: Mapping[str, Value | Unknown]) -> str:
+        """What a look says that finds nothing of the effect; empty when it finds it, or cannot tell."""
+        if not isinstance(due.step.body, Action):
+            return ""
+        verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values))
+        return verdict.because if verdict is not None and verdict.seen is Seen.NOT_DONE else ""
 
     def _begun(self, due: Due) -> bool:
         """Whether this way back was begun before a crash: the effect may be half gone, a look would mislead."""
@@ -392,13 +398,6 @@ class Ledger:
         if not done.final:
             raise self._hands.control.pause(due.path)
         return Outcome(done.outcome), done.because
-
-    def _note(self, form: str, what: str) -> None:
-        """Say what was not put back; after a crash in between, what an earlier writer could not put back too."""
-        for block in list(self._recorder.state.blocks.values()):
-            if block.form == form and block.outcome is not Outcome.OK:
-                step = block.path.rpartition("/")[0]
-                self._recorder.deviation(ev.DeviationNoted(path=step, what=what, because=block.because))
 
 
 def _is_auto(way: Way | None) -> bool:

@@ -272,10 +272,7 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     """What an auditor must look at: as the last record lists it, or as noted so far."""
     if state.closed is not None:
         return state.closed.exceptions
-    return tuple(
-        f"{d.path}: {d.what}" + (f" by {d.by}" if d.by else "") + (f" ({d.because})" if d.because else "")
-        for _, d in state.deviations
-    )
+    return tuple(deviation.text for _, deviation in state.deviations)
 
 
 def changed(state: RunState) -> list[StepFacts]:

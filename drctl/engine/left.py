@@ -1,0 +1,104 @@
+"""What a run leaves as it is when it ends: what was not undone and not restored, where, and why. Nothing is done here.
+
+After a rollback everything is named that is not as it was before the run, whoever's word it is that it stays: a report
+that is silent about a thing says that the thing is as it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drctl.core import events as ev
+from drctl.core.outcomes import Outcome
+from drctl.engine.world import LOCAL
+
+if TYPE_CHECKING:
+    from drctl.core.fold import BlockState, QuestionState
+    from drctl.engine.ledger import Ledger
+    from drctl.engine.recorder import Recorder
+
+
+class Left:
+    """What one run leaves.
+
+    Args:
+        rolling_back: whether the run ends with a rollback; one that people ended early is known by what was asked.
+    """
+
+    def __init__(self, ledger: Ledger, recorder: Recorder, *, rolling_back: bool) -> None:
+        self._ledger = ledger
+        self._recorder = recorder
+        self._state = recorder.state
+        asked = any(question.asked.path in {block.path for block in self._undos} for question in self._questions)
+        self._went_back = rolling_back or asked
+
+    @property
+    def _questions(self) -> list[QuestionState]:
+        return list(self._state.questions.values())
+
+    @property
+    def _undos(self) -> list[BlockState]:
+        return [block for block in self._state.blocks.values() if block.form == "undo"]
+
+    @property
+    def undid(self) -> bool:
+        """Whether a rollback had something to undo."""
+        return bool(self._undos)
+
+    @property
+    def cut_by(self) -> str:
+        """The step that is the point of no return passed last; empty when none was."""
+        return self._ledger.cut()[1]
+
+    def half_undone(self) -> str:
+        """What should have been undone and was not; empty when all was, or needs none by its author's word."""
+        blocks = [block for block in self._undos if block.outcome not in {Outcome.OK, Outcome.SKIPPED}]
+        left = [f"{block.path}: {block.because or 'not over'}" for block in blocks]
+        fences = self._fences(since=self._ledger.cut()[0]) if self._went_back else []
+        return "; ".join(left + [f"{path}: {because}" for path, _, because in fences])
+
+    def note(self) -> None:
+        """Record it; after a crash in between, what an earlier writer could not put back too."""
+        if self._went_back:
+            self._note_undone()
+        for block in list(self._state.blocks.values()):
+            if block.form == "restore" and block.outcome is not Outcome.OK:
+                self._not("restored", block.path.rpartition("/")[0], block.host, block.because)
+
+    def _note_undone(self) -> None:
+        """What has no undo or could not be undone, what lies before the point of no return, and fences."""
+        since, by = self._ledger.cut()
+        for block in self._undos:
+            step = block.path.rpartition("/")[0]
+            if block.outcome is not Outcome.OK and not self._put_back(step):
+                self._not("undone", step, block.host, block.because or "its undo has no end")
+        for due in self._ledger.registered(restore=False):
+            path = due.step.path
+            if due.since > since:
+                self._not("undone", path, due.host, "the rollback was ended before its turn")
+            elif not self._put_back(path) and not self._ledger.absent(due):
+                before = "" if path == by else f"before {by}, "
+                self._not("undone", path, due.host, f"{before}the point of no return")
+        for path, host, because in self._fences():
+            self._not("undone", path, host, because)
+
+    def _not(self, what: str, path: str, host: str, because: str) -> None:
+        place = "" if host == LOCAL else host
+        self._recorder.deviation(ev.DeviationNoted(path=path, what=f"not {what}", because=because, host=place))
+
+    def _put_back(self, path: str) -> bool:
+        """Whether its `restore` was carried out after all that it did."""
+        restored = self._state.blocks.get(f"{path}/restore")
+        effects = self._state.step(path).effects
+        ways = [unit.started.restore for unit in effects if unit.started is not None]
+        since = max((unit.started_seq for unit in effects), default=-1)
+        has_way = any(way is not None and "none" not in way for way in ways)
+        return has_way and restored is not None and restored.outcome is Outcome.OK and restored.finished_seq > since
+
+    def _fences(self, since: int = -1) -> list[tuple[str, str, str]]:
+        """Fences that stand: address, host, and what that means for it."""
+        return [
+            (path, host, f"{host} stays fenced until people lift it, with fence.lift")
+            for host, path in self._state.fenced.items()
+            if path in self._state.blocks and self._state.blocks[path].finished_seq > since
+        ]
