@@ -297,12 +297,8 @@ class Ledger:
         self._recorder.write(event, durable=True)
 
     def _carried(self, due: Due) -> tuple[Outcome, str]:
-        why = due.recorded.get("none")
-        if why is not None and due.restore:
-            return Outcome.OK, f"nothing to put back: {why}"
-        if why is not None:
-            absent = self.absent(due)
-            return (Outcome.OK, f"nothing to undo: {absent}") if absent else (Outcome.SKIPPED, str(why))
+        if "none" in due.recorded:
+            return self._without_way(due, str(due.recorded["none"]))
         if due.host in self._recorder.state.fenced:
             return Outcome.NOT_RUN, f"{due.host} is fenced"
         values = pinned(due.recorded, self._looks.context.store)
@@ -314,6 +310,18 @@ class Ledger:
         if way is not None and way.kind is WayKind.STEPS:
             return self._by_steps(due, way, values)
         return self._by_inverse(due, values)
+
+    def _without_way(self, due: Due, why: str) -> tuple[Outcome, str]:
+        """What has no way back stays as it is, for its author's reason; unless nothing of it is there."""
+        if due.restore:
+            return Outcome.OK, f"nothing to put back: {why}"
+        absent = self.absent(due)
+        if absent:
+            return Outcome.OK, f"nothing to undo: {absent}"
+        if due.started.role is ev.Role.METHOD:
+            fence = self._recorder.state.blocks.get(due.step.path.rpartition("/methods/")[0])
+            why = f"a fence is not undone: people say when {fence.host if fence else 'its host'} may write again"
+        return Outcome.SKIPPED, why
 
     def absent(self, due: Due) -> str:
         """Why the effect of what cannot be undone is not there; empty when it is, or may be.
