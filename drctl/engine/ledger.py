@@ -324,12 +324,11 @@ class Ledger:
         return Outcome.SKIPPED, why
 
     def absent(self, due: Due) -> str:
-        """Why the effect of what cannot be undone is not there; empty when it is, or may be.
+        """Why nothing is there of what stays as it is; empty when it is there, or may be.
 
-        Where the step's own end says that it is there, nobody looks: the host may be gone, and looks would take long.
+        A step that ended well is looked at too: a later one may have moved or ended what it made.
         """
-        effects = [unit.finished for unit in self._recorder.state.step(due.step.path).effects]
-        if any(end is not None and (end.effect_there or end.outcome == Outcome.OK.value) for end in effects):
+        if due.host in self._recorder.state.fenced:
             return ""
         return self._seen_absent(due, pinned(due.recorded, self._looks.context.store))
 

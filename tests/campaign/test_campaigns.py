@@ -6,11 +6,11 @@ import secrets
 
 import pytest
 
-from tests.campaign import lab_kills, predictions
+from tests.campaign import lab_kills, predictions, ways_back
 from tests.campaign.registry import Campaign, Figures, box, campaigns, cases, run_boxed
 
 KNOWN = campaigns()
-IN_A_LAB = (lab_kills.NAME, predictions.NAME)
+IN_A_LAB = (lab_kills.NAME, predictions.NAME, ways_back.NAME)
 
 
 def boxed(name: str) -> object:
