@@ -65,7 +65,7 @@ def ways(step: Node) -> tuple[str, ...]:
         return ("refused",)
     if is_look(step):
         return ("look",)
-    return ("before", "after", *(("refused",) if "approve" in step else ()))
+    return ("before", "after", *(("refused",) if {"approve", "caution"} & step.keys() else ()))
 
 
 def is_look(step: Node) -> bool:
@@ -106,6 +106,8 @@ def _break(step: Node, way: str, before: Mapping[str, Node]) -> None:
             step["with"]["never"] = "${{ 1 / 0 }}"
         case "look", "decide":
             step["with"] = {"rules": [{"if": NEVER, "then": "never"}], "ask": "never"}
+        case "look", "wait":
+            step["with"] = {"for": "${{ duration(match('never', 'ever')) }}"}
         case "look" | "after", _:
             known = step.get("expect", [])
             step["expect"] = [*([known] if isinstance(known, str) else known), NEVER]

@@ -24,6 +24,7 @@ import pytest
 
 from drctl.core import events as ev
 from drctl.core.fold import RunState
+from drctl.core.outcomes import Outcome
 from drctl.errors import DrctlError
 from tests.campaign._broken_steps import Broken, Node, broken, read, walk, ways, written
 from tests.campaign.lab_kills import SCENARIOS, broken_lab
@@ -196,8 +197,9 @@ class Played:
 
     def judge(self, ended: Ended) -> None:
         """Everything that must hold in the end."""
-        failed = ended.state.step(self._case.broken.path)
-        if not failed.units and self._case.broken.path not in ended.state.blocks:
+        path = self._case.broken.path
+        failed, block = ended.state.step(path), ended.state.blocks.get(path)
+        if (failed.outcome or (block.outcome if block else None)) in {None, Outcome.SKIPPED}:
             self._figures.count("steps that the run did not reach")  # there was nothing to re-enter
             return
         rows = self._report(ended)["left_over"]
