@@ -304,7 +304,7 @@ class Ledger:
         values = pinned(due.recorded, self._looks.context.store)
         if not due.restore and not self._begun(due):
             absent = self._seen_absent(due, values)
-            if absent:
+            if absent and not self._half_done(due, values):
                 return Outcome.OK, f"nothing to undo: {absent}"
         way = way_of(due.step, restore=due.restore)
         if way is not None and way.kind is WayKind.STEPS:
@@ -381,21 +381,41 @@ class Ledger:
             return self._looks.end_early(inner, Outcome.FAILED, f"no place: {place}", role=due.role)
         return self._hands.turns.act(ActUnit(step=inner, place=place, role=due.role, pinned=values))
 
-    def _by_inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> tuple[Outcome, str]:
-        """The kind's own inverse, with what its preview had found."""
+    def _half_done(self, due: Due, values: Mapping[str, Value | Unknown]) -> bool:
+        """Whether an act that did not end well left what is neither as it should be nor as it was.
+
+        Only the kind's own inverse can tell: it knows what was there before.
+        """
+        ends = [unit.finished for unit in self._recorder.state.step(due.step.path).effects]
+        if any(end is not None and (end.effect_there or end.outcome == Outcome.OK.value) for end in ends):
+            return False  # it was there as it should be, so whatever is there now is somebody else's
+        way = way_of(due.step, restore=due.restore)
+        inverse = None if way is not None and way.kind is WayKind.STEPS else self._inverse(due, values)
+        if inverse is None or isinstance(inverse, str):
+            return False
+        verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, kind=inverse, pinned=values))
+        return verdict is not None and verdict.seen is Seen.NOT_DONE
+
+    def _inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> ActKind | str:
+        """The kind's own inverse, with what its preview had found; or why there is none."""
         context, step = self._looks.context, due.step
         prior = {name: unpack(value, context.store) for name, value in due.started.prior.items()}
         lost = [f"{name}: {value}" for name, value in prior.items() if isinstance(value, Unknown)]
         if lost or not isinstance(step.body, Action):
-            return Outcome.NOT_RUN, f"what stood there before was not kept ({'; '.join(lost)})"
+            return f"what stood there before was not kept ({'; '.join(lost)})"
         inverse = None
         with telling() as told:
             scope = RunScope(context=context, place=due.host, pinned=values).at(step)
             kind = build(context.kinds[step.body.kind], step.body, scope)
             known = {name: value for name, value in prior.items() if not isinstance(value, Unknown)}
             inverse = kind.inverse(known) if isinstance(kind, ActKind) else None
-        if inverse is None:
-            return Outcome.NOT_RUN, told.because or "what stood there before is not known"
+        return inverse or told.because or "what stood there before is not known"
+
+    def _by_inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> tuple[Outcome, str]:
+        """Carry the kind's own inverse out."""
+        step, inverse = due.step, self._inverse(due, values)
+        if isinstance(inverse, str):
+            return Outcome.NOT_RUN, inverse
         judgement = replace(step.judgement, capture={}, expect=(), tolerate=frozenset())
         back = replace(
             step, path=f"{due.path}/0", unless=(), verify=(), judgement=judgement, retry=None, effect=Effect.IDEMPOTENT,

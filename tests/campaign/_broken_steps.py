@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from drctl.core import events as ev
+from drctl.core.fold import RunState
 from drctl.core.outcomes import Effect
 from drctl.kinds import registry
 
@@ -112,7 +114,9 @@ def _break(step: Node, way: str, before: Mapping[str, Node]) -> None:
             known = step.get("expect", [])
             step["expect"] = [*([known] if isinstance(known, str) else known), NEVER]
         case "unproven", _:
-            step["with"]["proof"] = [{**one, "expect": NEVER} for one in step["with"]["proof"]]
+            for one in step["with"]["proof"]:
+                for look in one.get("any", [one]):
+                    look["expect"] = NEVER
         case "before", _:
             _change(step, before["run" if "run" in step else step["do"]])
         case _:
@@ -121,10 +125,10 @@ def _break(step: Node, way: str, before: Mapping[str, Node]) -> None:
 
 def _change(step: Node, change: Node) -> None:
     for key, value in change.items():
-        if key == "with" and isinstance(step.get("with"), dict):
-            step["with"].update(value)
-        elif value is None:
+        if value is None:
             step.pop(key, None)
+        elif key == "with" and isinstance(step.get("with"), dict):
+            step["with"].update(value)
         else:
             step[key] = value
 
@@ -146,3 +150,21 @@ def _keys(node: Any) -> Any:  # noqa: ANN401 - YAML
     if isinstance(node, dict):
         return {"on" if key is True else key: _keys(value) for key, value in node.items()}
     return [_keys(one) for one in node] if isinstance(node, list) else node
+
+
+def right_exit(state: RunState) -> int:
+    """What the specification says of a run that was taken back.
+
+    Nothing began: 4. The point of no return came last, so that nothing was taken back: 7. A fence stands that was set
+    up on this side of it: 9. Else 8.
+    """
+    began = [
+        (unit.started_seq, path, unit.started.no_return)
+        for path, step in state.steps.items() for unit in step.effects
+        if unit.started is not None and unit.started.role not in {ev.Role.UNDO, ev.Role.RESTORE}
+    ]  # fmt: skip
+    if not state.intents:
+        return 4
+    if max(began, default=(-1, "", False))[2]:
+        return 7
+    return 9 if state.fenced and not any(no_return for _, _, no_return in began) else 8

@@ -26,7 +26,7 @@ from drctl.core import events as ev
 from drctl.core.fold import RunState
 from drctl.core.outcomes import Outcome
 from drctl.errors import DrctlError
-from tests.campaign._broken_steps import Broken, Node, broken, read, walk, ways, written
+from tests.campaign._broken_steps import Broken, Node, broken, read, right_exit, walk, ways, written
 from tests.campaign.lab_kills import SCENARIOS, broken_lab
 from tests.campaign.registry import Figures, box_closed
 from tests.e2e import digest, evidence
@@ -212,7 +212,7 @@ class Played:
             idle = row["path"].startswith(UNSEEN) or not row["sure"]
             names = idle or any(row in namers(piece, rows) for piece in changed)
             self.check(names and bool(row["because"]), "lines that name no difference", f"{row}\n{changed}")
-        wanted = expected_exit(ended.state, self._case)
+        wanted = right_exit(ended.state)
         self.check(ended.done.code == wanted, "wrong exit codes", f"{ended.done.code}, not {wanted}\n{ended.done}")
         owners = evidence.owners(self._lab)
         self.check(not owners, "hosts not given back", str(owners))
@@ -242,23 +242,6 @@ def namers(piece: str, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
     known = max((key for key in NAMED if piece.startswith(key)), key=len, default="")
     steps = NAMED.get(known, ())
     return [row for row in rows if any(f"{row['path']}/".startswith(f"{step}/") for step in steps)]
-
-
-def expected_exit(state: RunState, case: Case) -> int:
-    """What the specification says: nothing began 4, the point of no return came last 7, a fence stands 9, else 8."""
-    began = [
-        (unit.started_seq, path, unit.started.no_return)
-        for path, step in state.steps.items() for unit in step.effects
-        if unit.started is not None and "/undo/" not in path and "/restore/" not in path
-    ]  # fmt: skip
-    if not state.intents:
-        return 4
-    newest = max(began, default=(-1, "", False))
-    if newest[2]:
-        return 7
-    if case.scenario == _HARDWARE and state.fenced and not any(no_return for _, _, no_return in began):
-        return 9
-    return 8
 
 
 class Stage:
