@@ -214,7 +214,10 @@ class Executor:
     # -- giving back ------------------------------------------------------------------------------------------------
 
     def _release(self) -> None:
-        """Give every host back that an act of this run took; a host that cannot be told is noted, not waited for."""
+        """Give every host back that an act of this run took; a host that cannot be told is noted, not waited for.
+
+        A fenced host too: it is rebuilt by another run, which would find it held. Where no act began there is no mark.
+        """
         who = self._context.identity
         claim = Claim(
             key="0" * 64, run=who.uid, run_id=who.id, operator=who.operator, epoch=who.epoch, holder=who.holder
@@ -223,9 +226,9 @@ class Executor:
             unit.host
             for step in self._recorder.state.steps.values()
             for unit in step.units
-            if unit.started is not None and unit.started.key
+            if unit.started is not None and unit.started.key and unit.outcome is not Outcome.UNREACHABLE
         }
-        for place in sorted(places - set(self._recorder.state.fenced)):
+        for place in sorted(places):
             answer = self._world.shell(place).release(claim)
             if answer.state is not ClaimState.RAN and place != LOCAL:
                 self._recorder.write(ev.Degraded(what=f"owner mark on {place}", because=answer.because))
