@@ -315,22 +315,31 @@ class Ledger:
         """What has no way back stays as it is, for its author's reason; unless nothing of it is there."""
         if due.restore:
             return Outcome.OK, f"nothing to put back: {why}"
-        absent = self.absent(due)
-        if absent:
-            return Outcome.OK, f"nothing to undo: {absent}"
+        now = self.seen_now(due)
+        if now is None:
+            return Outcome.OK, "nothing to undo: it did not end well, and a look finds nothing of it"
         if due.started.role is ev.Role.METHOD:
             fence = self._recorder.state.blocks.get(due.step.path.rpartition("/methods/")[0])
             why = f"a fence is not undone: people say when {fence.host if fence else 'its host'} may write again"
-        return Outcome.SKIPPED, why
+        return Outcome.SKIPPED, f"{why}{now}"
 
-    def absent(self, due: Due) -> str:
-        """Why nothing is there of what stays as it is; empty when it is there, or may be.
+    def seen_now(self, due: Due) -> str | None:
+        """What is to be said of what stays besides its reason: what a look says that does not find it as it was made.
 
-        A step that ended well is looked at too: a later one may have moved or ended what it made.
+        None when it did not end well and is not there. What ended well is always said: a later step may have moved it,
+        and a look that does not find it where it was does not say that it is gone.
         """
         if due.host in self._recorder.state.fenced:
             return ""
-        return self._seen_absent(due, pinned(due.recorded, self._looks.context.store))
+        absent = self._seen_absent(due, pinned(due.recorded, self._looks.context.store))
+        if not absent:
+            return ""
+        return f"; a look says: {absent}" if self._ended_well(due) else None
+
+    def _ended_well(self, due: Due) -> bool:
+        """Whether an attempt of the step left its effect, by its own end."""
+        ends = [unit.finished for unit in self._recorder.state.step(due.step.path).effects]
+        return any(end is not None and (end.effect_there or end.outcome == Outcome.OK.value) for end in ends)
 
     def _seen_absent(self, due: Due, values: Mapping[str, Value | Unknown]) -> str:
         """What a look says that finds nothing of the effect; empty when it finds it, or cannot tell."""
@@ -386,8 +395,7 @@ class Ledger:
 
         Only the kind's own inverse can tell: it knows what was there before.
         """
-        ends = [unit.finished for unit in self._recorder.state.step(due.step.path).effects]
-        if any(end is not None and (end.effect_there or end.outcome == Outcome.OK.value) for end in ends):
+        if self._ended_well(due):
             return False  # it was there as it should be, so whatever is there now is somebody else's
         way = way_of(due.step, restore=due.restore)
         inverse = None if way is not None and way.kind is WayKind.STEPS else self._inverse(due, values)

@@ -76,9 +76,9 @@ class Left:
             path = due.step.path
             if due.since > since:
                 self._not("undone", path, due.host, "the rollback was ended before its turn")
-            elif not self._put_back(path) and not self._ledger.absent(due):
+            elif not self._put_back(path) and (now := self._ledger.seen_now(due)) is not None:
                 before = "" if path == by else f"before {by}, "
-                self._not("undone", path, due.host, f"{before}the point of no return")
+                self._not("undone", path, due.host, f"{before}the point of no return{now}")
         for path, host, because in self._fences():
             self._not("undone", path, host, because)
 

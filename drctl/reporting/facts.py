@@ -275,6 +275,14 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     return tuple(deviation.text for _, deviation in state.deviations)
 
 
+def taken_back(state: RunState, path: str) -> bool:
+    """Whether what a step did was undone since: by its own undo, or by that of a block around it."""
+    names = path.split("/")
+    undos = [state.blocks.get(f"{'/'.join(names[:length])}/undo") for length in range(1, len(names) + 1)]
+    since = max((unit.started_seq for unit in state.step(path).effects), default=-1)
+    return any(undo is not None and undo.outcome is Outcome.OK and undo.finished_seq > since for undo in undos)
+
+
 def changed(state: RunState) -> list[StepFacts]:
     """Steps that changed something or may have: acts that began, their inverses left out."""
     return [facts for facts in own_steps(state) if facts.effect != "read" and facts.started_at is not None]

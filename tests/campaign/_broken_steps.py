@@ -24,6 +24,12 @@ NEVER = "1 == 2"
 SOON = {"every": "100ms", "times": 2}
 _LOOKS = frozenset({"check", "set", "decide", "wait"})
 _INNER = ("steps", "parallel")
+_WITHOUT: Mapping[str, Node] = {
+    "set": {"never": "${{ 1 / 0 }}"},
+    "wait": {"for": "${{ duration(match('never', 'ever')) }}"},
+    "decide": {"rules": [{"if": NEVER, "then": "never"}], "ask": "never"},
+}
+"""What fails in the kinds that have no `expect`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,21 +109,17 @@ def _break(step: Node, way: str, before: Mapping[str, Node]) -> None:
         step.pop(key, None)
     if "until" in step:
         step["until"] = SOON
-    match way, step.get("do"):
-        case "look", "set":
-            step["with"]["never"] = "${{ 1 / 0 }}"
-        case "look", "decide":
-            step["with"] = {"rules": [{"if": NEVER, "then": "never"}], "ask": "never"}
-        case "look", "wait":
-            step["with"] = {"for": "${{ duration(match('never', 'ever')) }}"}
-        case "look" | "after", _:
+    match way:
+        case "look" if step.get("do") in _WITHOUT:
+            step["with"] = {**step["with"], **_WITHOUT[step["do"]]} if step["do"] == "set" else _WITHOUT[step["do"]]
+        case "look" | "after":
             known = step.get("expect", [])
             step["expect"] = [*([known] if isinstance(known, str) else known), NEVER]
-        case "unproven", _:
+        case "unproven":
             for one in step["with"]["proof"]:
                 for look in one.get("any", [one]):
                     look["expect"] = NEVER
-        case "before", _:
+        case "before":
             _change(step, before["run" if "run" in step else step["do"]])
         case _:
             pass  # a person says no: nothing in the runbook is changed
