@@ -74,6 +74,8 @@ class Left:
                 self._not("undone", step, block.host, block.because or "its undo has no end")
         for due in self._ledger.registered(restore=False):
             path = due.step.path
+            if due.path in {block.path for block in self._undos}:
+                continue  # it was tried, and is named with what became of that
             if due.since > since:
                 self._not("undone", path, due.host, "the rollback was ended before its turn")
             elif not self._put_back(path) and (now := self._ledger.seen_now(due)) is not None:
