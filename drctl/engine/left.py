@@ -14,7 +14,7 @@ from drctl.engine.world import LOCAL
 
 if TYPE_CHECKING:
     from drctl.core.fold import BlockState, QuestionState
-    from drctl.engine.ledger import Ledger
+    from drctl.engine.ledger import Due, Ledger
     from drctl.engine.recorder import Recorder
 
 
@@ -74,8 +74,8 @@ class Left:
                 self._not("undone", step, block.host, block.because or "its undo has no end")
         for due in self._ledger.registered(restore=False):
             path = due.step.path
-            if due.path in {block.path for block in self._undos}:
-                continue  # it was tried, and is named with what became of that
+            if self._tried(due):
+                continue  # it is named with what became of that
             if due.since > since:
                 self._not("undone", path, due.host, "the rollback was ended before its turn")
             elif not self._put_back(path) and (now := self._ledger.seen_now(due)) is not None:
@@ -83,6 +83,11 @@ class Left:
                 self._not("undone", path, due.host, f"{before}the point of no return{now}")
         for path, host, because in self._fences():
             self._not("undone", path, host, because)
+
+    def _tried(self, due: Due) -> bool:
+        """Whether its undo was begun after all that the step did, and is not over as it should be."""
+        undo = self._state.blocks.get(due.path)
+        return undo is not None and undo.outcome is not Outcome.OK and undo.started_seq > due.since
 
     def _not(self, what: str, path: str, host: str, because: str) -> None:
         place = "" if host == LOCAL else host
