@@ -52,6 +52,8 @@ def taken(lab: RunningLab) -> dict[str, str]:
         found |= _database(lab, host) if status["hosts"][host]["alive"] else {}
         config = json.loads((lab.home(host) / "etc/invoices.json").read_text())
         found[f"release {host}"] = str(config.get("release"))
+    if (lab.home("inv-a") / "pg/restore/postmaster.pid").exists():
+        found["beside inv-a"] = "runs"
     found["route gw"] = (lab.home("gw") / "nginx/routes/invoices.conf").read_text().strip()
     found["messages"] = str(len(evidence.messages(lab)))
     found |= {f"object {key}": "there" for key in _objects(lab)}
