@@ -352,7 +352,7 @@ class NoteAdded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviationNoted(Event):
-    """Something other than the runbook says was done: a skip, an override, done by hand, changed, not restored.
+    """Something other than the runbook says: a skip, an override, done by hand, changed, not undone, not restored.
 
     `changes` are fields of the step in tagged form: its later attempts use them instead of what the runbook says.
     """
@@ -363,6 +363,14 @@ class DeviationNoted(Event):
     by: str = ""
     because: str = ""
     changes: JsonMap = field(default_factory=dict)
+    host: str = ""
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        where = f" on {self.host}" if self.host and f"/@{self.host}" not in self.path else ""
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.path}{where}: {self.what}{by}" + (f" ({self.because})" if self.because else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from drctl.engine.recorder import fitting
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
-    from drctl.engine.ledger import Ledger
+    from drctl.engine.left import Left
     from drctl.engine.stops import Stop
 
 MOST: Final = 60
@@ -30,10 +30,7 @@ class Close:
 
 def exceptions(state: RunState) -> tuple[str, ...]:
     """Words of people instead of outcomes, what was not put back, what is still in doubt, missed objectives."""
-    found = [
-        f"{d.path}: {d.what}" + (f" by {d.by}" if d.by else "") + (f" ({d.because})" if d.because else "")
-        for _, d in state.deviations
-    ]
+    found = [deviation.text for _, deviation in state.deviations]
     found += partial(state)
     found += [f"{step.path}: in doubt, and nobody said what became of it" for step in state.in_doubt]
     figures = attained(state)
@@ -63,20 +60,20 @@ def done(state: RunState) -> Close:
     return Close(state="done", exit=Exit.DONE)
 
 
-def stopped(stop: Stop, state: RunState, ledger: Ledger) -> Close:
+def stopped(stop: Stop, state: RunState, left: Left) -> Close:
     """The walk was stopped and the run is to be closed."""
-    left = ledger.half_undone()
-    if left:
-        return Close(state="rollback_failed", exit=Exit.ROLLBACK_FAILED, because=f"{stop.because}; not undone: {left}")
+    half = left.half_undone()
+    if half:
+        return Close(state="rollback_failed", exit=Exit.ROLLBACK_FAILED, because=f"{stop.because}; not undone: {half}")
     if stop.reason == "abort":
         return Close(state="aborted", exit=Exit.ABORTED, because=stop.because)
     if not state.intents:
         return Close(state="nothing_changed", exit=Exit.NOTHING_CHANGED, because=stop.because)
     if stop.reason != "rollback":
         return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because)
-    cut = ledger.dues.cut_by()
+    cut = left.cut_by
     note = f"; nothing before {cut} was undone: from there the failback runbook leads home" if cut else ""
-    if cut and not ledger.undid:
+    if cut and not left.undid:
         return Close(state="failed", exit=Exit.STEP_FAILED, because=stop.because + note)
     return Close(state="rolled_back", exit=Exit.ROLLED_BACK, because=stop.because + note)
 

@@ -91,8 +91,12 @@ class Dues:
 
     def due(self, *, restore: bool) -> list[Due]:
         """What is registered and not yet carried out, newest first; undo stops at a point of no return."""
+        cut = self.cut()[0]
+        return [one for one in self.registered(restore=restore) if restore or one.since > cut]
+
+    def registered(self, *, restore: bool) -> list[Due]:
+        """What is registered and not yet carried out, newest first, on both sides of a point of no return."""
         found: list[Due] = []
-        cut = self._cut()[0]
         for step, owner in self._owned(restore=restore):
             for stage, done in self._stages(step, self._effects(step, owner)):
                 over = self._context.state.blocks.get(way_path(step.path, restore=restore, stage=stage))
@@ -107,7 +111,7 @@ class Dues:
                 first = effects[0].started
                 started = first if owner is None else self._of_block(step, first, restore=restore)
                 one = Due(step=step, started=started, since=since, restore=restore, stage=stage)
-                if one.recorded and (restore or since > cut):
+                if one.recorded:
                     found.append(one)
         return sorted(found, key=lambda one: -one.since)
 
@@ -137,7 +141,8 @@ class Dues:
             for inner in parts(context, step):
                 add(inner)
             methods = step.body.methods if isinstance(step.body, Fence) and step.loop is None else ()
-            found.extend((method, None) for method in methods)
+            if restore or step.path not in context.state.fenced.values():  # a proven fence is lifted by people
+                found.extend((method, None) for method in methods)
 
         for phase in context.runbook.phases:
             for top in phase.steps:
@@ -175,9 +180,10 @@ class Dues:
 
     def cut_by(self) -> str:
         """The step that is the point of no return passed last; empty when none was."""
-        return self._cut()[1]
+        return self.cut()[1]
 
-    def _cut(self) -> tuple[int, str]:
+    def cut(self) -> tuple[int, str]:
+        """The record and the step of the point of no return passed last; (-1, "") when none was."""
         passed = [
             (unit.started_seq, path)
             for path in self._context.state.steps

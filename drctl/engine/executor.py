@@ -15,6 +15,7 @@ from drctl.engine.failures import Failures
 from drctl.engine.fences import Fences
 from drctl.engine.guards import Guards
 from drctl.engine.ledger import Hands, Ledger
+from drctl.engine.left import Left
 from drctl.engine.looks import Looks, Pen
 from drctl.engine.marks import Marks
 from drctl.engine.owners import Owners
@@ -155,7 +156,7 @@ class Executor:
                 for step in owed:
                     note = ev.DeviationNoted(path=step, what="restored before the run was over", by=who)
                     self._recorder.deviation(note)
-                self._ledger.restore_all(last=False)
+                self._ledger.restore_all()
             except Stop as stop:
                 return self._pause(stop)
         left = [due.step.path for due in self._ledger.dues.due(restore=True)]
@@ -250,8 +251,10 @@ class Executor:
             self._rollback.everything()
         verbs.stage = Stage.CLOSE
         self._ledger.restore_all()
+        left = Left(self._ledger, self._recorder, rolling_back=stop is not None and stop.reason == "rollback")
+        left.note()
         state = self._recorder.state
-        close = closing.done(state) if stop is None else closing.stopped(stop, state, self._ledger)
+        close = closing.done(state) if stop is None else closing.stopped(stop, state, left)
         self._owners.release()
         self._questions.drain()  # who said something in the meantime is told that it came too late
         self._sleeps.check()

@@ -7,7 +7,7 @@ on it, so a person decides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
@@ -18,35 +18,30 @@ from drctl.core.outcomes import Effect, Outcome
 from drctl.core.rounds import HOST, seen_in
 from drctl.core.values import Unknown
 from drctl.engine.changes import as_changed
-from drctl.engine.dues import RESTORE_OVER, UNDO_OVER, Dues, owner_of
+from drctl.engine.dues import RESTORE_OVER, UNDO_OVER, Dues
 from drctl.engine.failures import CHOICES, good
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.outputs import unpack
 from drctl.engine.parts import within
-from drctl.engine.rollback import Later
 from drctl.engine.scope import RunScope
 from drctl.engine.stops import Control, Stop
 from drctl.engine.units import ActUnit
 from drctl.engine.ways import pinned, way_of
-from drctl.engine.world import LOCAL
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from drctl.core.fold import BlockState
     from drctl.core.values import Value
     from drctl.engine.acts import Acts
+    from drctl.engine.context import Context
     from drctl.engine.dues import Due
     from drctl.engine.looks import Looks
     from drctl.engine.people import People
     from drctl.engine.questions import Questions
     from drctl.engine.recorder import Recorder
     from drctl.engine.turns import Turns
-
-LONGEST_TOLD: Final = 120
-"""Characters of a command where what remains of it is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +65,21 @@ class Ledger:
         self._recorder = recorder
         self.dues = Dues(hands.looks.context, hands.looks.place_of)
 
+    @property
+    def context(self) -> Context:
+        """The run they are of."""
+        return self._looks.context
+
     # -- taking back ------------------------------------------------------------------------------------------------
 
-    def restore_all(self, *, last: bool = True) -> None:
+    def restore_all(self) -> None:
         """Carry out every open restore; a failure of one does not stop the others.
-
-        What failed is noted when this is the `last` time; before, it stays open and is tried again at the end.
 
         Raises:
             Stop: the operator wants a pause; the rest is done when the run is taken up again.
         """
         for due in self.dues.due(restore=True):
             self._take_back(due)
-        if last:
-            self._note("restore", "not restored")
 
     def take_back(self, steps: Sequence[Step]) -> Mapping[str, str]:
         """Take back what began of these steps, by `undo` or else by `restore`; what stayed as it is, and why."""
@@ -133,29 +129,6 @@ class Ledger:
                 outcome, because = self._take_back(due)
             if outcome not in UNDO_OVER:
                 self._failed(due, because or outcome.value)
-        self._note("undo", "not undone")
-
-    def half_undone(self) -> str:
-        """What a rollback left, empty when all of it was undone or needs no undo by its author's word."""
-        left = [f"{block.path}: {self._remains(block)}" for block in self.dues.left()]
-        word = self._recorder.state.rolling_back
-        since = self._recorder.state.rolled_back_seq
-        if word is not None and any(block.started_seq > since for block in self.dues.undo_blocks()):
-            back = self.dues.outlook(Later(self._looks.context, word.path) if word.path else lambda _: True).back
-            left += [f"the rollback was ended before the undo of {one}" for one in back]
-        return "; ".join(left)
-
-    @property
-    def undid(self) -> bool:
-        """Whether a rollback had something to undo."""
-        return bool(self.dues.undo_blocks())
-
-    def _remains(self, block: BlockState) -> str:
-        """What stays as it is, where, and why: for the follow-up list."""
-        step = self._recorder.state.step(owner_of(block.path))
-        what = next((unit.started.text for unit in reversed(step.effects) if unit.started is not None), "")
-        told = one_text(what) or step.path
-        return f"NOT_UNDONE({block.host or LOCAL}, {told}): {block.because or 'its undo is not over'}"
 
     def _failed(self, due: Due, because: str) -> None:
         """A person decides how a rollback goes on; what comes next may depend on the undo that failed."""
@@ -202,22 +175,57 @@ class Ledger:
         self._recorder.write(event, durable=True)
 
     def _carried(self, due: Due) -> tuple[Outcome, str]:
-        fenced = self._recorder.state.fenced.get(due.host)
-        if fenced:
-            return Outcome.NOT_RUN, f"{due.host} is fenced"
         if "none" in due.recorded:
-            why = str(due.recorded["none"])
-            return (Outcome.OK, f"nothing to put back: {why}") if due.restore else (Outcome.SKIPPED, why)
+            return self._without_way(due, str(due.recorded["none"]))
+        if due.host in self._recorder.state.fenced:
+            return Outcome.NOT_RUN, f"{due.host} is fenced"
         values = pinned(due.recorded, self._looks.context.store)
-        if not due.restore and isinstance(due.step.body, Action) and not self._begun(due):
-            earlier = self._earlier(due, values)
-            verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values, kind=earlier))
-            if verdict is not None and verdict.seen is Seen.NOT_DONE:
-                return Outcome.OK, f"nothing to undo: {verdict.because}"
+        if not due.restore and not self._begun(due):
+            absent = self._seen_absent(due, values)
+            if absent and not self._half_done(due, values):
+                return Outcome.OK, f"nothing to undo: {absent}"
         way = way_of(due.step, restore=due.restore)
         if way is not None and way.kind is WayKind.STEPS:
             return self._by_steps(due, way, values)
         return self._by_inverse(due, values)
+
+    def _without_way(self, due: Due, why: str) -> tuple[Outcome, str]:
+        """What has no way back stays as it is, for its author's reason; unless nothing of it is there."""
+        if due.restore:
+            return Outcome.OK, f"nothing to put back: {why}"
+        now = self.seen_now(due)
+        if now is None:
+            return Outcome.OK, "nothing to undo: it did not end well, and a look finds nothing of it"
+        if due.started.role is ev.Role.METHOD:
+            fence = self._recorder.state.blocks.get(due.step.path.rpartition("/methods/")[0])
+            why = f"a fence is not undone: people say when {fence.host if fence else 'its host'} may write again"
+        return Outcome.SKIPPED, f"{why}{now}"
+
+    def seen_now(self, due: Due) -> str | None:
+        """What is to be said of what stays besides its reason: what a look says that does not find it as it was made.
+
+        None when it did not end well and is not there. What ended well is always said: a later step may have moved it,
+        and a look that does not find it where it was does not say that it is gone.
+        """
+        if due.host in self._recorder.state.fenced:
+            return ""
+        absent = self._seen_absent(due, pinned(due.recorded, self._looks.context.store))
+        if not absent:
+            return ""
+        return f"; a look says: {absent}" if self._ended_well(due) else None
+
+    def _ended_well(self, due: Due) -> bool:
+        """Whether an attempt of the step left its effect, by its own end."""
+        ends = [unit.finished for unit in self._recorder.state.step(due.step.path).effects]
+        return any(end is not None and (end.effect_there or end.outcome == Outcome.OK.value) for end in ends)
+
+    def _seen_absent(self, due: Due, values: Mapping[str, Value | Unknown]) -> str:
+        """What a look says that finds nothing of the effect; empty when it finds it, or cannot tell."""
+        if not isinstance(due.step.body, Action):
+            return ""
+        earlier = self._earlier(due, values)
+        verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, pinned=values, kind=earlier))
+        return verdict.because if verdict is not None and verdict.seen is Seen.NOT_DONE else ""
 
     def _begun(self, due: Due) -> bool:
         """Whether this way back was begun before a crash: the effect may be half gone, a look would mislead."""
@@ -261,20 +269,39 @@ class Ledger:
             return self._looks.end_early(inner, Outcome.FAILED, f"no place: {place}", role=due.role)
         return self._hands.turns.act(ActUnit(step=inner, place=place, role=due.role, pinned=values))
 
-    def _by_inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> tuple[Outcome, str]:
-        """The kind's own inverse, with what its preview had found."""
+    def _half_done(self, due: Due, values: Mapping[str, Value | Unknown]) -> bool:
+        """Whether an act that did not end well left what is neither as it should be nor as it was.
+
+        Only the kind's own inverse can tell: it knows what was there before.
+        """
+        if self._ended_well(due):
+            return False  # it was there as it should be, so whatever is there now is somebody else's
+        way = way_of(due.step, restore=due.restore)
+        inverse = None if way is not None and way.kind is WayKind.STEPS else self._inverse(due, values)
+        if inverse is None or isinstance(inverse, str):
+            return False
+        verdict = self._hands.acts.verify(ActUnit(step=due.step, place=due.host, kind=inverse, pinned=values))
+        return verdict is not None and verdict.seen is Seen.NOT_DONE
+
+    def _inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> ActKind | str:
+        """The kind's own inverse, with what its preview had found; or why there is none."""
         context, step = self._looks.context, due.step
         prior = {name: unpack(value, context.store) for name, value in due.started.prior.items()}
         lost = [f"{name}: {value}" for name, value in prior.items() if isinstance(value, Unknown)]
         if lost or not isinstance(step.body, Action):
-            return Outcome.NOT_RUN, f"what stood there before was not kept ({'; '.join(lost)})"
+            return f"what stood there before was not kept ({'; '.join(lost)})"
         inverse = None
         with telling() as told:
             kind = self._kind(due, values)
             known = {name: value for name, value in prior.items() if not isinstance(value, Unknown)}
             inverse = kind.inverse(known) if kind is not None else None
-        if inverse is None:
-            return Outcome.NOT_RUN, told.because or "what stood there before is not known"
+        return inverse or told.because or "what stood there before is not known"
+
+    def _by_inverse(self, due: Due, values: Mapping[str, Value | Unknown]) -> tuple[Outcome, str]:
+        """Carry the kind's own inverse out."""
+        step, inverse = due.step, self._inverse(due, values)
+        if isinstance(inverse, str):
+            return Outcome.NOT_RUN, inverse
         judgement = replace(step.judgement, capture={}, expect=(), tolerate=frozenset())
         back = replace(
             step, path=f"{due.path}/0", unless=(), verify=(), judgement=judgement, retry=None, effect=Effect.IDEMPOTENT,
@@ -306,18 +333,3 @@ class Ledger:
         scope = RunScope(context=context, place=due.host, pinned=values).at(step)
         kind = build(context.kinds[body.kind], body, scope)
         return kind if isinstance(kind, ActKind) else None
-
-    def _note(self, form: str, what: str) -> None:
-        """Say what was not put back; after a crash in between, what an earlier writer could not put back too."""
-        for block in list(self._recorder.state.blocks.values()):
-            if block.form == form and block.outcome is not Outcome.OK:
-                because = block.because
-                if form == "undo" and block.outcome is not Outcome.SKIPPED:
-                    because = self._remains(block)
-                self._recorder.deviation(ev.DeviationNoted(path=owner_of(block.path), what=what, because=because))
-
-
-def one_text(text: str) -> str:
-    """The beginning of what was sent, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}..."

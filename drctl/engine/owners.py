@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.outcomes import Outcome
 from drctl.core.ports import Claim, ClaimReply, ClaimState
 from drctl.engine.fanout import fan_out
 from drctl.engine.stops import Stop
@@ -36,7 +37,8 @@ def claim_of(who: Identity, key: str = "0" * 64) -> Claim:
 def acted_on(state: RunState) -> set[str]:
     """Places where an act of this run was announced, and hosts that it took: what it must give back."""
     units = (unit for step in list(state.steps.values()) for unit in step.units)
-    return {unit.host for unit in units if unit.started is not None and unit.started.key} | set(state.held)
+    began = (unit for unit in units if unit.outcome is not Outcome.UNREACHABLE)  # where none began there is no mark
+    return {unit.host for unit in began if unit.started is not None and unit.started.key} | set(state.held)
 
 
 class Owners:
@@ -100,11 +102,13 @@ class Owners:
     def release(self) -> None:
         """Give every host back; one that cannot be told is noted, not waited for.
 
+        A fenced host too: it is rebuilt by another run, which would find it held.
+
         Raises:
             Stop: a host says that the run goes on elsewhere, so it is not this writer's to end.
         """
         state, claim = self._recorder.state, claim_of(self._who)
-        for place in sorted(acted_on(state) - set(state.fenced)):
+        for place in sorted(acted_on(state)):
             answer = self._world.shell(place).release(claim)
             if answer.held_by is not None and answer.held_by.replaces:
                 self.heard(place, answer)

@@ -98,8 +98,7 @@ class Recorder:
 
     def deviation(self, event: ev.DeviationNoted) -> None:
         """Record a deviation, once: after a crash in between the same is not noted again."""
-        known = {(d.path, d.what, d.by, d.because) for _, d in list(self.state.deviations)}
-        if (event.path, event.what, event.by, event.because) not in known:
+        if event not in [known for _, known in list(self.state.deviations)]:
             self.write(event, durable=True)
 
     def sign(self) -> None:

@@ -277,10 +277,15 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     """What an auditor must look at: as the last record lists it, or as noted so far."""
     if state.closed is not None:
         return state.closed.exceptions
-    return tuple(
-        f"{d.path}: {d.what}" + (f" by {d.by}" if d.by else "") + (f" ({d.because})" if d.because else "")
-        for _, d in state.deviations
-    )
+    return tuple(deviation.text for _, deviation in state.deviations)
+
+
+def taken_back(state: RunState, path: str) -> bool:
+    """Whether what a step did was undone since: by its own undo, or by that of a block around it."""
+    names = path.split("/")
+    undos = [state.blocks.get(f"{'/'.join(names[:length])}/undo") for length in range(1, len(names) + 1)]
+    since = max((unit.started_seq for unit in state.step(path).effects), default=-1)
+    return any(undo is not None and undo.outcome is Outcome.OK and undo.finished_seq > since for undo in undos)
 
 
 def changed(state: RunState) -> list[StepFacts]:

@@ -153,12 +153,7 @@ def _person(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
         case ev.NoteAdded():
             return "✎", "note", f"{event.by}: {event.text}"
         case ev.DeviationNoted():
-            by = f" by {event.by}" if event.by else ""
-            return (
-                "!",
-                "exception",
-                f"{event.path}: {event.what}{by}" + (f" ({event.because})" if event.because else ""),
-            )
+            return "!", "exception", event.text
     return None
 
 

@@ -208,9 +208,8 @@ def _exceptions(report: Report) -> str:
     if report.deviations:
         rows = [(_at(d.at), d.path, d.what, d.by, d.because) for d in report.deviations]
         parts += [_table(("Time", "Step", "What", "By", "Because"), rows)]
-    return "\n\n".join(
-        [*parts, "## Not restored, not undone", _list(report.left_over, "Nothing is known to be left over.")]
-    )
+    left = _list([row.text for row in report.left_over], "Nothing is known to be left over.")
+    return "\n\n".join([*parts, "## Not restored, not undone", left])
 
 
 def _evidence(report: Report) -> str:

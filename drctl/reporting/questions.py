@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from drctl.core.approvals import agreement
 from drctl.core.values import Time
-from drctl.reporting.facts import changed, question_word, step_facts
+from drctl.reporting.facts import changed, question_word, step_facts, taken_back
 from drctl.reporting.texts import clean, clock, cut, human, last_name, moment, one_line, shown, wrap
 
 if TYPE_CHECKING:
@@ -98,16 +98,20 @@ def command_lines(name: str, text: str) -> list[str]:
 def standing(state: RunState) -> list[str]:
     """What state things are in: fenced hosts, what was changed, what nobody knows."""
     lines = []
-    done = [f for f in changed(state) if f.outcome == "ok"]
+    every = [f for f in changed(state) if f.outcome == "ok"]
+    back = [f for f in every if taken_back(state, f.path)]
+    done = [f for f in every if f not in back]
     doubt = [step.path for step in state.in_doubt]
     if state.fenced:
         lines += label("Fenced", ", ".join(state.fenced))
     if done:
         lines += label("Changed", ", ".join(f"{last_name(f.path)} on {f.host or 'local'}" for f in done))
-    elif not doubt:
+    elif not doubt and not back:
         lines += label(
             "Changed", "nothing so far" if not state.intents else "nothing that is known to have taken effect"
         )
+    if back:
+        lines += label("Undone", ", ".join(f"{last_name(f.path)} on {f.host or 'local'}" for f in back))
     if doubt:
         lines += label("In doubt", ", ".join(doubt))
     return lines

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.fold import attained
 from drctl.core.frozen import digest_of, thaw
-from drctl.reporting.facts import exceptions, held_text, objectives, own_steps, question_word, simulated, verdict
+from drctl.reporting.facts import exceptions, held_text, objectives, own_steps, simulated, verdict
 from drctl.reporting.report_clock import Clock, split, standstills
+from drctl.reporting.report_left import left_over
 from drctl.reporting.report_model import (
     ActionRow,
     DeviationRow,
@@ -81,7 +82,7 @@ def build(entries: list[Entry], state: RunState, audit: Verification, output: Ca
             )
             for at, d in state.deviations
         ),
-        left_over=_left_over(state),
+        left_over=left_over(state),
         evidence=_evidence(audit),
         actions=_actions(state, steps, audit),
         standstills=still,
@@ -208,25 +209,6 @@ def _objectives(state: RunState) -> tuple[ObjectiveRow, ...]:
             ),
         )
     return tuple(rows)
-
-
-def _left_over(state: RunState) -> tuple[str, ...]:
-    """What is not as it was, or not known: not restored, not undone, fenced, in doubt, still owed by an open run."""
-    rows = [
-        f"{d.path}: {d.what}" + (f" ({d.because})" if d.because else "")
-        for _, d in state.deviations
-        if d.what in {"not restored", "not undone"}
-    ]
-    rows += [f"{host}: fenced by {path}" for host, path in state.fenced.items()]
-    rows += [f"{step.path}: in doubt, nobody has said what became of it" for step in state.in_doubt]
-    if state.closed is None:
-        for step in state.steps.values():
-            started = next((u.started for u in reversed(step.units) if u.started is not None), None)
-            over = state.blocks.get(f"{step.path}/restore")
-            if started is not None and started.restore is not None and (over is None or over.outcome is None):
-                rows.append(f"{step.path}: its restore is still owed; the run is open")
-        rows += [f"{q.asked.path}: {question_word(q.asked.kind).lower()} ({q.asked.id})" for q in state.open_questions]
-    return tuple(map(one_line, rows))
 
 
 def _evidence(audit: Verification) -> Evidence:

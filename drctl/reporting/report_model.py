@@ -245,6 +245,35 @@ class DeviationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftRow:
+    """One thing that is not as it was, or of which nobody knows.
+
+    Attributes:
+        path: the step that did it.
+        host: where; empty when it is no host of the inventory.
+        what: `not undone`, `not restored`, `fenced`, `in doubt`, `restore owed`, or the question that waits.
+        remains: the step's title: what it did.
+        because: why it was left.
+        sure: False when the step did not end well and nothing can tell whether it did anything.
+    """
+
+    path: str
+    host: str
+    what: str
+    remains: str
+    because: str
+    sure: bool
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        where = f" on {self.host}" if self.host and f"/@{self.host}" not in self.path else ""
+        remains = f": {self.remains}" if self.remains else ""
+        maybe = "" if self.sure else "; it did not end well, and what it did is not known"
+        return f"{self.path}{where}: {self.what}{remains}" + (f" ({self.because}{maybe})" if self.because else maybe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Whether the record is whole, and how far its key is to be believed."""
 
@@ -289,7 +318,7 @@ class Report:
     steps: tuple[StepRow, ...]
     exceptions: tuple[str, ...]
     deviations: tuple[DeviationRow, ...]
-    left_over: tuple[str, ...]
+    left_over: tuple[LeftRow, ...]
     evidence: Evidence
     actions: tuple[ActionRow, ...]
     standstills: tuple[tuple[int, int], ...]

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.campaign import lab_kills, predictions
+from tests.campaign import lab_kills, predictions, ways_back
 from tests.campaign.registry import Campaign, Figures, box, box_closed, campaigns, cases, run_boxed
 
 KNOWN = campaigns()
-IN_A_LAB = (lab_kills.NAME, predictions.NAME)
+IN_A_LAB = (lab_kills.NAME, predictions.NAME, ways_back.NAME)
 
 
 def boxed(name: str) -> object:
     """A campaign's test, with a limit that leaves its box room to close."""
-    limit = pytest.mark.timeout(KNOWN[name].seconds + 120)
+    limit = pytest.mark.timeout(KNOWN[name].seconds + (300 if name in IN_A_LAB else 120))
     return pytest.param(name, marks=[limit, pytest.mark.lab] if name in IN_A_LAB else [limit])
 
 

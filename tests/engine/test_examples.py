@@ -144,17 +144,19 @@ def fleet(bad: str = "") -> Example:
 
 def unit(host: FakeHost, then: Callable[[], None] = lambda: None) -> None:
     """A unit of systemd on a host; `then` is called when it is changed."""
-    state = ["active"]
+    state = ["active", "enabled"]
+
+    def shown() -> Reply:
+        return said(f"active {state[0]}\nenabled {state[1]}\n")
 
     def change(command: Command) -> Reply:
-        verb = named(command, "VERB")
-        state[0] = "inactive" if verb == "stop" else "active"
+        state[0] = "inactive" if named(command, "VERB") == "stop" else "active"
+        state[1] = {"enable": "enabled", "disable": "disabled"}.get(named(command, "ENABLING"), state[1])
         then()
-        return said(f"active {state[0]}\nenabled enabled\n")
+        return shown()
 
     host.on('systemctl "$VERB"', change).on(
-        lambda command: "is-active" in str(command.script) and "VERB" not in str(command.script),
-        lambda _: said(f"active {state[0]}\nenabled enabled\n"),
+        lambda command: "is-active" in str(command.script) and "VERB" not in str(command.script), lambda _: shown()
     )
 
 
@@ -217,6 +219,7 @@ class Cluster(Example):
             self.host(name).on("kv-health", said('{"health": "true"}')).on("kv-status", said('{"revision": 7}'))
             self.host(name).on("kv-restore ", partial(self.restore, name))
             self.host(name).on("kv-restored", partial(self.is_restored, name))
+            self.host(name).on("kv-restore --put-back", partial(self.put_back, name))
 
     def test(self, command: Command) -> Reply:
         name = named(command, "FILE").rpartition("/")[2]
@@ -225,6 +228,10 @@ class Cluster(Example):
 
     def restore(self, name: str, command: Command) -> int:
         self.restored[name] = named(command, "SNAPSHOT")
+        return 0
+
+    def put_back(self, name: str, _: Command) -> int:
+        self.restored.pop(name, None)
         return 0
 
     def is_restored(self, name: str, command: Command) -> int:

@@ -11,7 +11,7 @@ from drctl.core.ports import HttpReply, PortState, Reach
 from drctl.core.values import Duration
 from drctl.errors import Exit
 from tests.engine.rig import Crash
-from tests.engine.test_examples import Example, named
+from tests.engine.test_examples import Example, named, unit
 from tests.fakes.hosts import said
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Databases:
         self.down: set[str] = set()
         self.standby = {"db-b"}
         self.read_only: str | None = None
+        self.marks = 0
         for name in ("db-a", "db-b"):
             rig.host(name).on(lambda command: "psql" in command.script, partial(self.sql, name))
 
@@ -39,6 +40,7 @@ class Databases:
             return said("ready 2\n", 2, "psql: error: connection refused")
         if "pg_promote" in text:
             self.standby.discard(name)
+        self.marks += "recovery_marks" in text
         if "ALTER SYSTEM" in text:
             self.read_only = "on" if "ALTER SYSTEM SET" in text else None
         if "drctl_before" in text or "pg_file_settings" in text:
@@ -72,7 +74,7 @@ class Switch(Example):
         for name in APP:
             self.application(name)
         self.world.dialer.ports["primary", 5432] = PortState.REFUSED
-        self.host("db-a").on("systemctl disable --now postgresql", self.stop)
+        unit(self.host("db-a"), self.turned)
         self.host("local").on("dns-set-ttl", self.set_ttl).on("dns-set-address", self.set_address)
         self.host("local").on("dns-has-ttl", lambda command: 0 if named(command, "TTL") == str(self.zone["ttl"]) else 1)
         web = self.world.http_
@@ -104,9 +106,8 @@ class Switch(Example):
         self.host(name).on("crontab -", put).on("crontab -l", listed).on("crontab -r", remove)
         self.host(name).on("config-agent", agent).on("cache-clear", 0)
 
-    def stop(self, _: Command) -> int:
-        self.dbs.down.add("db-a")
-        return 0
+    def turned(self) -> None:
+        self.dbs.down ^= {"db-a"}
 
     def set_ttl(self, command: Command) -> int:
         self.zone["ttl"] = int(named(command, "TTL"))

@@ -150,8 +150,8 @@ def test_what_is_left_over_is_named() -> None:
     run = failed_run(doubt=True)
     run.act("failover/page", "gw1", text="maintenance on", restore={"steps": ["failover/page/restore/0"]})
     left = report_of(run).left_over
-    assert any("failover/app: in doubt" in row for row in left)
-    assert any("failover/page: its restore is still owed" in row for row in left)
+    assert any("failover/app: in doubt" in row.text for row in left)
+    assert any("failover/page on gw1: restore owed" in row.text for row in left)
 
 
 def test_damage_is_not_hidden() -> None:
