@@ -195,10 +195,7 @@ class ClaimShell(ReadShell, Protocol):
         ...
 
     def take(self, claim: Claim, given_up: str = "") -> ClaimReply:
-        """Announce the claim's epoch, which refuses older ones from now on, and own the host; safe to repeat.
-
-        A host of another run stays its own, unless that is `given_up`, a uid: it is refused there from now on.
-        """
+        """Announce the claim's epoch, which refuses older ones, and own the host, of the run `given_up` too (a uid)."""
         ...
 
 

@@ -17,7 +17,8 @@ from drctl.reporting.report_clock import Clock, split, standstills
 from drctl.reporting.report_rows import timeline
 from tests.campaign.engine_kills import HOSTS, Case
 from tests.campaign.registry import Figures, box_closed
-from tests.engine.rig import Crash, FakeClock
+from tests.engine.rig import Crash
+from tests.fakes.clocks import FakeClock
 
 NAME = "clocks"
 ROWS = ("R14",)

@@ -40,6 +40,7 @@ from drctl.engine.stops import Control
 from drctl.errors import Exit, JournalError
 from drctl.kinds import registry
 from drctl.loading import load_runbook
+from tests.fakes.clocks import FakeClock
 from tests.fakes.hosts import Answer, FakeHost
 from tests.fakes.nameservers import FakeDns
 
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from drctl.core.ports import Command
     from drctl.engine.questions import Operator
 
-START = 1_790_000_000_000_000
 PASSWORD = SecretRef.parse("env:DB_PASSWORD")
 
 
@@ -66,50 +66,6 @@ def after(what: Callable[[], object], answer: Answer = 0) -> Callable[[Command],
 
 class Crash(BaseException):
     """The writer is gone, between one instruction and the next."""
-
-
-class FakeClock:
-    """Time that passes only when somebody waits.
-
-    `slept` is time asleep, which the monotonic clock does not count; `moved` how far somebody moved UTC. `then` is
-    called when somebody has waited, with the length.
-    """
-
-    def __init__(self) -> None:
-        self.micros = START
-        self.slept = 0
-        self.moved = 0
-        self.boot = "boot"
-        self.booted = 0
-        self.then: Callable[[Duration], None] = lambda _: None
-        self._lock = threading.Lock()
-
-    def now(self) -> Time:
-        with self._lock:
-            self.micros += 1000
-        return self.shown
-
-    @property
-    def shown(self) -> Time:
-        """What UTC is now, without any time passing."""
-        return Time(self.micros + self.slept + self.moved)
-
-    def restart(self) -> None:
-        """Start the machine anew: its clocks begin at nothing, UTC goes on."""
-        self.boot, self.booted = f"{self.boot}+", self.micros
-        self.moved, self.slept = self.moved + self.slept, 0
-
-    def monotonic(self) -> Duration:
-        return Duration(self.micros - self.booted)
-
-    def boottime(self) -> Duration:
-        return Duration(self.micros - self.booted + self.slept)
-
-    def sleep(self, length: Duration, wake: Callable[[], bool] | None = None) -> None:
-        if wake is None or not wake():
-            with self._lock:
-                self.micros += length.micros
-        self.then(length)
 
 
 @dataclass(frozen=True)

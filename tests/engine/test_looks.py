@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from drctl.errors import Exit
-from tests.engine.rig import START, Crash, Rig
+from tests.engine.rig import Crash, Rig
 from tests.engine.test_acts import book
+from tests.fakes.clocks import START
 
 
 def answers(rig: Rig, script: str, *exits: int, host: str = "db1") -> list[int]:

@@ -18,8 +18,9 @@ from drctl.engine.planner import Options, Planner
 from drctl.errors import DefectError
 from drctl.kinds import registry
 from drctl.loading import load_inventory, load_runbook
-from tests.engine.rig import FakeClock, FakeFacts, Rig
+from tests.engine.rig import FakeFacts, Rig
 from tests.engine.test_acts import book
+from tests.fakes.clocks import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
