@@ -337,3 +337,12 @@ def test_a_host_is_no_key_of_hosts_and_the_hint_says_what_to_write() -> None:
     )
     assert codes(loaded) == ["E304"]
     assert "write X.address" in loaded.diagnostics[0].hint
+
+
+@pytest.mark.parametrize("inner", ["undo: {run: y, on: app}", "verify: {run: y, on: app}", "unless: {run: y, on: app}"])
+def test_what_stands_inside_a_step_is_on_one_host(inner: str) -> None:
+    loaded = load_steps(f"{{id: a, on: db1, run: x, effect: idempotent, {inner}}}")
+    assert [(one.code, one.summary.partition(" in ")[0]) for one in loaded.diagnostics] == [
+        ("E209", "several hosts cannot stand")
+    ]
+    assert codes(load_steps(f"{{id: a, on: app, run: x, effect: idempotent, {inner.replace('app', 'app1')}}}")) == []
