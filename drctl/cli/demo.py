@@ -20,7 +20,7 @@ import click
 from drctl.cli.approvers import Approvers
 from drctl.cli.carrying import carry
 from drctl.cli.commands.audit import judge_file
-from drctl.cli.documents import load_documents
+from drctl.cli.documents import asked
 from drctl.cli.freezing import freeze
 from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import opened
@@ -99,19 +99,14 @@ class Demo:
         return self._evidence(run, traffic, code)
 
     def _run(self, states: StateDir, inventory: Path) -> int:
-        book, hosts = load_documents(str(RUNBOOK), str(inventory))
+        documents = asked(str(RUNBOOK), str(inventory))
         texts = {"reporter": "the demo", "scope": "all users of the invoice service", "severity": "sev1"}
         values = {
-            spec.name: read_input(spec, texts[spec.name], hosts.hosts) for spec in book.inputs if spec.name in texts
+            spec.name: read_input(spec, texts[spec.name], documents.inventory.hosts)
+            for spec in documents.runbook.inputs
+            if spec.name in texts
         }
-        frozen = freeze(
-            book,
-            hosts,
-            values,
-            runbook_path=str(RUNBOOK),
-            inventory_path=str(inventory),
-            language=self._settings.language,
-        )
+        frozen = freeze(documents, values, self._settings.language)
         # the run's own document becomes a part of the demo's
         with contextlib.redirect_stdout(self._json) if self._json is not None else contextlib.nullcontext():
             return carry(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.core.diagnostics import Diagnostic, Severity
+from drctl.core.nouns import dataclass
 from drctl.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +61,35 @@ def find_inventory(flag: str | None) -> str | None:
     return "inventory.yaml" if Path("inventory.yaml").is_file() else None
 
 
-def load_documents(runbook_path: str, inventory_path: str) -> tuple[Runbook, Inventory]:
-    """Load both, with every problem of both at once; warnings are printed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """The runbook and the inventory that a command is about, loaded, and where they stand."""
+
+    runbook_path: str
+    inventory_path: str
+    runbook: Runbook
+    inventory: Inventory
+
+
+def asked(runbook_path: str, inventory: str | None) -> Documents:
+    """The documents that a command line asks for; `inventory` is its flag.
+
+    Raises:
+        UsageError: there is no inventory, or a file cannot be read. DocumentError: something is wrong.
+    """
+    path = find_inventory(inventory)
+    if path is None:
+        raise UsageError(
+            "There is no inventory: no --inventory, no DRCTL_INVENTORY, no inventory.yaml in this folder.",
+            meaning="Nothing was changed.", next="drctl run RUNBOOK --inventory FILE",
+        )  # fmt: skip
+    runbook, hosts = load_documents(runbook_path, path)
+    assert hosts is not None  # noqa: S101 - it was given
+    return Documents(runbook_path=runbook_path, inventory_path=path, runbook=runbook, inventory=hosts)
+
+
+def load_documents(runbook_path: str, inventory_path: str | None) -> tuple[Runbook, Inventory | None]:
+    """Load the runbook, and the inventory where there is one, with every problem at once; warnings are printed.
 
     Raises:
         DocumentError: something is wrong.
@@ -69,23 +97,21 @@ def load_documents(runbook_path: str, inventory_path: str) -> tuple[Runbook, Inv
     from drctl.kinds import registry
     from drctl.loading import load_inventory, load_runbook
 
-    inventory = load_inventory(inventory_path, read_bytes)
-    runbook = load_runbook(runbook_path, reader_of(runbook_path), registry(), inventory.value)
-    problems = (*inventory.diagnostics, *runbook.diagnostics)
-    if inventory.value is None or runbook.value is None:
-        wrong = [
-            p
-            for p in (runbook_path if runbook.value is None else "", inventory_path if inventory.value is None else "")
-            if p
-        ]
+    inventory = load_inventory(inventory_path, read_bytes) if inventory_path is not None else None
+    hosts = inventory.value if inventory is not None else None
+    runbook = load_runbook(runbook_path, reader_of(runbook_path), registry(), hosts)
+    problems = (*(inventory.diagnostics if inventory is not None else ()), *runbook.diagnostics)
+    wrong = [runbook_path] if runbook.value is None else []
+    if inventory is not None and inventory_path is not None and hosts is None:
+        wrong.append(inventory_path)
+    if runbook.value is None or wrong:
+        with_ = f" --inventory {inventory_path}" if inventory_path is not None else ""
         raise DocumentError(
-            "The document is wrong.",
-            problems,
-            where=", ".join(wrong),
-            next=f"mend it, then: drctl check {runbook_path} --inventory {inventory_path}",
-        )
+            "The document is wrong.", problems, where=", ".join(wrong),
+            next=f"mend it, then: drctl check {runbook_path}{with_}",
+        )  # fmt: skip
     show_diagnostics(problems)
-    return runbook.value, inventory.value
+    return runbook.value, hosts
 
 
 def show_diagnostics(problems: Sequence[Diagnostic]) -> None:

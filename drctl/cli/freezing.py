@@ -11,23 +11,16 @@ from drctl.engine.opening import freeze_inputs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.inventory import Inventory
-    from drctl.core.model import Runbook
+    from drctl.cli.documents import Documents
     from drctl.core.values import Value
 
 
-def freeze(
-    runbook: Runbook,
-    inventory: Inventory,
-    values: Mapping[str, Value],
-    *,
-    runbook_path: str,
-    inventory_path: str,
-    language: str,
-) -> Frozen:
+def freeze(documents: Documents, values: Mapping[str, Value], language: str) -> Frozen:
     """Freeze. The inventory's folder is kept whole: relative key files are found from there."""
+    inventory = documents.inventory
     return Frozen(
-        runbook_file=runbook_path, files=dict(runbook.source), inventory_file=str(Path(inventory_path).absolute()),
+        runbook_file=documents.runbook_path, files=dict(documents.runbook.source),
+        inventory_file=str(Path(documents.inventory_path).absolute()),
         inventory_files={str(Path(path).absolute()): text for path, text in inventory.source.items()},
-        inputs=freeze_inputs(runbook, values), language=language,
+        inputs=freeze_inputs(documents.runbook, values), language=language,
     )  # fmt: skip

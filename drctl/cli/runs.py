@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from drctl.adapters.clock import SystemClock
 from drctl.adapters.journal import NAME
 from drctl.adapters.journal_reader import read
 from drctl.adapters.statedir import RunFolder, StateDir, state_root
@@ -35,6 +36,11 @@ def login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def now() -> int:
+    """UTC now in microseconds, as words in an inbox and kept plans carry it."""
+    return SystemClock().now().micros
 
 
 def open_state(flag: str | None) -> StateDir:

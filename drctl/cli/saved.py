@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drctl import __version__
-from drctl.cli.documents import load_documents
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
-from drctl.cli.runs import open_state
+from drctl.cli.runs import now, open_state
 from drctl.cli.wiring import plan_parts
 from drctl.core.nouns import dataclass, replace
 from drctl.core.plan import BLOCKS
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from drctl.adapters.past import Past
     from drctl.cli.app import Settings
+    from drctl.cli.documents import Documents
     from drctl.cli.wiring import Parts
     from drctl.core.frozen import Frozen
     from drctl.core.inventory import Inventory
@@ -67,16 +67,14 @@ class Made:
         return self.parts.masker.text
 
 
-def look(
-    settings: Settings, frozen: Frozen, documents: tuple[Runbook, Inventory], *, live: bool, declared: bool | None
-) -> Made:
+def look(settings: Settings, frozen: Frozen, documents: Documents, *, live: bool, declared: bool | None) -> Made:
     """Plan by looking."""
     from drctl.adapters.past import past_of
     from drctl.engine.drift import facts_of
     from drctl.engine.planner import Planner, default_options
 
     states = open_state(settings.state_dir)
-    runbook, inventory = documents
+    runbook, inventory = documents.runbook, documents.inventory
     parts = plan_parts(frozen, runbook, states.root, settings.language)
     try:
         options = default_options(inventory.environment, live=live, declared=declared)
@@ -107,7 +105,7 @@ def _timed(plan: Plan, past: Past) -> Plan:
 def saved_of(made: Made, valid: Duration) -> SavedPlan:
     """The plan as it is kept."""
     from drctl.engine.uses import hosts_used
-    from drctl.reporting.plan import coverage, row_maps
+    from drctl.reporting.plan import row_maps
 
     runbook, frozen = made.parts.context.runbook, made.frozen
     inputs = {name: value for name, value in frozen.inputs.items() if not _is_secret(value)}
@@ -116,7 +114,7 @@ def saved_of(made: Made, valid: Duration) -> SavedPlan:
         expires_at=made.now + valid.micros, documents=_documents(runbook, frozen.runbook_file),
         inventory=inventory_digests(made.inventory, hosts_used(made.parts.context)), inputs=inputs,
         secrets=tuple(sorted(frozen.inputs.keys() - inputs.keys())), live=made.options.live,
-        declared=made.options.declared, facts=made.facts, coverage=dict(coverage(made.plan)),
+        declared=made.options.declared, facts=made.facts, coverage=dict(made.plan.coverage),
         rows=tuple(_masked(row, made.mask) for row in row_maps(made.plan)),
     )  # fmt: skip
 
@@ -192,7 +190,7 @@ def read_saved(path: str) -> SavedPlan:
 
 
 def hold(
-    settings: Settings, path: str, documents: tuple[str, str], given: Given
+    settings: Settings, path: str, documents: Documents, given: Given
 ) -> tuple[SavedPlan, Frozen, tuple[Moved, ...]]:
     """Compare a saved plan with documents, inputs and the world as they are now.
 
@@ -205,31 +203,21 @@ def hold(
     from drctl.engine.uses import hosts_used
 
     saved = read_saved(path)
-    runbook_path, inventory_path = documents
-    book, hosts = load_documents(runbook_path, inventory_path)
+    book, hosts = documents.runbook, documents.inventory
     if book.name != saved.runbook:
         raise PlanChangedError(
             f"The plan is one of runbook {saved.runbook}, and this is {book.name}.", where=path, meaning=UNCHANGED,
             next=AGAIN,
         )  # fmt: skip
     values = _inputs(saved, book, hosts, given)
-    frozen = freeze(
-        book, hosts, values, runbook_path=runbook_path, inventory_path=inventory_path, language=settings.language
-    )
+    frozen = freeze(documents, values, settings.language)
     _refuse_other_documents(saved, book, frozen, path)
-    if settings_now() >= saved.expires_at:
+    if now() >= saved.expires_at:
         _expired(saved, path)
-    made = look(settings, frozen, (book, hosts), live=saved.live, declared=saved.declared)
-    now = inventory_digests(hosts, hosts_used(made.parts.context))
-    _refuse(compared("inventory: ", saved.inventory, now), path)
+    made = look(settings, frozen, documents, live=saved.live, declared=saved.declared)
+    entries = inventory_digests(hosts, hosts_used(made.parts.context))
+    _refuse(compared("inventory: ", saved.inventory, entries), path)
     return saved, frozen, drift(made.parts.context, saved.facts, made.facts)
-
-
-def settings_now() -> int:
-    """UTC now in microseconds."""
-    from drctl.adapters.clock import SystemClock
-
-    return SystemClock().now().micros
 
 
 def _expired(saved: SavedPlan, path: str) -> None:

@@ -21,7 +21,7 @@ from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Control
-from drctl.errors import DocumentError, JournalError, PlanChangedError, UsageError
+from drctl.errors import DocumentError, JournalError, PlanChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,17 +151,3 @@ class Session:
         """
         self.parts.world.close()
         self._journal.close()
-
-
-def need_inventory(path: str | None) -> str:
-    """The inventory, or the message that says where it is looked for.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if path is None:
-        raise UsageError(
-            "There is no inventory: no --inventory, no DRCTL_INVENTORY, no inventory.yaml in this folder.",
-            meaning="Nothing was changed.", next="drctl run RUNBOOK --inventory FILE",
-        )  # fmt: skip
-    return path

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from drctl.adapters.clock import SystemClock
 from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
 from drctl.engine.world import LOCAL
+from drctl.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,6 +79,14 @@ class RealWorld:
     def reach(self, place: str) -> str:
         """Connect to a host and check that it can be worked on."""
         return "" if place == LOCAL else self._hosts().check(place)
+
+    def finds(self, secret: SecretRef) -> str:
+        """Look whether a secret is where it is said to be."""
+        try:
+            self._secrets.resolve(secret)
+        except RefusedError as error:
+            return error.what
+        return ""
 
     def shell(self, place: str) -> ClaimShell:
         """The claiming shell of a place."""

@@ -146,6 +146,7 @@ class BlockStarted(Event):
         form: phase, steps, parallel, fence, lift, loop, table, rolling, batch, include, undo, restore.
         frozen: what was evaluated once and holds to the end: `items` of a loop (maps of names to values), `batches` of
             a table or a rolling block (lists of hosts), `hosts` of a batch; packed as outputs are.
+        by: `drctl` when it is done again because the block around it is; then its condition is asked again.
     """
 
     TYPE: ClassVar[str] = "block_started"
@@ -154,6 +155,7 @@ class BlockStarted(Event):
     title: str = ""
     host: str = ""
     frozen: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

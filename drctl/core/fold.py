@@ -209,7 +209,7 @@ class RunState:
             entered = self.blocks[event.path].entered + 1 if event.path in self.blocks else 1
             self.blocks[event.path] = BlockState(
                 path=event.path, form=event.form, title=event.title, started_at=entry.at, started_seq=entry.seq,
-                host=event.host, frozen=event.frozen, entered=entered,
+                host=event.host, frozen=event.frozen, by=event.by, entered=entered,
             )  # fmt: skip
         elif isinstance(event, ev.BlockFinished) and event.path in self.blocks:
             block = self.blocks[event.path]

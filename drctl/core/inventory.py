@@ -111,6 +111,11 @@ class Database:
     port: int | None = None
     password: SecretRef | None = None
 
+    @property
+    def credential(self) -> SecretRef | None:
+        """The secret it cannot be used without."""
+        return self.password
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
@@ -123,6 +128,11 @@ class Bucket:
     profile: str | None = None
     keys: SecretRef | None = None
 
+    @property
+    def credential(self) -> SecretRef | None:
+        """The secret it cannot be used without."""
+        return self.keys
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
@@ -132,6 +142,11 @@ class Channel:
     type: str
     settings: Mapping[str, str | tuple[str, ...]]
     secret: SecretRef | None = None
+
+    @property
+    def credential(self) -> SecretRef | None:
+        """The secret it cannot be used without."""
+        return self.secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +175,15 @@ class Inventory:
     people: Mapping[str, Person] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Mapping[str, str] = field(default_factory=dict)
+
+    def entries(self, what: str) -> Mapping[str, Database | Bucket | Channel]:
+        """What a field of a kind may name: by the words database, bucket, channel."""
+        tables: dict[str, Mapping[str, Database | Bucket | Channel]] = {
+            "database": self.databases,
+            "bucket": self.buckets,
+            "channel": self.channels,
+        }
+        return tables[what]
 
     def host_of_role(self, role: str) -> Host | None:
         """The host that holds a role; None when no host does. The loader refuses two."""

@@ -114,6 +114,7 @@ class FieldSpec:
     default: object = None
     secret: bool = False
     choices: tuple[str, ...] = ()
+    entry: str = ""
 
 
 class FieldError(Exception):
@@ -133,9 +134,13 @@ def arg(
     default: Any = dataclasses.MISSING,  # noqa: ANN401 - a default of any field's type
     secret: bool = False,
     choices: tuple[str, ...] = (),
+    entry: str = "",
 ) -> Any:  # noqa: ANN401 - as `dataclasses.field` does
-    """Declare a field of a kind. No default means required; `secret` fields take a Secret, never shown or recorded."""
-    metadata = {"type": type, "doc": doc, "secret": secret, "choices": choices}
+    """Declare a field of a kind. No default means required; `secret` fields take a Secret, never shown or recorded.
+
+    `entry` says what of the inventory it names: database, bucket or channel.
+    """
+    metadata = {"type": type, "doc": doc, "secret": secret, "choices": choices, "entry": entry}
     if default is dataclasses.MISSING:
         return field(metadata=metadata)
     if isinstance(default, (dict, list)):
@@ -186,6 +191,7 @@ class Kind(ABC):
                 default=None if f.default is dataclasses.MISSING else f.default,
                 secret=f.metadata["secret"],
                 choices=f.metadata["choices"],
+                entry=f.metadata["entry"],
             )
             for f in dataclasses.fields(cls)
             if "type" in f.metadata

@@ -170,7 +170,6 @@ class Include:
     file: str
     runbook: Runbook
     inputs: Mapping[str, FieldValue] = field(default_factory=dict)
-    input_where: Mapping[str, Where] = field(default_factory=dict)
 
 
 Body = Action | Decide | Manual | Check | SetNames | Wait | RestoreNow | Block | Fence | Include

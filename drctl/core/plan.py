@@ -112,11 +112,16 @@ class Plan:
 
     @property
     def coverage(self) -> Mapping[str, int]:
-        """How many steps have each status, and how many looks are read-only by declaration alone."""
-        counts = {status.value: sum(row.status is status for row in self.rows) for status in Status}
-        counts["declared"] = sum(row.declared for row in self.rows)
-        counts["steps"] = len([row for row in self.rows if row.depth > 0])
-        return {name: count for name, count in counts.items() if count}
+        """How many steps there are and have each status, how many are unknown, how many looks the author vouches for.
+
+        Phases and blocks are no steps, they only hold some. The one count that screens, files and limits go by;
+        `declared` are the looks that were taken, read-only by the author's word alone.
+        """
+        seen = {Status.LOOKED, Status.NOW}
+        counts = {"steps": len(self.steps), "unknown": len(self.unknowns)}
+        counts |= {status.value: sum(row.status is status for row in self.steps) for status in Status}
+        counts["declared"] = sum(row.declared and row.status in seen for row in self.steps)
+        return {name: count for name, count in counts.items() if count or name in {"steps", "unknown"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,7 +160,7 @@ class StepState:
 
 @dataclass(slots=True, kw_only=True)
 class BlockState:
-    """A phase or block. `entered` counts how often it began."""
+    """A phase or block. `entered` counts how often it began, `by` says who had it done again."""
 
     path: str
     form: str
@@ -170,6 +170,7 @@ class BlockState:
     host: str = ""
     frozen: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
     entered: int = 1
     finished_at: Time | None = None
     finished_seq: int = -1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.approvals import agreement
 from drctl.core.kind import ActKind
 from drctl.core.model import Action, Fence, Wait, WayKind, rungs
 from drctl.core.nouns import replace
@@ -41,10 +42,8 @@ def step_of(context: Context, path: str) -> Step | None:
 
 
 def _approvals(guards: Guards) -> tuple[str, ...]:
-    if guards.approve is None:
-        return ()
-    number = f"{guards.approve.quorum} of " if guards.approve.quorum > 1 else ""
-    return (f"{number}{' or '.join(guards.approve.by)}",)
+    approve = guards.approve
+    return (agreement(approve.by, approve.quorum),) if approve is not None else ()
 
 
 def _use_of_phase(when: Formula, path: str, home: str) -> Use:

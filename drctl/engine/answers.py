@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from drctl.core.approvals import agreement
 from drctl.core.diagnostics import Where
 from drctl.core.input_specs import InputSpec, InputType
 from drctl.core.inputs import read_input
@@ -157,7 +158,7 @@ class Judge:
             return "", f"{who or 'nobody'} is not among the people of the inventory"
         roles = [role for role in asked.by if person.name in inventory.roles.get(role, ())]
         if not roles:
-            return "", f"{person.name} is not {' or '.join(asked.by)}"
+            return "", f"{person.name} is not {agreement(asked.by)}"
         if asked.kind == "approval" and person.name == self._context.identity.operator_person:
             return roles[0], f"{person.name} runs this and cannot approve it: another pair of eyes is needed"
         return roles[0], ""

@@ -114,14 +114,15 @@ def side_by_side(
     """Carry steps; when too many failed, the others finish the step they are in and start no new one.
 
     A question that nobody answers yet halts no other branch when all go at once: a person is not kept from being asked
-    because another one has not answered. Where they go in turn, the next does not begin before it.
+    because another one has not answered. Where they go in turn, the next does not begin before it. A doubt or too many
+    failures beside it come first: the whole ends so, and the question waits.
 
     Raises:
         Stop: a step stopped the run; the others have finished theirs.
     """
     all_at_once = how.at_once >= len(steps)
     halt, limits = Halt(branches.halt), branches.limits
-    failed, counting = [0], threading.Lock()
+    failed, counting, unanswered = [0], threading.Lock(), list[Stop]()
 
     def branch(step: Step) -> Outcome:
         before = branches.halt, branches.quiet, branches.limits
@@ -133,9 +134,13 @@ def side_by_side(
         except HaltedError:
             return Outcome.NOT_RUN
         except BaseException as stop:
-            if not (all_at_once and isinstance(stop, Stop) and stop.reason == "question"):
+            waits = isinstance(stop, Stop) and stop.reason == "question"
+            if not (all_at_once and waits):
                 halt.set()
-            raise
+            if not (isinstance(stop, Stop) and waits):
+                raise
+            unanswered.append(stop)
+            return Outcome.NOT_RUN
         finally:
             branches.halt, branches.quiet, branches.limits = before
         if not good(step, outcome):
@@ -145,7 +150,10 @@ def side_by_side(
                     halt.set()
         return outcome
 
-    return fan_out(steps, branch, how.at_once)
+    outcomes = fan_out(steps, branch, how.at_once)
+    if unanswered and failed[0] <= how.allowed and Outcome.IN_DOUBT not in outcomes:
+        raise unanswered[0]
+    return outcomes
 
 
 def together(steps: Sequence[Step], outcomes: Sequence[Outcome], allowed: int = 0) -> Outcome:

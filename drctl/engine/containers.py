@@ -78,7 +78,7 @@ class Containers:
         fence = step.body if isinstance(step.body, Fence) and step.loop is None else None
         place = self._crew.looks.place_of(step) if fence is not None else ""
         host = "" if isinstance(place, Unknown) else place
-        if state is None or not self._walk.began(step):
+        if self._walk.undecided(state, (step,)):
             unwanted = self._walk.unwanted(step.when, step.path, self._scope(step))
             if unwanted:
                 self._walk.skip_all(step, unwanted)

@@ -98,7 +98,7 @@ class Failures:
             state = self._recorder.state.blocks.get(inner.path)
             if state is not None and state.outcome is not None and not inner.path.startswith(ladder):
                 # The batches of a rolling block stay: a host in another batch would be another address.
-                self._enter(state, anew=not is_rolling(inner))
+                self._enter(state, anew=not is_rolling(inner), by=AGAIN)
 
     def _stays(self, step: Step, end: Outcome) -> bool:
         """Whether it is not done again with the block: what must not happen twice and is there, and people's words."""
@@ -126,11 +126,13 @@ class Failures:
         """Why it ended as it did, in one line."""
         return self._because(step)
 
-    def _enter(self, state: BlockState, *, anew: bool = False) -> None:
+    def _enter(self, state: BlockState, *, anew: bool = False, by: str = "") -> None:
         kept = state.frozen
         if anew and kept:  # until it begins, what was done so far must still be found by a way back
             kept = {**kept, **Roster(anew=True).values}
-        again = ev.BlockStarted(path=state.path, form=state.form, title=state.title, host=state.host, frozen=kept)
+        again = ev.BlockStarted(
+            path=state.path, form=state.form, title=state.title, host=state.host, frozen=kept, by=by
+        )
         self._recorder.write(again, durable=True)
 
     def _mark_again(self, step: Step, by: str, because: str) -> None:

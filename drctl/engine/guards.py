@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.approvals import agreement
 from drctl.core.expressions import evaluate
 from drctl.core.model import Approve, Fence, Step
 from drctl.core.nouns import dataclass
@@ -88,7 +89,7 @@ class Guards:
             target=wanted.place if step.guards.caution is not None else "", digest=_bound(wanted),
             quorum=approve.quorum,
         )  # fmt: skip
-        because = f"approval by {' or '.join(approve.by)} is needed"
+        because = f"approval by {agreement(approve.by, approve.quorum)} is needed"
         answer = self._questions.ask(question, Stop("question", path=step.path, because=because, exit=Exit.PAUSED))
         return "" if answer.choice == "approve" else f"{answer.by} rejected it: {answer.reason or 'no reason given'}"
 

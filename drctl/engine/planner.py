@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import Environment
-from drctl.core.model import Action, AnyOf, Block, Fence, Guards, Include, Phase, Step
+from drctl.core.model import Action, AnyOf, Block, Fence, Include, Phase, Step
 from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Outcome
 from drctl.core.plan import Plan, PlannedStep, Status
@@ -81,7 +81,7 @@ class Planner:
         self._made.append(
             PlannedStep(
                 path=path, title=title, kind="phase", depth=depth, status=wanted.status, because=wanted.because,
-                unknown=wanted.unknown, needs=(*wanted.needs, *_asked(phase.guards)),
+                unknown=wanted.unknown, needs=(*wanted.needs, *self._rows.people(phase.guards, scope)),
             )
         )  # fmt: skip
         with self._sight.perhaps(really=wanted.status is Status.DEPENDS):
@@ -252,12 +252,6 @@ def _judges(step: Step) -> bool:
     tolerant = selection is not None and selection.max_failures is not None
     loops = step.loop is not None and (step.loop.first_ok or step.loop.max_failures > 0)
     return loops or _done_again(step) or (tolerant and (is_table(step) or is_rolling(step)))
-
-
-def _asked(guards: Guards) -> tuple[str, ...]:
-    """People who stand before a phase."""
-    found = [f"approval by {' or '.join(guards.approve.by)}"] if guards.approve is not None else []
-    return tuple([*found, "a caution"] if guards.caution is not None else found)
 
 
 def _repeated(step: Step) -> tuple[str, ...]:

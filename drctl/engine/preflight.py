@@ -1,7 +1,7 @@
-"""Before the first act: can every host be reached that a phase is going to need?
+"""Before the first act: can every host be reached, and every secret be found, that a phase is going to need?
 
-A host that cannot be reached stops the run there, before the phase changes anything, unless every step of it there
-foresees that end. In a branch that is not decided yet it is a warning only.
+What is missing stops the run there, before the phase changes anything, unless every step that needs it foresees that
+end. In a branch that is not decided yet it is a warning only.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
-from drctl.core.model import Block, Fence, Include, Phase, Step, around, walk
+from drctl.core.inventory import SecretRef
+from drctl.core.model import Action, Block, Fence, Include, Phase, Step, around, walk
 from drctl.core.outcomes import Outcome
 from drctl.core.rounds import round_of
 from drctl.core.values import Unknown
 from drctl.engine.context import Context, fixed_place
 from drctl.engine.fanout import fan_out
+from drctl.engine.fields import resolve
 from drctl.engine.parts import is_rolling, is_table
 from drctl.engine.repeats import frozen_now
 from drctl.engine.scope import RunScope
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from drctl.engine.world import Looking
 
 AT_ONCE = 32
+Need = str | SecretRef
+"""A host by its name, or a secret by its reference."""
 
 
 class Preflight:
@@ -43,11 +47,9 @@ class Preflight:
         if self._recorder.state.preflights.get("*") is not None:
             return
         steps = [step for phase in self._context.runbook.phases for step in phase.steps]
-        hosts = sorted({host for step in steps for host in named(step, self._context)})
-        problems = self._reach(hosts)
-        self._recorder.write(
-            ev.PreflightFinished(phase="*", ok=True, hosts=tuple(hosts), warnings=tuple(problems.values()))
-        )
+        needs = {need for step in steps for need in named(step, self._context)}
+        warnings = tuple(self._missing(needs).values())
+        self._recorder.write(ev.PreflightFinished(phase="*", ok=True, hosts=_hosts(needs), warnings=warnings))
 
     def phase(self, phase: Phase) -> None:
         """Before a phase that acts: the hosts of its steps.
@@ -58,15 +60,15 @@ class Preflight:
         known = self._recorder.state.preflights.get(phase.id)
         if (known is not None and known.ok) or not any(step.acts for step in phase.steps):
             return
-        sure, perhaps = set[str](), set[str]()
+        sure, perhaps = set[Need](), set[Need]()
         for step in phase.steps:
             needed(step, self._context, sure, perhaps)
-        answers = self._reach(sorted(sure | perhaps))
-        problems = {host: answer for host, answer in answers.items() if host in sure}
-        warnings = tuple(answer for host, answer in answers.items() if host not in sure)
+        missing = self._missing(sure | perhaps)
+        problems = {need: answer for need, answer in missing.items() if need in sure}
+        warnings = tuple(answer for need, answer in missing.items() if need not in sure)
         self._recorder.write(
             ev.PreflightFinished(
-                phase=phase.id, ok=not problems, hosts=tuple(sorted(sure | perhaps)),
+                phase=phase.id, ok=not problems, hosts=_hosts(sure | perhaps),
                 problems=tuple(problems.values()), warnings=warnings,
             )
         )  # fmt: skip
@@ -77,15 +79,28 @@ class Preflight:
             raise Stop("preflight", path=phase.id, because=because, exit=Exit.STEP_FAILED)
         raise Stop("nothing_changed", path=phase.id, because=because, exit=Exit.NOTHING_CHANGED)
 
-    def _reach(self, hosts: list[str]) -> dict[str, str]:
-        answers = fan_out(hosts, self._looking.reach, AT_ONCE)
-        return {host: f"{host}: {answer}" for host, answer in zip(hosts, answers, strict=True) if answer}
+    def _missing(self, needs: set[Need]) -> dict[Need, str]:
+        """What of it is not there, and why."""
+        each = sorted(needs, key=str)
+        answers = fan_out(each, self._ask, AT_ONCE)
+        return {need: f"{need}: {answer}" for need, answer in zip(each, answers, strict=True) if answer}
+
+    def _ask(self, need: Need) -> str:
+        return self._looking.reach(need) if isinstance(need, str) else self._looking.finds(need)
 
 
-def named(step: Step, context: Context) -> set[str]:
-    """Every host a step may touch, looks around it and ways back among them, as far as the documents tell."""
-    found: set[str] = set()
+def _hosts(needs: set[Need]) -> tuple[str, ...]:
+    return tuple(sorted(need for need in needs if isinstance(need, str)))
+
+
+def named(step: Step, context: Context) -> set[Need]:
+    """Every host a step may touch, looks around it and ways back among them, as far as the documents tell.
+
+    And the secrets of the databases, buckets and channels it names.
+    """
+    found: set[Need] = set()
     for one in (each for inner in walk(step) for each in (inner, *around(inner))):
+        found.update(_secrets(one, context))
         if one.on is not None and one.on.selection is not None:
             found.update(candidates(one.on.selection, RunScope(context=context)))
         else:
@@ -93,8 +108,8 @@ def named(step: Step, context: Context) -> set[str]:
     return found
 
 
-def needed(step: Step, context: Context, sure: set[str], perhaps: set[str]) -> None:
-    """Add the hosts a step cannot do without: to `sure`, or to `perhaps` where that is not decided yet, or foreseen."""
+def needed(step: Step, context: Context, sure: set[Need], perhaps: set[Need]) -> None:
+    """Add what a step cannot do without: to `sure`, or to `perhaps` where that is not decided yet, or foreseen."""
     names = RunScope(context=context).at(step)
     seen = evaluate(step.when.expression, names) if step.when is not None else True
     if seen is False:
@@ -114,14 +129,15 @@ def needed(step: Step, context: Context, sure: set[str], perhaps: set[str]) -> N
             needed(inner, context, into, perhaps)
     elif not isinstance(step.body, Fence):  # its host may be dead, and any method or proof may do
         into.update(_place(step, context))
+        into.update(_secrets(step, context))
 
 
-def _needed_inside(step: Step, body: Include, context: Context, hosts: tuple[set[str], set[str]]) -> None:
+def _needed_inside(step: Step, body: Include, context: Context, needs: tuple[set[Need], set[Need]]) -> None:
     scope = RunScope(context=context, frames=step.frames, home=step.origin or step.path)
     for phase in body.runbook.phases:
         is_open = phase.when is not None and evaluate(phase.when.expression, scope) is not True
         for inner in phase.steps:
-            needed(inner, context, hosts[1] if is_open else hosts[0], hosts[1])
+            needed(inner, context, needs[1] if is_open else needs[0], needs[1])
 
 
 def _may_fail(step: Step) -> bool:
@@ -139,3 +155,21 @@ def _place(step: Step, context: Context) -> set[str]:
     if place is None and step.on is not None and step.on.computed is not None:
         place = str(step.on.computed.resolve(RunScope(context=context).at(step)))
     return {place} if place is not None and place in context.inventory.hosts else set()
+
+
+def _secrets(step: Step, context: Context) -> set[SecretRef]:
+    """The secrets of what it names of the inventory; of a database that is not named, when there is only one."""
+    body = step.body
+    if not isinstance(body, Action):
+        return set()
+    names, found = RunScope(context=context).at(step), set[SecretRef]()
+    for spec in context.kinds[body.kind].fields():
+        if not spec.entry:
+            continue
+        entries = context.inventory.entries(spec.entry)
+        value = resolve(body.fields[spec.name], names) if spec.name in body.fields else spec.default
+        for one in value if isinstance(value, tuple) else (value,):
+            entry = next(iter(entries.values())) if one == "" and len(entries) == 1 else entries.get(str(one))
+            if entry is not None and entry.credential is not None:
+                found.add(entry.credential)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.approvals import agreement
 from drctl.core.expressions import evaluate
 from drctl.core.kind import ActKind, Change
 from drctl.core.model import (
@@ -36,7 +37,10 @@ from drctl.engine.people import finding
 from drctl.engine.shells import user_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from drctl.core import events as ev
+    from drctl.core.model import Guards
     from drctl.engine.scope import RunScope
     from drctl.engine.sight import Sight
 
@@ -85,7 +89,7 @@ class Rows:
     def _waiting(self, step: Step, base: PlannedStep) -> PlannedStep:
         match step.body:
             case Manual() as manual:
-                who = " or ".join(manual.by) or "the operator"
+                who = agreement(manual.by)
                 needs = (f"answer of {who}",)
                 return replace(base, kind="manual", status=Status.WOULD_WAIT, because=f"work of {who}", needs=needs)
             case Wait() as wait:
@@ -224,16 +228,16 @@ class Rows:
 
     def needs(self, step: Step, place: str) -> tuple[str, ...]:
         """People and second looks that stand before a step."""
-        guards, found = step.guards, []
-        if step.unless:
-            found.append("runs unless a look finds it done")
+        found = ["runs unless a look finds it done"] if step.unless else []
+        found += self.people(step.guards, self._sight.scope(place, step))
+        return tuple(found + [f"looks again at {name} right before" for name in step.guards.recheck])
+
+    def people(self, guards: Guards, scope: RunScope) -> Iterator[str]:
+        """People who stand before a step or phase."""
         if guards.approve is not None:
-            number = f"{guards.approve.quorum} of " if guards.approve.quorum > 1 else ""
-            found.append(f"approval by {number}{' or '.join(guards.approve.by)}")
+            yield f"approval by {agreement(guards.approve.by, guards.approve.quorum)}"
         if guards.caution is not None:
-            language = self._sight.context.identity.language
-            found.append(f"caution: {guards.caution.pick(language).show(self._sight.scope(place, step))}")
-        return tuple(found + [f"looks again at {name} right before" for name in guards.recheck])
+            yield f"caution: {guards.caution.pick(self._sight.context.identity.language).show(scope)}"
 
     def _notes(self, step: Step, base: PlannedStep, kind: ActKind | type[ActKind] | None) -> PlannedStep:
         if not step.acts:

@@ -27,7 +27,7 @@ from drctl.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drctl.core.fold import RunState
+    from drctl.core.fold import BlockState, RunState
     from drctl.core.written import Formula
     from drctl.engine.blocks import Branches
     from drctl.engine.context import Context
@@ -97,16 +97,17 @@ class Walk:
 
     def phase(self, phase: Phase, path: str, scope: RunScope) -> Outcome:
         """Carry one phase out; `scope` is that of the file it stands in."""
-        state = self._state.blocks.get(path)
-        if state is not None and state.outcome is not None:
+        state, again = self._state.blocks.get(path), self._phase_again(path)
+        if state is not None and state.outcome is not None and not again:
             return state.outcome
-        if state is None or not any(self.began(step) for step in phase.steps):
+        if state is None or again:
+            title = phase.title.pick(self._context.identity.language).show(scope) if phase.title else ""
+            by = self._state.blocks[path.rpartition("/")[0]].by if again else ""
+            self._recorder.write(ev.BlockStarted(path=path, form="phase", title=title, by=by))
+        if self.undecided(self._state.blocks[path], phase.steps):
             unwanted = self.unwanted(phase.when, path, scope)
             for step in phase.steps if unwanted else ():
                 self.skip_all(step, f"phase {phase.id} was skipped")
-            if state is None:
-                title = phase.title.pick(self._context.identity.language).show(scope) if phase.title else ""
-                self._recorder.write(ev.BlockStarted(path=path, form="phase", title=title))
             if unwanted:
                 self._recorder.write(ev.BlockFinished(path=path, outcome="skipped", because=unwanted))
                 return Outcome.SKIPPED
@@ -116,6 +117,13 @@ class Walk:
         outcome = Outcome.FAILED if because else self.serial(phase.steps)
         self._recorder.write(ev.BlockFinished(path=path, outcome=outcome.value, because=because), durable=True)
         return outcome
+
+    def _phase_again(self, path: str) -> bool:
+        """Whether a phase that is over is walked again: its include was entered again since, and it was not good."""
+        state, around = self._state.blocks.get(path), self._state.blocks.get(path.rpartition("/")[0])
+        if state is None or around is None or state.outcome is None or around.started_seq < state.finished_seq:
+            return False
+        return around.by == AGAIN or state.outcome not in {Outcome.OK, Outcome.SKIPPED, Outcome.PARTIAL}
 
     def _guarded(self, phase: Phase, path: str, scope: RunScope) -> str:
         """Ask the people of a phase's guards before its first step; a refusal is a failure of the phase."""
@@ -155,9 +163,19 @@ class Walk:
                 self._skip_blocks(inner, because)
             self._skip_block(step, because)
 
-    def began(self, step: Step) -> bool:
-        """Whether anything inside began; if not, its condition is asked again: a crash may have cut a skip short."""
-        return any(self._state.step(inner.path).began for inner in within(self._context, step))
+    def undecided(self, state: BlockState | None, steps: Sequence[Step]) -> bool:
+        """Whether a container's condition is to be asked: nothing inside began, or not since all of it is done again.
+
+        Asked again it is also after a crash that may have cut a skip short.
+        """
+        since = state.started_seq if state is not None and state.by == AGAIN else -1
+        units = (
+            unit
+            for step in steps
+            for inner in within(self._context, step)
+            for unit in self._state.step(inner.path).units
+        )
+        return not any(unit.started_seq > since for unit in units)
 
     def _skip_block(self, step: Step, because: str) -> None:
         known = self._state.blocks.get(step.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from drctl.core.inventory import SecretRef
     from drctl.core.ports import ClaimShell, Facts, Http, Notifier, Probe
     from drctl.core.values import Duration
 
@@ -29,6 +30,10 @@ class Looking(Protocol):
 
     def reach(self, place: str) -> str:
         """Connect to a host and check that it can be worked on; empty when it can, else why not. Changes nothing."""
+        ...
+
+    def finds(self, secret: SecretRef) -> str:
+        """Look whether a secret of the inventory is where it is said to be; empty when it is, else why not."""
         ...
 
 

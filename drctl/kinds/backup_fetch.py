@@ -73,7 +73,7 @@ class BackupFetch(CommandAct):
     to: restore/base.tar.gz
 """
 
-    bucket: str = arg(type="text", doc="Bucket of the inventory.")
+    bucket: str = arg(type="text", doc="Bucket of the inventory.", entry="bucket")
     key: str = arg(type="text", doc="Key of the object.")
     version: str | None = arg(type="text", doc="Version of the object.", default=None)
     sha256: str = arg(type="text", doc="SHA-256 it must have, 64 hex digits.")

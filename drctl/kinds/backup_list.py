@@ -43,7 +43,7 @@ class BackupList(LookKind):
   capture: {newest: "first(filter(b in backups, not b.deleted and b.at < run.started_at))"}
 """
 
-    bucket: str = arg(type="text", doc="Bucket of the inventory.")
+    bucket: str = arg(type="text", doc="Bucket of the inventory.", entry="bucket")
     name: str = arg(type="text", doc="Pattern of the keys, such as `base/{time}/manifest.json`.")
     manifest: bool = arg(type="bool", doc="The objects are JSON manifests to be read.", default=False)
 

@@ -43,7 +43,7 @@ class Notify(ActKind):
   with: {to: [oncall], subject: Invoices are being restored, text: "Run ${{ run.id }} began; next word in 30 minutes."}
 """
 
-    to: tuple[str, ...] = arg(type="list", doc="Channels of the inventory.")
+    to: tuple[str, ...] = arg(type="list", doc="Channels of the inventory.", entry="channel")
     text: str = arg(type="text", doc="What to say.")
     subject: str = arg(type="text", doc="Subject; the first line of the text if not given.", default="")
     required: bool = arg(type="bool", doc="Fail if a channel does not take it.", default=False)

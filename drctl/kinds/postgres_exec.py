@@ -50,7 +50,9 @@ class PostgresExec(CommandAct):
     args: Mapping[str, Value | Secret] = arg(
         type="map", doc="Values for `:'name'`; a value may be a secret.", default={}, secret=True
     )
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
     transaction: bool = arg(type="bool", doc="All in one transaction.", default=True)
 
     def __post_init__(self) -> None:

@@ -58,7 +58,9 @@ class PostgresPromote(CommandAct):
   point_of_no_return: true
 """
 
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
     wait: Duration = arg(type="duration", doc="How long promotion may take.", default=Duration.parse("1m"))
 
     def __post_init__(self) -> None:

@@ -51,7 +51,9 @@ class PostgresQuery(LookKind):
     args: Mapping[str, Value | Secret] = arg(
         type="map", doc="Values for `:'name'`; a value may be a secret.", default={}, secret=True
     )
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
 
     def __post_init__(self) -> None:
         one_query(self.sql)

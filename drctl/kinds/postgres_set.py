@@ -78,7 +78,9 @@ class PostgresSet(CommandAct):
 
     setting: str = arg(type="text", doc="The parameter.")
     value: Value = arg(type="any", doc="Its value; null for what the configuration files say.")
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.setting):

@@ -79,7 +79,9 @@ class PostgresStart(CommandAct):
 
     service: str = arg(type="text", doc="The systemd unit; this or data.", default="")
     data: str = arg(type="text", doc="The server's data folder; this or service.", default="")
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
     wait: Duration = arg(type="duration", doc="How long the start may take.", default=Duration.parse("1m"))
 
     def __post_init__(self) -> None:

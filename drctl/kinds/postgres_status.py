@@ -74,7 +74,9 @@ class PostgresStatus(LookKind):
 - {id: loss, do: postgres.status, on: db-standby, expect: [in_recovery, lag <= 5m]}
 """
 
-    db: str = arg(type="text", doc="Database of the inventory; the only one if not given.", default="")
+    db: str = arg(
+        type="text", doc="Database of the inventory; the only one if not given.", default="", entry="database"
+    )
 
     def look(self, probe: Probe) -> Outputs:
         """Ask once."""

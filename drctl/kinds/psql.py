@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 CANNOT_CONNECT: Final = 2
 """psql's exit code when there is no connection, or it was lost."""
-SQL_FAILED: Final = 3
-"""psql's exit code when a statement failed under ON_ERROR_STOP."""
 
 _ARG = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 _ERROR = re.compile(r"(ERROR|FATAL|PANIC|error): ")

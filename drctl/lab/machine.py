@@ -162,7 +162,10 @@ class Machine:
                 await asyncio.sleep(_POLL)
             tail = self._log.read_text(errors="replace")[-600:]
             killed = "its first process was killed from outside" if _KILLED in tail else ""
-            raise LabError(f"the host ended while it started: {tail}", where=self.name, meaning=killed)
+            said = tail.strip() or "it left no word"
+            raise LabError(
+                f"the host ended with {process.returncode} while it started: {said}", where=self.name, meaning=killed
+            )
 
         try:
             await asyncio.wait_for(answers(), _BOOT_SECONDS)

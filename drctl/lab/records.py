@@ -138,11 +138,6 @@ def read_record(value: object, *, timed: bool = True) -> Record:
     )
 
 
-def is_time(text: str) -> bool:
-    """Whether a text has exactly the form of `Record.at`."""
-    return bool(_AT.fullmatch(text))
-
-
 def rows_for(records: Iterable[Record], query: Mapping[str, str]) -> list[dict[str, str]]:
     """The list an answer gives: sorted by number, cut down by ?since= ?state= ?synthetic=1 ?fields=a,b.
 

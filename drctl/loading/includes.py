@@ -19,7 +19,6 @@ from drctl.loading.texts import TemplateText
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
     from drctl.core.model import FieldValue, Runbook
     from drctl.loading.codes import Problems
@@ -98,20 +97,18 @@ class Included:
     outputs: Shown
 
 
-def given_inputs(
-    fields: Fields, included: Runbook, inventory: Inventory | None
-) -> tuple[dict[str, FieldValue], dict[str, Where]]:
-    """The inputs that an `include` gives, checked against those the file asks for, and where each stands."""
+def given_inputs(fields: Fields, included: Runbook, inventory: Inventory | None) -> dict[str, FieldValue]:
+    """The inputs that an `include` gives, checked against those the file asks for."""
     node, reading = fields.nodes.get("with"), fields.reading
     specs = {spec.name: spec for spec in included.inputs}
     values: dict[str, FieldValue] = {}
-    where: dict[str, Where] = {}
+    named: set[str] = set()
     if node is not None and not isinstance(node, Mapping):
         refuse(node, reading, "a map of inputs")
-        return values, where
+        return values
     for entry in node.entries if node is not None else ():
         name = entry.key.text
-        where[name] = entry.value.where
+        named.add(name)
         if name not in specs:
             hint = did_you_mean(name, specs, "it has no inputs")
             summary = f"the included file has no input '{name[:60]}'{reading.of}"
@@ -121,10 +118,10 @@ def given_inputs(
         if not isinstance(value, Bad):
             values[name] = value
     for spec in included.inputs:
-        if spec.required and spec.name not in where:
+        if spec.required and spec.name not in named:
             hint = f"write with: {{{spec.name}: ...}}; it is {spec.type.value}"
             fields.error("E312", "include", f"the input '{spec.name}' of the included file is missing", hint)
-    return values, where
+    return values
 
 
 def _value(spec: InputSpec, node: Node, inventory: Inventory | None, reading: Reading) -> FieldValue | Bad:

@@ -17,7 +17,7 @@ from drctl.loading.literals import fields_of
 from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from drctl.core.diagnostics import Where
     from drctl.core.inventory import Inventory
@@ -72,19 +72,12 @@ def check_entries(
     """Look up what fields name of the inventory: databases, buckets, channels."""
     if inventory is None:
         return
-    tables: dict[str, tuple[str, Iterable[str]]] = {
-        "bucket": ("bucket", inventory.buckets),
-        "db": ("database", inventory.databases),
-    }
-    if kind.NAME == "notify":
-        tables["to"] = ("channel", inventory.channels)
-    if kind.NAME.split(".")[0] not in {"notify", "postgres", "backup"}:
-        return
-    for field, (what, known) in tables.items():
-        for name in _plain_texts(action.fields, field):
+    for spec in kind.fields():
+        known = inventory.entries(spec.entry) if spec.entry else {}
+        for name in _plain_texts(action.fields, spec.name) if spec.entry else ():
             if name not in known:
-                place = action.field_where.get(field, where)
-                summary = f"the inventory '{inventory.name}' has no {what} '{name}'"
+                place = action.field_where.get(spec.name, where)
+                summary = f"the inventory '{inventory.name}' has no {spec.entry} '{name}'"
                 reading.problems.error("E308", place, summary + reading.of, did_you_mean(name, known))
 
 

@@ -214,8 +214,8 @@ class StepReader:
         if found is None:
             return None
         self.outputs[around.path] = found.outputs
-        inputs, where = given_inputs(fields, found.runbook, self.inventory)
-        body = Include(file=fields.get("include", str) or "", runbook=found.runbook, inputs=inputs, input_where=where)
+        inputs = given_inputs(fields, found.runbook, self.inventory)
+        body = Include(file=fields.get("include", str) or "", runbook=found.runbook, inputs=inputs)
         here = replace(around, on=None, as_user=None)
         step = self.assembled(fields, here, step_id, body, Effect.READ, around)
         rules.check_whole(fields, step)

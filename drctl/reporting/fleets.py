@@ -103,14 +103,6 @@ def rows(state: RunState, phase: str) -> list[Row]:
     return list(_rows(_tree(state, phase, steps), 0))
 
 
-def groups(state: RunState) -> list[Group]:
-    """Every group of a run."""
-    return [
-        row.group for block in list(state.blocks.values()) if block.form == "phase"
-        for row in rows(state, block.path) if row.group is not None
-    ]  # fmt: skip
-
-
 def _tree(state: RunState, phase: str, steps: Sequence[StepFacts]) -> _Node:
     root = _Node(phase)
     for block in list(state.blocks.values()):

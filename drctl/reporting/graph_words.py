@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drctl.core.approvals import agreement
 from drctl.core.model import (
     Action,
     Block,
@@ -142,10 +143,8 @@ def repeat_of(word: str, repeat: Repeat) -> str:
 
 def approval_of(approve: Approve) -> str:
     """Who must agree."""
-    who = " or ".join(approve.by)
-    number = f", {approve.quorum} of them" if approve.quorum > 1 else ""
     within = f", within {human(approve.within)}" if approve.within is not None else ""
-    return f"approval by {who}{number}{within}"
+    return f"approval by {agreement(approve.by, approve.quorum)}{within}"
 
 
 def way_of(word: str, way: Way) -> str:

@@ -145,8 +145,8 @@ def _decision(row: DecisionRow) -> str:
         f"### {text(row.id)} {text(row.kind)}: {text(row.path)} — {text(row.state)}, waited {human(row.waited_us)}"
     ]
     parts += ["\n".join(f"> {text(line)}" for line in row.text.split("\n"))]
-    who = " or ".join(row.by) or "the operator"
-    parts.append(f"Asked {_at(row.asked)}; open until {_at(row.until)}; may answer: {text(who)}; quorum {row.quorum}")
+    who = row.who
+    parts.append(f"Asked {_at(row.asked)}; open until {_at(row.until)}; may answer: {text(who)}")
     if row.shown:
         parts.append(_table(("Figure shown", "Value"), [(s.name, s.value) for s in row.shown]))
     answers = [

@@ -12,8 +12,6 @@ from drctl.reporting.plan_risks import estimate_lines, estimate_map, risk_lines,
 from drctl.reporting.texts import WIDTH, clean, count, cut, human, last_name, one_line, pad, width, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from drctl.core.values import Duration
 
 SIGNS = {
@@ -130,19 +128,9 @@ def _note(name: str, text: str, indent: int = NOTE) -> list[str]:
     return wrap(one_line(text), first=f"{'':<{indent}}{name:<{LABEL}}") if text else []
 
 
-def coverage(plan: Plan) -> Mapping[str, int]:
-    """How many steps have each status; phases and blocks are not steps, they only hold some."""
-    leaves = plan.steps
-    counts = {status.value: sum(row.status is status for row in leaves) for status in Status}
-    declared = sum(row.declared and row.status in {Status.LOOKED, Status.NOW} for row in leaves)
-    return {
-        name: n for name, n in {"steps": len(leaves), **counts, "declared": declared}.items() if n or name == "steps"
-    }
-
-
 def _coverage_lines(plan: Plan) -> list[str]:
     """The plan's own ignorance, counted."""
-    counts = coverage(plan)
+    counts = plan.coverage
     sure = [s for s in Status if s not in IGNORANCE]
     said = sum(row.declared and row.status is Status.LOOKED for row in plan.steps)
     shares = {s: [(counts.get(s.value, 0), WORDS[s])] for s in sure}
@@ -151,7 +139,7 @@ def _coverage_lines(plan: Plan) -> list[str]:
     ]  # fmt: skip
     known = " · ".join(f"{number} {word}" for s in sure for number, word in shares[s] if number)
     dark = " · ".join(f"{counts[s.value]} {WORDS[s]}" for s in IGNORANCE if s.value in counts)
-    number = len(plan.unknowns)
+    number = counts["unknown"]
     lines = wrap(f"{count(counts['steps'], 'step')}: {known or 'none of them is certain'}", first="Coverage   ")
     lines += wrap(
         f"{number} of {counts['steps']}: {dark}" if number else "nothing that looking could have told",
@@ -179,7 +167,7 @@ def plan_json(plan: Plan) -> str:
         {
             "runbook": plan.runbook, "title": plan.title, "digest": plan.digest, "inventory": plan.inventory,
             "environment": plan.environment, "rto_us": _micros(plan.rto), "rpo_us": _micros(plan.rpo),
-            "inputs": dict(plan.inputs), "warnings": list(plan.warnings), "coverage": dict(coverage(plan)),
+            "inputs": dict(plan.inputs), "warnings": list(plan.warnings), "coverage": dict(plan.coverage),
             "unknown": [row.path for row in plan.unknowns], "risks": risks_of(plan), "estimate": estimate_map(plan),
             "rows": row_maps(plan),
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from drctl.core.approvals import agreement
 from drctl.core.values import Time
 from drctl.reporting.facts import changed, question_word, step_facts
 from drctl.reporting.texts import clean, clock, cut, human, last_name, moment, one_line, shown, wrap
@@ -60,11 +61,8 @@ def _window(asked: ev.Asked, state: RunState | None) -> str:
 
 
 def _who(asked: ev.Asked) -> str:
-    if not asked.by:
-        return "the operator"
-    many = f", {asked.quorum} different people" if asked.quorum > 1 else ""
     other = ", and not who runs this" if asked.kind == "approval" else ""
-    return " or ".join(asked.by) + many + other
+    return agreement(asked.by, asked.quorum) + other
 
 
 def _step_lines(asked: ev.Asked, state: RunState) -> list[str]:

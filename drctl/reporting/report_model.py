@@ -6,6 +6,7 @@ zone's rules: the same journal gives the same report, byte for byte.
 
 from __future__ import annotations
 
+from drctl.core.approvals import agreement
 from drctl.core.nouns import dataclass
 
 TO_FILL = "[to be filled in]"
@@ -153,6 +154,11 @@ class DecisionRow:
     answers: tuple[AnswerRow, ...]
     waited_us: int | None
     state: str
+
+    @property
+    def who(self) -> str:
+        """Who may answer, and how many must."""
+        return agreement(self.by, self.quorum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from drctl.reporting.facts import SIGNS, WORDS, Objective, StepFacts, objectives
 from drctl.reporting.fleets import Group, Row, rows
 from drctl.reporting.questions import question_text as _question_text
 from drctl.reporting.questions import standing
-from drctl.reporting.texts import clean, clock, count, cut, human, last_name, one_line, pad, shown, width
+from drctl.reporting.texts import clean, count, cut, human, one_line, pad, width
 
 if TYPE_CHECKING:
     from drctl.core.fold import RunState
@@ -155,16 +155,3 @@ def objective_map(objective: Objective) -> dict[str, Any]:
         "promised_us": micros(objective.promised), "attained_us": micros(objective.reached), "met": objective.met,
         "method": objective.method,
     }  # fmt: skip
-
-
-def mark_lines(state: RunState, names: list[str]) -> list[str]:
-    """Marks as `name value`, the value that counts."""
-    lines = []
-    for name in names:
-        mark = state.mark(name)
-        if mark is not None:
-            lines.append(
-                f"{clean(name)} {shown(mark.value)}"
-                + (f" ({last_name(mark.path)}, {clock(mark.at)})" if mark.path else "")
-            )
-    return lines

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from drctl.cli.documents import Documents
 from drctl.cli.freezing import freeze
 from drctl.cli.wiring import plan_parts
 from drctl.core import events as ev
@@ -121,12 +122,15 @@ class Stage:
             check(seen == then, "seen otherwise", f"{where}\nplan: {seen}\nrun: {then}")
 
     def _plan(self, file: Path) -> Planned:
-        paths = {"runbook_path": str(file), "inventory_path": str(self._lab.info.inventory)}
-        inventory = load_inventory(paths["inventory_path"], lambda path: Path(path).read_bytes())
+        hosts = str(self._lab.info.inventory)
+        inventory = load_inventory(hosts, lambda path: Path(path).read_bytes())
         runbook = load_runbook(str(file), lambda path: Path(path).read_bytes(), registry(), inventory.value)
         assert inventory.value is not None, inventory.diagnostics
         assert runbook.value is not None, f"{file.read_text()}\n{runbook.diagnostics}"
-        frozen = freeze(runbook.value, inventory.value, {}, language="", **paths)
+        documents = Documents(
+            runbook_path=str(file), inventory_path=hosts, runbook=runbook.value, inventory=inventory.value
+        )
+        frozen = freeze(documents, {}, "")
         parts = plan_parts(frozen, runbook.value, self._folder / "state", "")
         try:
             plan = Planner(parts.context, parts.world, Options()).plan("")

@@ -160,3 +160,9 @@ def test_a_title_cannot_steer_the_terminal_or_the_chart(drctl: Drctl) -> None:
         assert said.code in {0, Exit.DOCUMENT}, said
         assert "\x1b" not in said.out
         assert "<b>" not in said.out or form == "text"
+
+
+def test_graph_says_where_an_include_is_named_that_cannot_be_read(drctl: Drctl) -> None:
+    said = drctl("graph", drctl.write("book.yaml", book("      - {id: a, include: not-there.yaml}\n")))
+    assert said.code == Exit.DOCUMENT
+    assert re.match(r"book\.yaml:\d+:\d+: error", said.err)

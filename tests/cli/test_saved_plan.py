@@ -140,9 +140,9 @@ def test_another_entry_of_the_inventory_is_refused_and_named(kept: Drctl) -> Non
 
 def test_an_expired_plan_is_refused(kept: Drctl, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = read_plan((kept.folder / "book.plan").read_bytes())
-    monkeypatch.setattr("drctl.cli.saved.settings_now", lambda: saved.expires_at - 1)
+    monkeypatch.setattr("drctl.cli.saved.now", lambda: saved.expires_at - 1)
     assert held(kept, "--dry-run").code == 0
-    monkeypatch.setattr("drctl.cli.saved.settings_now", lambda: saved.expires_at)
+    monkeypatch.setattr("drctl.cli.saved.now", lambda: saved.expires_at)
     assert "expired" in refused(kept, held(kept))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from drctl.core import events as ev
 from drctl.core.diagnostics import Where
 from drctl.core.fold import Entry, RunState
-from drctl.core.inventory import Channel, Environment, Host, Inventory, Login, Person
+from drctl.core.inventory import Channel, Database, Environment, Host, Inventory, Login, Person, SecretRef
 from drctl.core.ports import (
     ClaimShell,
     Command,
@@ -245,6 +245,7 @@ class FakeWorld:
         self.shells = 0
         self.store = "store-1"
         self.facts = FakeFacts()
+        self.lost_secrets: set[str] = set()
 
     def probe(self, place: str, timeout: Duration) -> Probe:
         return Probe(
@@ -261,6 +262,9 @@ class FakeWorld:
 
     def reach(self, place: str) -> str:
         return "refused" if self.hosts[place].down else ""
+
+    def finds(self, secret: SecretRef) -> str:
+        return "it is not set" if str(secret) in self.lost_secrets else ""
 
     def shell(self, place: str) -> ClaimShell:
         self.shells += 1
@@ -305,6 +309,9 @@ def inventory(*hosts: str, environment: Environment = Environment.LAB) -> Invent
         hosts=made,
         people=people,
         channels={"oncall": Channel(name="oncall", type="webhook", settings={"url": "http://oncall.example"})},
+        databases={
+            "app": Database(name="app", database="app", user="app", password=SecretRef.parse("env:DB_PASSWORD"))
+        },
         roles={"commander": ("li", "wang"), "deputy": ("wang",)},
     )
 

@@ -81,3 +81,37 @@ def test_a_phase_that_only_looks_has_no_preflight_of_its_own() -> None:
     rig.host("db1").down = True
     assert rig.run() is Exit.STEP_FAILED
     assert rig.outcome("y") == "unreachable"
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+QUERY = "{id: x, on: db1, do: postgres.query, with: {sql: SELECT 1}MORE}"
+
+
+def without_password(more: str = "") -> Rig:
+    rig = Rig(book(QUERY.replace("MORE", more), ACT))
+    rig.world.lost_secrets.add("env:DB_PASSWORD")
+    rig.host("db2").on("do-it", 0)
+    return rig
+
+
+def test_a_secret_that_is_needed_stops_the_run_before_anything_is_changed() -> None:
+    rig = without_password()
+    assert rig.run() is Exit.NOTHING_CHANGED
+    assert rig.host("db2").effects == []
+    assert "env:DB_PASSWORD: it is not set" in rig.said("run_closed")[0]["because"]
+
+
+def test_a_secret_of_a_branch_that_is_left_out_or_foreseen_is_a_warning_at_most() -> None:
+    for more in (", when: 1 > 2", ", observe: true"):
+        rig = without_password(more)
+        assert rig.run() is Exit.DONE, more
+        assert any("env:DB_PASSWORD" in text for text in rig.said("preflight_finished", phase="*")[0]["warnings"])
+
+
+def test_no_secret_is_asked_for_that_nothing_uses() -> None:
+    rig = Rig(book(ACT))
+    rig.world.lost_secrets.add("env:DB_PASSWORD")
+    rig.host("db2").on("do-it", 0)
+    assert rig.run() is Exit.DONE
+    assert all(not body.get("warnings") for body in rig.said("preflight_finished"))

@@ -7,7 +7,6 @@ import pytest
 from drctl.core import events as ev
 from drctl.core.plan import PlannedStep, Status
 from drctl.reporting.fleets import rows
-from drctl.reporting.plan import coverage
 from drctl.reporting.status import phase_lines
 from tests.reporting.builder import RunBuilder, opened
 from tests.reporting.plans import plan
@@ -72,13 +71,11 @@ def test_rounds_stand_in_order_under_what_repeats() -> None:
 
 
 def test_members_that_a_plan_leaves_out_count_as_not_known() -> None:
-    before = coverage(plan())
-    made = coverage(
-        plan(
-            PlannedStep(path="m/t", title="", kind="table", depth=1, status=Status.WOULD_RUN),
-            PlannedStep(path="m/t/@a", title="", kind="shell", depth=2, status=Status.WOULD_RUN),
-            PlannedStep(path="m/t/...", title="", kind="table", depth=2, status=Status.CANNOT_TELL),
-        )
-    )
+    before = plan().coverage
+    made = plan(
+        PlannedStep(path="m/t", title="", kind="table", depth=1, status=Status.WOULD_RUN),
+        PlannedStep(path="m/t/@a", title="", kind="shell", depth=2, status=Status.WOULD_RUN),
+        PlannedStep(path="m/t/...", title="", kind="table", depth=2, status=Status.CANNOT_TELL),
+    ).coverage
     assert made["steps"] == before["steps"] + 2
     assert made["cannot tell"] == before["cannot tell"] + 1

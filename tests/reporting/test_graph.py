@@ -65,7 +65,7 @@ def test_the_flowchart_of_everything() -> None:
 
 SHOWN = [
     "PHASE act", "when steps.kind.value != 'none'", "caution: Users are cut off.", "fence.host", "fence.lift",
-    "approval by commander or owner, 2 of them, within 10m", "POINT OF NO RETURN", "no undo: needs a rebuild",
+    "approval by 2 of commander or owner, within 10m", "POINT OF NO RETURN", "no undo: needs a rebuild",
     "foreach backup in [1, 2], site in 2 values, 2 at once, until", "include inner.yaml", "PHASE only", "parallel",
     "20% at a time", "group web", "after 1m30s, once", "undo by 2 steps", "restore by 1 step", "rm -r data", "any of",
     "decide", "2 at a time", "unless check", "verified by $ pgrep web", "3 in a row", "rechecks db", "sets promoted",

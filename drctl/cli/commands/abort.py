@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from drctl.cli.carrying import carry
-from drctl.cli.runs import fold_of, kept, login, open_state
+from drctl.cli.runs import fold_of, kept, login, now, open_state
 from drctl.cli.sessions import resumed
 from drctl.errors import UsageError
 
@@ -38,7 +37,7 @@ def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
         )
     who = person or login()
     if folder.holder() is not None:
-        word: dict[str, JSON] = {"by": who, "login": login(), "reason": reason, "given_at": time.time_ns() // 1000}
+        word: dict[str, JSON] = {"by": who, "login": login(), "reason": reason, "given_at": now()}
         folder.inbox.put("abort", word)
         kept(settings, folder, "abort", "it stops after its running step and closes")
         return 0

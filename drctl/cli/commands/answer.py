@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from drctl.cli.inputs import pair
-from drctl.cli.runs import fold_of, kept, login, open_state
+from drctl.cli.runs import fold_of, kept, login, now, open_state
 from drctl.engine.questions import NEEDS_REASON
 from drctl.errors import UsageError
 
@@ -149,7 +148,7 @@ def leave(
         "answer",
         {
             "question": asked.asked.id, "choice": choice, "by": person or login(), "login": login(), "reason": reason,
-            "target": target, "values": dict(values or {}), "given_at": time.time_ns() // 1000,
+            "target": target, "values": dict(values or {}), "given_at": now(),
         },
     )  # fmt: skip
     taken_up = "the run takes it up now" if folder.holder() is not None else f"taken up by `drctl resume {folder.id}`"

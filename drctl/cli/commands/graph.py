@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.documents import find_inventory, read_bytes, show_diagnostics
-from drctl.errors import DocumentError, Exit, UsageError
+from drctl.cli.documents import find_inventory, load_documents
+from drctl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
-    from drctl.core.model import Runbook
 
 
 @click.command()
@@ -34,7 +33,7 @@ def graph(settings: Settings, runbook: str, inventory: str | None, format_: str,
     from drctl.reporting.graph import graph_text
     from drctl.reporting.graph_mermaid import graph_mermaid
 
-    book = _load(runbook, find_inventory(inventory))
+    book, _ = load_documents(runbook, find_inventory(inventory))
     picture = graph_text(book, settings.language) if format_ == "text" else graph_mermaid(book, settings.language)
     if out != "-":
         _write(Path(out), picture)
@@ -46,21 +45,6 @@ def graph(settings: Settings, runbook: str, inventory: str | None, format_: str,
     else:
         click.echo(_plain(out))
     return int(Exit.DONE)
-
-
-def _load(path: str, inventory: str | None) -> Runbook:
-    """Load the runbook, with every problem of both documents at once."""
-    from drctl.kinds import registry
-    from drctl.loading import load_inventory, load_runbook
-
-    hosts = load_inventory(inventory, read_bytes) if inventory is not None else None
-    loaded = load_runbook(path, read_bytes, registry(), hosts.value if hosts is not None else None)
-    problems = (*(hosts.diagnostics if hosts is not None else ()), *loaded.diagnostics)
-    if loaded.value is None or (hosts is not None and hosts.value is None):
-        wrong = path if loaded.value is None else inventory or ""
-        raise DocumentError("The document is wrong.", problems, where=wrong, next=f"mend it, then: drctl check {path}")
-    show_diagnostics(problems)
-    return loaded.value
 
 
 def _plain(text: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.runs import fold_of, kept, login, open_state
+from drctl.cli.runs import fold_of, kept, login, now, open_state
 from drctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def note(settings: Settings, run_id: str, text: str, person: str) -> int:
         )  # fmt: skip
     if not text.strip():
         raise UsageError("The note is empty.", meaning="Nothing was kept.", next=f"drctl note {folder.id} TEXT")
-    folder.inbox.put("note", {"by": person or login(), "text": text, "given_at": time.time_ns() // 1000})
+    folder.inbox.put("note", {"by": person or login(), "text": text, "given_at": now()})
     when = "now" if folder.holder() is not None else f"by `drctl resume {folder.id}`"
     kept(settings, folder, "the note", f"it is taken into the record {when}")
     return 0

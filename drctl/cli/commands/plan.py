@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.documents import find_inventory, load_documents
+from drctl.cli.documents import asked
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.saved import keep, look
-from drctl.cli.wiring import need_inventory
 from drctl.core.nouns import dataclass
 from drctl.errors import Exit, RefusedError
 
@@ -74,15 +73,16 @@ def make_plan(
     """Plan, print, and keep."""
     from drctl.reporting.plan import plan_json, plan_text
 
-    path = need_inventory(find_inventory(inventory))
-    book, hosts = load_documents(runbook, path)
-    values = gather_inputs(book, hosts, given, ask=False)
-    frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
-    made = look(settings, frozen, (book, hosts), live=live, declared=None if declared is None else declared == "yes")
+    documents = asked(runbook, inventory)
+    values = gather_inputs(documents.runbook, documents.inventory, given, ask=False)
+    frozen = freeze(documents, values, settings.language)
+    made = look(settings, frozen, documents, live=live, declared=None if declared is None else declared == "yes")
     saved = None
     if keeping.out is not None and not _too_much(made.plan, keeping):
         saved = keep(made, keeping.out, keeping.valid)
-    shown = plan_json(made.plan) if settings.output == "json" else plan_text(made.plan, runbook, path)
+    shown = (
+        plan_json(made.plan) if settings.output == "json" else plan_text(made.plan, runbook, documents.inventory_path)
+    )
     click.echo(made.mask(shown))
     if _too_much(made.plan, keeping):
         raise _refusal(made.plan, keeping)
@@ -93,13 +93,13 @@ def make_plan(
 
 
 def _too_much(plan: Plan, keeping: Keeping) -> bool:
-    return keeping.max_unknown is not None and len(plan.unknowns) > keeping.max_unknown
+    return keeping.max_unknown is not None and plan.coverage["unknown"] > keeping.max_unknown
 
 
 def _refusal(plan: Plan, keeping: Keeping) -> RefusedError:
     rows = [f"{row.path}: {row.status.value}{f' ({row.because})' if row.because else ''}" for row in plan.unknowns]
     return RefusedError(
-        f"{len(rows)} steps are unknown, and --max-unknown allows {keeping.max_unknown}.",
+        f"{plan.coverage['unknown']} steps are unknown, and --max-unknown allows {keeping.max_unknown}.",
         meaning="\n  ".join([*rows, "Nothing was changed, and the plan was not kept."]),
         next="make them known (reach the hosts, --declared-reads yes), or allow more",
     )

@@ -8,13 +8,12 @@ import click
 
 from drctl.cli.carrying import carry
 from drctl.cli.commands.plan import Keeping, make_plan
-from drctl.cli.documents import find_inventory, load_documents
+from drctl.cli.documents import asked
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import login, open_state
 from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
-from drctl.cli.wiring import need_inventory
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ def run(
     """
     given = Given(flags=inputs, file=inputs_file)
     if plan_file is not None:
-        path = need_inventory(find_inventory(inventory))
-        saved, kept, moved = hold(settings, plan_file, (runbook, path), given)
+        saved, kept, moved = hold(settings, plan_file, asked(runbook, inventory), given)
         if dry_run:
             show_drift(settings, saved, moved)
             return int(Exit.PLAN_CHANGED if moved else Exit.DONE)
@@ -62,9 +60,8 @@ def run(
         )
     if dry_run:
         return make_plan(settings, runbook, inventory, given, live=True, declared=None, keeping=Keeping())
-    path = need_inventory(find_inventory(inventory))
-    book, hosts = load_documents(runbook, path)
-    values = gather_inputs(book, hosts, given, ask=True)
-    frozen = freeze(book, hosts, values, runbook_path=runbook, inventory_path=path, language=settings.language)
+    documents = asked(runbook, inventory)
+    values = gather_inputs(documents.runbook, documents.inventory, given, ask=True)
+    frozen = freeze(documents, values, settings.language)
     states = open_state(settings.state_dir)
     return carry(settings, lambda watch: opened(frozen, states, watch, login()), wait=wait, yes=yes, live=live)
