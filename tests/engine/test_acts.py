@@ -10,7 +10,8 @@ from drctl.core.values import Duration
 from drctl.engine.shells import Bond, BoundShell, Watch
 from drctl.engine.stops import Control
 from drctl.errors import Exit
-from tests.engine.rig import Crash, FakeClock, Rig
+from tests.engine.rig import Crash, Rig
+from tests.fakes.clocks import FakeClock
 from tests.fakes.hosts import FakeHost
 
 BOOK = """
