@@ -45,7 +45,7 @@ def carry(
         console.begin(session.state, session.parts.masker.text)
         operator: Operator | None = console if console.interactive and not abort and not unattended else None
         executor = session.executor(Desk(inbox=session.folder.inbox, operator=operator, wait=waiting))
-        with _signals(session, console.say):
+        with signals_of(session, console.say):
             try:
                 code = executor.abort(abort) if abort else executor.run()
             except JournalError:
@@ -80,7 +80,7 @@ def _duration(text: str | None) -> Duration | None:
 
 
 @contextmanager
-def _signals(session: Session, say: Callable[[str], None]) -> Iterator[None]:
+def signals_of(session: Session, say: Callable[[str], None]) -> Iterator[None]:
     """Give Ctrl-C and hang-ups their meaning while a run is carried out.
 
     Once = stop after the running steps; twice = end them on the hosts, never an irreversible one; three times = leave
