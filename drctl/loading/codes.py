@@ -69,6 +69,7 @@ CODES: Final[dict[str, str]] = {
     "W008": "Nothing looks whether a change worked: no `verify` or `expect`, and no look afterwards.",
     "W009": "An approval or answer that only simulated people could give.",
     "W010": "A step promotes, and no `fence.host` stands before it: the run will refuse it.",
+    "W015": "A host without `address`: it is reached as ~/.ssh/config of this machine says.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})

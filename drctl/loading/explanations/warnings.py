@@ -86,4 +86,13 @@ WARNINGS: Final[dict[str, Explanation]] = {
         right="do: fence.host on the old primary with its proof, then do: postgres.promote",
         next="Put a step do: fence.host before it.",
     ),
+    "W015": Explanation(
+        why="The inventory does not say where the host is, so drctl takes HostName, Port, User and ProxyJump of"
+        " ~/.ssh/config, and nothing else of it. What it found is shown, and frozen with a run; on another machine,"
+        " before a run is started, it may be something else.",
+        form=Form.WORDS,
+        wrong="db1: {login: {key: FILE}, host_key: KEY}, where only ~/.ssh/config has a HostName for db1",
+        right="db1: {address: 192.0.2.1, login: {user: ops, key: FILE}, host_key: KEY}",
+        next="Write the address that is shown into the inventory.",
+    ),
 }
