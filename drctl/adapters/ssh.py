@@ -1,7 +1,7 @@
 """Hosts over SSH: one link a host, opened when needed and opened again after a loss, shared by all threads.
 
 What is said over a link is `claims`; how it is opened is `ssh_transport`; which keys are believed is `ssh_keys`.
-`~/.ssh/config` is not read: an inventory says everything, so that a run means the same on every machine.
+Of `~/.ssh/config` nothing is read here: what the inventory leans on it for is read with it, and frozen with the run.
 """
 
 import contextlib

@@ -44,6 +44,7 @@ COMMANDS = {
     "retry": "Have a failed step tried again.",
     "skip": "Leave a failed step out; the run ends with exceptions.",
     "done": "Attest that a failed step was done by hand.",
+    "exec": "Do something by hand on hosts of an open run, in its record.",
     "note": "Add a note to a run's record.",
     "runs": "List runs.",
     "show": "Show where a run stands, and what it waits for.",

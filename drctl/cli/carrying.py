@@ -47,7 +47,7 @@ def carry(
         console.begin(session.state, session.parts.masker.text)
         operator: Operator | None = console if console.interactive and not unattended else None
         executor = session.executor(Desk(inbox=session.folder.inbox, operator=operator, wait=waiting))
-        with _signals(session, console.say):
+        with signals_of(session, console.say):
             try:
                 code = executor.run() if verb is None else verb(executor)
             except JournalError:
@@ -82,7 +82,7 @@ def _duration(text: str | None) -> Duration | None:
 
 
 @contextmanager
-def _signals(session: Session, say: Callable[[str], None]) -> Iterator[None]:
+def signals_of(session: Session, say: Callable[[str], None]) -> Iterator[None]:
     """Give Ctrl-C and hang-ups their meaning while a run is carried out.
 
     Once = stop after the running steps; twice = end them on the hosts, never an irreversible one; three times = leave

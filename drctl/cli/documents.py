@@ -24,7 +24,7 @@ SOURCES: dict[str, bytes] = {}
 def read_bytes(path: str) -> bytes:
     """Read a file for the loader, and keep it for the snippets of its diagnostics."""
     try:
-        data = Path(path).read_bytes()
+        data = _place(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UsageError(
             f"It cannot be read: {getattr(error, 'strerror', error)}.",
@@ -34,6 +34,11 @@ def read_bytes(path: str) -> bytes:
         ) from error
     SOURCES[path] = data
     return data
+
+
+def _place(path: str) -> Path:
+    """Where a document lies; the SSH configuration in the home of whoever calls, whatever folder it is asked for in."""
+    return Path("~/.ssh/config").expanduser() if path.endswith("~/.ssh/config") else Path(path)
 
 
 def reader_of(path: str) -> Callable[[str], bytes]:

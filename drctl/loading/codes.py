@@ -72,6 +72,7 @@ CODES: Final[dict[str, str]] = {
     "W009": "An approval or answer that only simulated people could give.",
     "W010": "A step promotes, and no `fence.host` stands before it: the run will refuse it.",
     "W011": "An input that nothing reads: it would be asked for in vain.",
+    "W012": "A host without `address`: it is reached as ~/.ssh/config of this machine says.",
 }
 
 UNPRINTABLE_CODES: Final = frozenset({"E403"})

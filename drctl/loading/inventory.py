@@ -29,6 +29,8 @@ from drctl.loading.nodes import Mapping, Node, Scalar
 from drctl.loading.places import LOCAL
 from drctl.loading.records import Fields
 from drctl.loading.shapes import Bad, Reading, Texts, refuse
+from drctl.loading.ssh_config import NAME as SSH_CONFIG
+from drctl.loading.ssh_config import Reached, SshConfig, jump_name
 from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class _InventoryReader:
         self.source: dict[str, str] = {}
         self.known: dict[str, KnownHosts] = {}
         self.databases: tuple[str, ...] = ()
+        self.config: SshConfig | None = None
+        self.names: dict[str, str] = {}
 
     def read(self, root: Node, source: Map[str, str]) -> Inventory | None:
         fields = tables.INVENTORY.read(root, self.reading.inside("the inventory"))
@@ -97,7 +101,10 @@ class _InventoryReader:
         """The machines, with the defaults filled in."""
         defaults = fields.get("defaults", Fields)
         found = {}
-        for name, entry in _entries(fields, "hosts").items():
+        entries = _entries(fields, "hosts")
+        self.names = {entry.get("address", str) or name: name for name, entry in entries.items()}
+        self.names |= {name: name for name in entries}
+        for name, entry in entries.items():
             host = _HostReader(name, entry, defaults, sites, self).read()
             if host is not None:
                 found[name] = host
@@ -108,6 +115,27 @@ class _InventoryReader:
                     self.error(
                         "E401", host.where, f"host '{name}' is reached via '{other}', which is no other host", hint
                     )
+        return found
+
+    def reached(self, name: str, where: Where) -> Reached | None:
+        """How `~/.ssh/config` reaches a host; None when it does not say."""
+        path = posixpath.join(posixpath.dirname(self.path), SSH_CONFIG)
+        if self.config is None:
+            try:
+                self.config = SshConfig(self.file(path).decode("utf-8", "replace"))
+            except (OSError, DrctlError):
+                self.config = SshConfig("")
+        try:
+            found = self.config.of(name)
+        except ValueError as error:
+            self.error("E401", where, f"host '{name}': {error} in {SSH_CONFIG}")
+            return None
+        if found is not None:
+            self.source[path] = self.source.get(path, "") + found.block(name)
+            summary = f"host '{name}' has no address: {found}, from {SSH_CONFIG}"
+            self.reading.problems.warn(
+                "W012", where, summary, "write `address` so that it is the same on every machine"
+            )
         return found
 
     def error(self, code: str, where: Where, summary: str, hint: str = "") -> None:
@@ -186,10 +214,14 @@ class _HostReader:
 
     def read(self) -> Host | None:
         """The host; None when it cannot be reached or told from another."""
-        address, login = self.pick("address", str), self.login()
+        address, other = self.pick("address", str), None
         if address is None and "address" not in self.own:
-            self.own.error("E401", "address", "'address' is missing", "where it is reached")
-        port = self.pick("port", int) or _SSH
+            other = self.inventory.reached(self.name, self.own.node.where)
+            if other is None:
+                self.own.error("E401", "address", "'address' is missing", "where it is reached")
+        login = self.login(other)
+        address = other.address if other is not None else address
+        port = self.pick("port", int) or (other.port if other is not None else 0) or _SSH
         keys = self.keys(address or "", port)
         site = self.pick("site", str) or ""
         if site and site not in self.sites:
@@ -216,10 +248,11 @@ class _HostReader:
             where=self.own.node.where,
         )
 
-    def login(self) -> Login | None:
-        """How to log in."""
+    def login(self, other: Reached | None) -> Login | None:
+        """How to log in; user and jumps may come from elsewhere where the inventory has none."""
         parts = self.part("login")
         users = [user for one in parts if (user := one.get("user", str))]
+        users += [other.user] if other is not None and other.user else []
         if not users:
             if not any("user" in one for one in parts):
                 self.own.error("E401", "login", "the user to log in as is missing", "login: {user: NAME, key: FILE}")
@@ -234,8 +267,20 @@ class _HostReader:
             key=first("key", str),
             agent=first("agent", bool) or False,
             password=first("password", SecretRef),
-            via=via.many("via", str) if via is not None else (),
+            via=via.many("via", str) if via is not None else self.jumps(other),
         )
+
+    def jumps(self, other: Reached | None) -> tuple[str, ...]:
+        """The jump hosts that `~/.ssh/config` names: hosts of the inventory, since their keys must be pinned too."""
+        found = []
+        for written in other.jumps if other is not None else ():
+            name = self.inventory.names.get(jump_name(written))
+            if name is None or name == self.name:
+                summary = f"{SSH_CONFIG} reaches it via {written}, which is no other host of this inventory"
+                self.own.error("E401", "address", summary, "add the jump host, with its host key")
+            else:
+                found.append(name)
+        return tuple(found)
 
     def facts(self, site: str) -> dict[str, Value]:
         """Defaults, then those of the site, then the host's own."""

@@ -66,7 +66,7 @@ HOST_KEYS: Final = {
 }
 MACHINE: Final = Record(
     {
-        "address": Key(TEXT, "Name or address to connect to."),
+        "address": Key(TEXT, "Name or address to connect to; if not given, HostName of ~/.ssh/config."),
         "port": Key(PORT, "SSH port; 22 if not given."),
         "site": Key(ENTRY, "The site it stands in."),
         "role": Key(ENTRY, "The role it holds; one host holds a role."),

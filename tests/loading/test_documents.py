@@ -37,6 +37,7 @@ def test_every_code_is_said_of_some_example() -> None:
     }
     elsewhere = {
         "E100": "test_yaml_nodes",
+        "W012": "test_ssh_config",
         "E108": "test_yaml_nodes",
         "E109": "test_runbook",
         "W007": "test_lint",

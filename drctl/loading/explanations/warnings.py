@@ -97,4 +97,13 @@ WARNINGS: Final[dict[str, Explanation]] = {
         "      - {id: up, do: check, expect: inputs.sure}\n",
         next="Take the input out, or write inputs.NAME where its value belongs.",
     ),
+    "W012": Explanation(
+        why="The inventory does not say where the host is, so drctl takes HostName, Port, User and ProxyJump of"
+        " ~/.ssh/config, and nothing else of it. What it found is shown, and frozen with a run; on another machine,"
+        " before a run is started, it may be something else.",
+        form=Form.WORDS,
+        wrong="db1: {login: {key: FILE}, host_key: KEY}, where only ~/.ssh/config has a HostName for db1",
+        right="db1: {address: 192.0.2.1, login: {user: ops, key: FILE}, host_key: KEY}",
+        next="Write the address that is shown into the inventory.",
+    ),
 }
