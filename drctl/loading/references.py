@@ -36,12 +36,12 @@ from drctl.loading.literals import fields_of
 from drctl.loading.names import INPUT_TYPES, Names, Seen, World, as_type
 from drctl.loading.repeating import judge_place, loop_names
 from drctl.loading.results import COMMON, WORDS, StepType, layers_of
-from drctl.loading.variables import order_of_variables
+from drctl.loading.variables import expressions_of, order_of_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drctl.core.model import Guards, Runbook
+    from drctl.core.model import FieldValue, Guards, Runbook
     from drctl.core.places import On
     from drctl.core.written import Formula
     from drctl.loading.results import Shown
@@ -100,6 +100,7 @@ class _Walker:
         for name in order_of_variables(runbook.vars, self.reader.reading, runbook.where):
             value = runbook.vars[name]
             judge.members(value, fixed)
+            self.constant(name, value, runbook)
             self.world.vars[name] = judge.type_of(value, fixed)
         for text in (runbook.title, runbook.description):
             judge.plain(text)
@@ -126,6 +127,17 @@ class _Walker:
         if not self.world.included:
             self.lint.inputs(runbook, self.world.asked)
         return shown
+
+    def constant(self, name: str, value: FieldValue, runbook: Runbook) -> None:
+        """Refuse a constant that is another one each time it is computed: after a resume it would have changed."""
+        for one in expressions_of(value):
+            if one.expression.uses_now():
+                place = self.reader.reading.texts.place(one.text, one.inner, runbook.where)
+                hint = (
+                    "run.started_at is the same for all of the run; `capture` and `set` keep a time that was looked up"
+                )
+                summary = f"the variable {name} would be another time after each resume"
+                self.reader.reading.problems.error("E302", place, summary, hint)
 
     def index(self, runbook: Runbook) -> None:
         """Note every step and mark before the walk: what comes later is told from what does not exist."""

@@ -177,3 +177,8 @@ def test_a_pipe_in_an_act(script: str, warned: bool) -> None:  # noqa: FBT001 - 
     text = "\n".join(f"          {line}" for line in script.split("\n"))
     step = f"      - id: b\n        effect: idempotent\n        run: |\n{text}\n"
     assert codes(load_text(f"runbook: x\nphases:\n  - id: a\n    steps:\n{step}")) == (["W003"] if warned else [])
+
+
+def test_a_constant_is_no_clock() -> None:
+    loaded = load_steps("{id: a, do: check, expect: vars.t < now()}", head='vars: {t: "${{ now() }}"}\n')
+    assert said(loaded) == ["2:15 E302 the variable t would be another time after each resume"]
