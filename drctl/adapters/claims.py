@@ -256,7 +256,7 @@ class ClaimedShell:
             asking = Command(script=":", as_user=as_user, timeout=Duration(_STAGING))
             problem = self._become(claim, asking, time.monotonic() + _seconds(asking))
             if problem is not None:
-                raise LinkError(problem.because, began=False)
+                raise LinkError(problem.because, began=False, held_by=problem.held_by)
         place = self._placed(claim, "stage", {}, as_user)
         if place.state == "staged":  # claimed before: its command may be reading the bytes
             return place.note

@@ -10,7 +10,7 @@ import pytest
 
 from drctl.adapters import become
 from drctl.adapters.ssh import SshHosts
-from drctl.core.holdings import LinkError
+from drctl.core.holdings import LinkError, Standing
 from drctl.core.inventory import Login, SecretRef
 from drctl.core.ports import Claim, ClaimReply, ClaimShell, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration, Secret
@@ -71,6 +71,12 @@ class AsUser:
 
     def release(self, claim: Claim) -> ClaimReply:
         return self.shell.release(claim)
+
+    def standing(self, claim: Claim) -> Standing:
+        return self.shell.standing(claim)
+
+    def take(self, claim: Claim, given_up: str = "") -> ClaimReply:
+        return self.shell.take(claim, given_up)
 
 
 @dataclass(slots=True)
