@@ -98,9 +98,15 @@ class Result:
         first_ok = loop is not None and loop.first_ok and not self.turned
         if rest[0] == "each" and (first_ok or self.layers[:1] == ("each",)):
             return self.each(rest[1:])
-        if self.layers[:1] == ("hosts",) and rest[0] in {"hosts", "here"}:
+        if rest[0] in {"hosts", "here"} and (self.layers[:1] == ("hosts",) or self.may_be_table):
             return self.here(rest[1:]) if rest[0] == "here" else self.hosts(rest[1:])
         return self.member(rest)
+
+    @property
+    def may_be_table(self) -> bool:
+        """Without an inventory a name may be that of a group: then both ways to read the step are let pass."""
+        on = self.found.step.on
+        return self.names.world.inventory is None and on is not None and on.kind is PlaceKind.HOST
 
     def member(self, rest: list[str]) -> Type | Problem | None:
         """A field, of the whole or of one result."""

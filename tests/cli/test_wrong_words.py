@@ -203,7 +203,7 @@ def test_a_variable_never_answers_a_prompt(drctl: Drctl, monkeypatch: pytest.Mon
         "DRCTL_APPROVE_AS",
     ):
         monkeypatch.setenv(name, "1")
-    text = book(step("act", "true", more=", caution: Sure?"))
+    text = book(step("act", "true", more=", caution: Sure."))
     said, _ = drctl.ran(text)
     assert said.code == Exit.PAUSED
     said, _ = drctl.ran(text.replace("runbook: book", "runbook: another"), "--yes")

@@ -346,3 +346,19 @@ def test_what_stands_inside_a_step_is_on_one_host(inner: str) -> None:
         ("E209", "several hosts cannot stand")
     ]
     assert codes(load_steps(f"{{id: a, on: app, run: x, effect: idempotent, {inner.replace('app', 'app1')}}}")) == []
+
+
+@pytest.mark.parametrize("place", ["on: web, ", "on: {group: web}, "])
+def test_without_an_inventory_a_group_may_be_read_as_a_table(place: str) -> None:
+    narrowed = place.replace("}", ", where: steps.up.here.ok}")
+    text = f"""runbook: x
+phases:
+  - id: a
+    steps:
+      - {{id: up, {place}run: ls, effect: read}}
+      - {{id: then, {narrowed}run: ls, effect: read, expect: steps.up.here.exit == 0}}
+      - {{id: all, do: check, expect: ["all(h in steps.up.hosts, h.ok)", "steps.up.hosts['w1'].stdout == 'x'"]}}
+"""
+    assert said(load_text(text, alone=True)) == []
+    local = text.replace(f"up, {place}", "up, ")
+    assert "E310" in codes(load_text(local, alone=True))
