@@ -53,7 +53,8 @@ BEFORE: Final[Mapping[str, Node]] = {
         "verify": {"run": "test \"$(psql -XAtqc 'select pg_is_in_recovery()')\" = f"},
         "undo": {"none": "a promoted server has a history of its own"},
     },
-    "service": {"do": None, "with": None, "run": "exit 1", "effect": "idempotent"},  # no such unit: stopped
+    # Not by another name: a unit that is not there counts as stopped.
+    "service": {"do": None, "with": None, "run": "exit 1", "effect": "idempotent"},
     "traffic.switch": {"with": {"test": ["false"]}},
     "backup.fetch": {"with": {"sha256": "0" * 64}},
     "archive.unpack": {"with": {"from": "tmp/no-such.tar.gz"}},
