@@ -149,5 +149,5 @@ LAST = Case(
 
 ALL = (*LOOKS, *VALUES, *ACTS)
 
-ELSEWHERE = {"host.reboot": "a lab host does not restart by its own word; tests/kinds and tests/engine/test_reboot.py"}
+ELSEWHERE = {"host.reboot": "a lab host does not restart by its own word: tests/engine/test_reboot.py"}
 """Kinds that no case here can play, and where they are compared instead."""
