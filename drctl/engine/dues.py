@@ -205,12 +205,13 @@ class Dues:
         """Every undo that began, and that nothing was done after."""
         return [block for block in self._context.state.blocks.values() if block.form == "undo"]
 
+    def not_undone(self) -> list[BlockState]:
+        """Undos that took nothing back, or not all, unless the step was done again since then."""
+        return [block for block in self.undo_blocks() if block.outcome is not Outcome.OK and not self._redone(block)]
+
     def left(self) -> list[BlockState]:
-        """Undos that did not take back what was done, unless it was done again since then."""
-        return [
-            block for block in self.undo_blocks()
-            if block.outcome not in {Outcome.OK, Outcome.SKIPPED} and not self._redone(block)
-        ]  # fmt: skip
+        """The same, but for what has no undo."""
+        return [block for block in self.not_undone() if block.outcome is not Outcome.SKIPPED]
 
     def _redone(self, block: BlockState) -> bool:
         """Whether the step was carried out well after its undo had ended: then the undo is no longer the last word."""

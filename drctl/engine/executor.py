@@ -247,7 +247,9 @@ class Executor:
                 said = ev.ControlReceived(verb="rollback", by=OWN, reason=stop.because, because=rule)
                 self._recorder.write(said, durable=True)
             if word is not None and word.path:
-                return self._pause(self._rollback.to_step(word))
+                pause = self._rollback.to_step(word)
+                Left(self._ledger, self._recorder, rolling_back=True).note_undone()
+                return self._pause(pause)
             self._rollback.everything()
         verbs.stage = Stage.CLOSE
         self._ledger.restore_all()

@@ -15,7 +15,7 @@ from drctl.engine.rollback import Later
 from drctl.engine.world import LOCAL
 
 if TYPE_CHECKING:
-    from drctl.core.fold import BlockState, QuestionState
+    from drctl.core.fold import BlockState
     from drctl.engine.dues import Due
     from drctl.engine.ledger import Ledger
     from drctl.engine.recorder import Recorder
@@ -28,7 +28,7 @@ class Left:
     """What one run leaves.
 
     Args:
-        rolling_back: whether the run ends with a rollback; one that people ended early is known by what was asked.
+        rolling_back: whether the run ends with a rollback; one that people ended early is known by its word.
     """
 
     def __init__(self, ledger: Ledger, recorder: Recorder, *, rolling_back: bool) -> None:
@@ -36,12 +36,9 @@ class Left:
         self._dues = ledger.dues
         self._recorder = recorder
         self._state = recorder.state
-        asked = any(question.asked.path in {block.path for block in self._undos} for question in self._questions)
-        self._went_back = rolling_back or asked
-
-    @property
-    def _questions(self) -> list[QuestionState]:
-        return list(self._state.questions.values())
+        since = self._state.rolled_back_seq if self._state.rolling_back is not None else None
+        began = since is not None and any(block.started_seq > since for block in self._undos)
+        self._went_back = rolling_back or began
 
     @property
     def _undos(self) -> list[BlockState]:
@@ -78,19 +75,23 @@ class Left:
     def note(self) -> None:
         """Record it; after a crash in between, what an earlier writer could not put back too."""
         if self._went_back:
-            self._note_undone()
+            self.note_undone()
+            self._note_not_tried()
         for block in list(self._state.blocks.values()):
             if block.form == "restore" and block.outcome is not Outcome.OK:
                 self._not("restored", block.path.rpartition("/")[0], block.host, block.because)
 
-    def _note_undone(self) -> None:
-        """What has no undo or could not be undone, what lies before the point of no return, and fences."""
-        since, by = self._dues.cut()
-        for block in self._undos:
+    def note_undone(self) -> None:
+        """Record what has no undo and what could not be undone, unless it was done again since."""
+        for block in self._dues.not_undone():
             step = owner_of(block.path)
-            if block.outcome is not Outcome.OK and not self._put_back(step):
+            if not self._put_back(step):
                 because = block.because if block.outcome is Outcome.SKIPPED else self._remains(block)
                 self._not("undone", step, block.host, because)
+
+    def _note_not_tried(self) -> None:
+        """What a rollback that was ended did not come to, what lies before the point of no return, and fences."""
+        since, by = self._dues.cut()
         for due in self._dues.registered(restore=False):
             path = due.step.path
             if self._tried(due):

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from drctl.core.fold import RunState
 from drctl.core.outcomes import Outcome
-from drctl.engine.ledger import Ledger
+from drctl.engine.left import Left
 from drctl.engine.verbs import Verbs
 from drctl.errors import Exit
 from drctl.reporting.status import next_commands
@@ -365,7 +365,7 @@ JUDGE, OBEY = Verbs.judge, Verbs.obey
 SABOTAGE: list[tuple[type, str, object]] = [
     (Verbs, "judge", silent),
     (Verbs, "obey", forgetful),
-    (Ledger, "half_undone", lambda _: ""),
+    (Left, "half_undone", lambda _: ""),
 ]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from drctl.core.values import Duration
 from drctl.errors import Exit
+from drctl.reporting.report_left import left_over
 from tests.engine.rig import Crash, Rig
 from tests.engine.test_acts import book
 from tests.engine.test_ways_back import order, step
@@ -224,6 +225,8 @@ def test_abort_in_the_middle_of_a_rollback_ends_it_and_names_what_remains() -> N
     assert "ended before the undo of b on db2; the rollback was ended before the undo of a on db1" in (
         rig.state.closed.because
     )
+    left = {row.path: row.because for row in left_over(rig.state)}
+    assert left == dict.fromkeys(("main/b", "main/a"), "the rollback was ended before its turn")
 
 
 def test_abort_before_a_rollback_took_anything_back_is_a_plain_abort() -> None:
@@ -232,6 +235,7 @@ def test_abort_before_a_rollback_took_anything_back_is_a_plain_abort() -> None:
     rig.inbox.put("abort", by="wang", reason="leave it")
     assert rig.resume() is Exit.ABORTED
     assert order(rig) == ["re-c", "re-b", "re-a"]
+    assert left_over(rig.state) == ()
 
 
 def test_what_cannot_be_taken_back_is_named_with_host_and_what_remains() -> None:
