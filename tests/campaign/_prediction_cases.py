@@ -34,6 +34,11 @@ class Case:
 
 _PING = "3 packets transmitted, 2 received, 33% packet loss"
 _MAKE_PING = f"printf '#!/bin/sh\\necho {_PING!r}\\n' >bin/ping && chmod 755 bin/ping"
+_MAKE_REBOOT = (  # a lab host has no machine of its own to restart: another boot id is what it would show
+    "mv bin/systemctl bin/systemctl.lab && "
+    """printf '#!/bin/sh\\ncat /proc/sys/kernel/random/uuid >"%s/etc/boot-id"\\n' "$PWD" >bin/systemctl && """
+    "chmod 755 bin/systemctl"
+)
 _ARCHIVE = "mkdir -p tmp/p/in && echo x >tmp/p/in/f && tar -czf tmp/p/a.tgz -C tmp/p/in f"
 _UNIT = "systemctl show -p MainPID -p ActiveState -p UnitFileState"
 _ROUTE = "nginx/routes/invoices.conf"
@@ -60,6 +65,8 @@ LOOKS = (
          steps="- {id: it, do: dns.check, with: {name: gone.example, server: 127.0.0.1, port: <dns>}}"),
     Case(kind="host.status", steps="- {id: it, on: gw, do: host.status}",
          volatile=("uptime", "load", "memory_free", "disks", "processes")),
+    Case(kind="host.reboot", steps="- {id: it, on: gw, do: host.reboot, timeout: 60s}", before=_MAKE_REBOOT,
+         touches="cat etc/boot-id", after="mv bin/systemctl.lab bin/systemctl"),
     Case(kind="log.scan", volatile=("size",),
          steps="- {id: it, on: inv-a, do: log.scan, with: {path: log/invoices.log, patterns: {odd: no such words}}}"),
     Case(kind="file.read", steps="- {id: it, on: inv-a, do: file.read, with: {path: etc/machine-id}}"),
