@@ -155,6 +155,3 @@ LAST = Case(
 """The one that cannot be put back: it is played last, and only when all are."""
 
 ALL = (*LOOKS, *VALUES, *ACTS)
-
-ELSEWHERE = {"host.reboot": "a lab host does not restart by its own word: tests/engine/test_reboot.py"}
-"""Kinds that no case here can play, and where they are compared instead."""
