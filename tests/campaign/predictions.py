@@ -27,7 +27,7 @@ from drctl.engine.planner import Options, Planner
 from drctl.kinds import registry
 from drctl.loading import load_inventory, load_runbook
 from tests.adapters.dns_conformance import ZONE
-from tests.campaign._prediction_cases import ALL, ELSEWHERE, IT, LAST, Case
+from tests.campaign._prediction_cases import ALL, IT, LAST, Case
 from tests.campaign.registry import Figures, cases
 from tests.e2e import evidence
 from tests.e2e.commands import Commands, run_id
