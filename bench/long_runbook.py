@@ -15,7 +15,7 @@ inputs:
   target: {type: host, default: app1, of: {group: app}}
   severity: {type: choice, of: [sev1, sev2], default: sev1}
 vars:
-  url: "http://invoices.example"
+  url: "http://${{ inputs.target }}.example"
   health: "${{ vars.url }}/healthz"
 phases:
 """

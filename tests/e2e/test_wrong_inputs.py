@@ -114,7 +114,7 @@ def mistakes(papers: Papers) -> Mapping[str, Mistake]:
         "wrong keys of the object store": Mistake(
             7, ("the keys are not accepted", "`keys:`", nothing), (*run, strange)
         ),
-        "keys open to others": Mistake(7, ("can be read by others (mode 644)", nothing), (*run, shared)),
+        "keys open to others": Mistake(4, ("can be read by others (mode 644)", before), (*run, shared)),
         "wrong SSH key": Mistake(4, ("login: ", "refused ops", before), (*run, other)),
         "wrong SSH password": Mistake(4, ("login: ", "takes publickey", before), (*run, said)),
         "nobody there": Mistake(4, ("refused: nothing listens", before), (*run, away)),
