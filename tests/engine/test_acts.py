@@ -60,7 +60,7 @@ def still_running(rig: Rig) -> FakeHost:
     crashed_after(rig, "step_started")
     host.lose_link("during")
     key = rig.said("step_started", path="main/act")[0]["key"]
-    claim = Claim(key=key, run="ab" * 16, run_id="7K2QX", operator="ops", epoch=1, holder="SHA256:key1")
+    claim = Claim(key=key, run="ab" * 16, run_id="7K2QX", operator="ops", epoch=1, holder="SHA256:key")
     host.run(claim, Command(script="do-it", timeout=Duration.parse("30s")))
     host.asked.clear()
     return host
