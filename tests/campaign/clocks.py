@@ -148,6 +148,10 @@ def _judge(case: Timed, figures: Figures, where: str) -> None:
         figures.check(bool(state.timeline.walls), "lengths that are wrong", f"{where}: a restart is not told")
         return
     first, last = entries[0], entries[-1]
+    asleep = [clock.true[entry.at.micros] - entry.mono for entry in entries]
+    if asleep[-1] != asleep[-2]:
+        figures.count("sleeps at the last record")  # nobody is there to tell of them
+        last = entries[-2]
     true = clock.true[last.at.micros] - clock.true[first.at.micros]
     slack = clock.slept_all and NOTICED
     if slack and any(isinstance(e.event, ev.ClockWarned) and "while nobody" in e.event.because for e in entries):
