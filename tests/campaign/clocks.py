@@ -149,9 +149,11 @@ def _judge(case: Timed, figures: Figures, where: str) -> None:
         return
     first, last = entries[0], entries[-1]
     asleep = [clock.true[entry.at.micros] - entry.mono for entry in entries]
-    if asleep[-1] != asleep[-2]:
-        figures.count("sleeps at the last record")  # nobody is there to tell of them
-        last = entries[-2]
+    slept = [n for n in range(1, len(asleep)) if asleep[n] != asleep[n - 1]]
+    told = slept and any(isinstance(entry.event, ev.Suspended) for entry in entries[slept[-1] :])
+    if slept and not told and slept[-1] >= len(entries) - 2:
+        figures.count("sleeps at the last records")  # between the last look at the clocks and the end: nobody tells it
+        last = entries[slept[-1] - 1]
     true = clock.true[last.at.micros] - clock.true[first.at.micros]
     slack = clock.slept_all and NOTICED
     if slack and any(isinstance(e.event, ev.ClockWarned) and "while nobody" in e.event.because for e in entries):
