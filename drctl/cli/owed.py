@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from drctl.errors import DefectError, DrctlError
+from drctl.errors import DrctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from drctl.adapters.statedir import RunFolder
     from drctl.core.fold import RunState
-    from drctl.engine.recorder import Sealed
 
 
-class ClosedBook:
-    """The journal of somebody who only looks."""
-
-    def append(self, type: str, body: Mapping[str, Any], *, actor: str, durable: bool) -> Sealed:  # noqa: A002, ARG002 - the port's words
-        """Refuse."""
-        raise DefectError("A command that only looks tried to write a record.")
-
-    def settle(self, seq: int) -> None:
-        """Nothing was written."""
-
-    def checkpoint(self) -> object:
-        """Nothing was written."""
-        return None
-
-
-def open_restores(folder: RunFolder, state: RunState, root: Path) -> tuple[str, ...] | None:
+def open_restores(folder: RunFolder, state: RunState) -> tuple[str, ...] | None:
     """Steps with a restore that is not carried out yet, newest first, as `path on host`; None when it cannot be told.
 
     The engine is loaded only when the run is open and has acted.
     """
-    opened = state.opened
-    if state.closed is not None or not state.intents or opened is None:
+    if state.closed is not None or not state.intents or state.opened is None:
         return ()
-    from drctl.cli.wiring import build_parts, frozen_of, thaw_documents
-    from drctl.engine.context import Identity
-    from drctl.engine.executor import Desk, Executor
-    from drctl.engine.recorder import Recorder
-    from drctl.engine.stops import Control
+    from drctl.cli.wiring import documents_of_run
+    from drctl.engine.dues import Dues
 
     try:
-        frozen = frozen_of(state, folder.journal)
-        who = Identity(uid=opened.uid, id=opened.id, operator=opened.operator)
-        parts = build_parts(frozen, thaw_documents(frozen), who, state, folder.outputs, root)
+        context = documents_of_run(folder, state)
     except (DrctlError, ValueError):
         return None  # documents that this version does not take: `resume` says what to do
-    recorder = Recorder(ClosedBook(), state, actor="")
-    return Executor(parts.context, recorder, parts.world, Desk(inbox=folder.inbox), Control()).owed()
+    due = Dues(context).due(restore=True)
+    return tuple(f"{one.step.path} on {one.host}" if one.host else one.step.path for one in due)

@@ -21,6 +21,7 @@ from drctl.engine.blocks import Together, side_by_side, together, whole
 from drctl.engine.failures import good
 from drctl.engine.outputs import pack
 from drctl.engine.parts import (
+    carried,
     form_of,
     frozen_of,
     is_container,
@@ -29,7 +30,7 @@ from drctl.engine.parts import (
     parts,
     within,
 )
-from drctl.engine.repeats import FAN_OUT, carried, frozen_now, left_block, over_at_once, relisted
+from drctl.engine.repeats import FAN_OUT, frozen_now, left_block, over_at_once, relisted
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 

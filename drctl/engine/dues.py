@@ -13,6 +13,7 @@ from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Outcome
 from drctl.core.rounds import HOST, round_of
 from drctl.engine.parts import is_rolling, parts, within
+from drctl.engine.places import place_of
 from drctl.engine.ways import NO_INVERSE, stands_for_all, way_of
 from drctl.engine.world import LOCAL
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from drctl.core.fold import BlockState, Unit
-    from drctl.core.values import Unknown
     from drctl.engine.context import Context
 
 UNDO_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.UNREACHABLE})
@@ -80,14 +80,10 @@ def way_path(path: str, *, restore: bool, stage: int = 0) -> str:
 
 
 class Dues:
-    """The ways back of one run that are due.
+    """The ways back of one run that are due."""
 
-    `place_of` gives the place of a step, or why it cannot be told.
-    """
-
-    def __init__(self, context: Context, place_of: Callable[[Step], str | Unknown]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._place_of = place_of
 
     def due(self, *, restore: bool) -> list[Due]:
         """What is registered and not yet carried out, newest first; undo stops at a point of no return."""
@@ -174,7 +170,7 @@ class Dues:
             recorded = {"none": way.why}
         else:
             recorded = {"steps": [inner.path for inner in way.steps]}
-        place = self._place_of(step)
+        place = place_of(self._context, step)
         host = place if isinstance(place, str) and place != LOCAL else ""
         return replace(first, host=host, undo=None if restore else recorded, restore=recorded if restore else None)
 
@@ -215,7 +211,7 @@ class Dues:
 
     def _redone(self, block: BlockState) -> bool:
         """Whether the step was carried out well after its undo had ended: then the undo is no longer the last word."""
-        step = self._context.state.step(owner_of(block.path))
+        step = self._context.state.step(step_of_way(block.path))
         own = step.own
         began = own is not None and own.started is not None and own.started.effect != "read"
         return block.outcome is not None and began and own is not None and (
@@ -229,7 +225,9 @@ class Dues:
             return True
         newest = effects[-1].started_seq
         return any(
-            block.outcome is Outcome.OK and block.finished_seq > newest and _stands_for(owner_of(block.path), step.path)
+            block.outcome is Outcome.OK
+            and block.finished_seq > newest
+            and _stands_for(step_of_way(block.path), step.path)
             for block in self.undo_blocks()
         )
 
@@ -267,7 +265,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:MOST_TOLD]) + more
 
 
-def owner_of(path: str) -> str:
+def step_of_way(path: str) -> str:
     """Of which step a way back is, by its address."""
     return path.rpartition("/")[0]
 

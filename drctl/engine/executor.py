@@ -164,13 +164,6 @@ class Executor:
         because = f"{done}; still to be put back: {', '.join(left)}" if left else done
         return self._pause(Stop("restored", path=path, because=because, exit=Exit.STEP_FAILED if left else Exit.PAUSED))
 
-    def owed(self) -> tuple[str, ...]:
-        """What is still to be put back, newest first; nothing is carried out."""
-        return tuple(
-            f"{due.step.path} on {due.host}" if due.host else due.step.path
-            for due in self._ledger.dues.due(restore=True)
-        )
-
     def abort(self, because: str) -> Exit:
         """Close an open run without going on: restores are carried out, nothing else."""
         self._known()

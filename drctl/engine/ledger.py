@@ -63,7 +63,7 @@ class Ledger:
         self._hands = hands
         self._looks = hands.looks
         self._recorder = recorder
-        self.dues = Dues(hands.looks.context, hands.looks.place_of)
+        self.dues = Dues(hands.looks.context)
 
     @property
     def context(self) -> Context:

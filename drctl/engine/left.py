@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
 from drctl.core.outcomes import Outcome
-from drctl.engine.dues import owner_of
+from drctl.engine.dues import step_of_way
 from drctl.engine.rollback import Later
 from drctl.engine.world import LOCAL
 
@@ -37,8 +37,8 @@ class Left:
         self._recorder = recorder
         self._state = recorder.state
         since = self._state.rolled_back_seq if self._state.rolling_back is not None else None
-        began = since is not None and any(block.started_seq > since for block in self._undos)
-        self._went_back = rolling_back or began
+        self._began = since is not None and any(block.started_seq > since for block in self._undos)
+        self._went_back = rolling_back or self._began
 
     @property
     def _undos(self) -> list[BlockState]:
@@ -46,7 +46,7 @@ class Left:
 
     def _remains(self, block: BlockState) -> str:
         """What stays as it is, where, and why: for the follow-up list."""
-        step = self._state.step(owner_of(block.path))
+        step = self._state.step(step_of_way(block.path))
         what = next((unit.started.text for unit in reversed(step.effects) if unit.started is not None), "")
         told = one_text(what) or step.path
         return f"NOT_UNDONE({block.host or LOCAL}, {told}): {block.because or 'its undo is not over'}"
@@ -65,7 +65,7 @@ class Left:
         """What should have been undone and was not; empty when all was, or needs none by its author's word."""
         left = [f"{block.path}: {self._remains(block)}" for block in self._dues.left()]
         word = self._state.rolling_back
-        if word is not None and any(block.started_seq > self._state.rolled_back_seq for block in self._undos):
+        if word is not None and self._began:
             wanted = Later(self._ledger.context, word.path) if word.path else lambda _: True
             back = self._dues.outlook(wanted).back
             left += [f"the rollback was ended before the undo of {one}" for one in back]
@@ -79,12 +79,12 @@ class Left:
             self._note_not_tried()
         for block in list(self._state.blocks.values()):
             if block.form == "restore" and block.outcome is not Outcome.OK:
-                self._not("restored", block.path.rpartition("/")[0], block.host, block.because)
+                self._not("restored", step_of_way(block.path), block.host, block.because)
 
     def note_undone(self) -> None:
         """Record what has no undo and what could not be undone, unless it was done again since."""
         for block in self._dues.not_undone():
-            step = owner_of(block.path)
+            step = step_of_way(block.path)
             if not self._put_back(step):
                 because = block.because if block.outcome is Outcome.SKIPPED else self._remains(block)
                 self._not("undone", step, block.host, because)

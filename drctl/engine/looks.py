@@ -11,18 +11,16 @@ from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.values import Duration, Secret, Unknown
 from drctl.engine.changes import as_changed
-from drctl.engine.context import LOOK_LIMIT, Context, fixed_place
+from drctl.engine.context import LOOK_LIMIT, Context
 from drctl.engine.faults import telling
 from drctl.engine.fields import build
 from drctl.engine.judge import Judged, criteria, judge
 from drctl.engine.outputs import pack
 from drctl.engine.pace import Ladder, Pace
+from drctl.engine.places import place_of
 from drctl.engine.recorder import fitting
-from drctl.engine.repeats import carried
 from drctl.engine.scope import RunScope
-from drctl.engine.selection import chosen
 from drctl.engine.shells import user_of, viewed
-from drctl.engine.world import LOCAL, Looking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from drctl.core.kind import Kind
     from drctl.core.ports import Facts, Probe
     from drctl.engine.recorder import Recorder
+    from drctl.engine.world import Looking
 
 LONGEST_REASON: Final = 500
 SHORTEST_SECRET: Final = 6
@@ -81,30 +80,8 @@ class Looks:
     # -- where ------------------------------------------------------------------------------------------------------
 
     def place_of(self, step: Step, scope: RunScope | None = None) -> str | Unknown:
-        """The one place of a step, computed when it has to be; Unknown with its reason when it cannot be told."""
-        fixed = fixed_place(step.on, self.context.inventory)
-        if fixed is not None or step.on is None:
-            return fixed or LOCAL
-        if step.on.many:  # never one of many: who asks here cannot carry it out on each
-            return Unknown("it stands on several hosts", not_yet=False)
-        begun = self._recorder.state.step(step.path).intent
-        if begun is not None:  # evaluated once, and frozen with the first unit
-            return begun.host
-        names = (scope or RunScope(context=self.context)).at(step)
-        value: object = LOCAL
-        if step.on.selection is not None:
-            batch = carried(step)
-            hosts = batch.hosts or () if batch is not None else chosen(step.on.selection, names)
-            none = Unknown("the selection gives no host", not_yet=False)
-            value = hosts if isinstance(hosts, Unknown) else hosts[0] if hosts else none
-        elif step.on.computed is not None:
-            value = step.on.computed.resolve(names)
-        if isinstance(value, Unknown):
-            return value
-        name = str(value)
-        if name != LOCAL and name not in self.context.inventory.hosts:
-            return Unknown(f"{name!r} is not a host of the inventory", not_yet=False)
-        return name
+        """The one place of a step (see `places.place_of`)."""
+        return place_of(self.context, step, scope)
 
     @property
     def facts(self) -> Facts:

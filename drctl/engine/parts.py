@@ -106,6 +106,11 @@ def _round(context: Context, step: Step, frame: Frame) -> Step:
     return known
 
 
+def carried(step: Step) -> Frame | None:
+    """The batch whose hosts the step runs on, when the block around it carries them."""
+    return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)
+
+
 def everything(context: Context) -> Iterator[Step]:
     """Every step of the run, rounds included, in the order written; methods and proofs of fences too."""
     for phase in context.runbook.phases:

@@ -16,7 +16,7 @@ from drctl.core.rounds import round_of
 from drctl.core.values import Duration, HostRef, Map, Unknown, Value
 from drctl.engine.failures import good
 from drctl.engine.fields import resolve
-from drctl.engine.parts import everything, is_rolling, is_table
+from drctl.engine.parts import carried, everything, is_rolling, is_table
 from drctl.engine.selection import batches, chosen
 
 if TYPE_CHECKING:
@@ -89,11 +89,6 @@ def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
     if carried(step) is not None:
         return Outcome.SKIPPED, "every host of this batch has left the block"
     return Outcome.EMPTY, "the selection gives no host"
-
-
-def carried(step: Step) -> Frame | None:
-    """The batch whose hosts the step runs on, when the block around it carries them."""
-    return next((one for one in reversed(step.frames) if one.hosts is not None and one.on == step.on), None)
 
 
 def hosts_of(rounds: Sequence[Step]) -> tuple[str, ...]:

@@ -64,13 +64,12 @@ def _show(settings: Settings, folder: RunFolder, state: RunState, to: str) -> in
         RefusedError: there can be none.
     """
     from drctl.cli.wiring import documents_of_run
-    from drctl.engine.context import fixed_place
     from drctl.engine.dues import Dues
     from drctl.engine.rollback import Later, address
     from drctl.engine.verbs import WordError
 
     context = documents_of_run(folder, state)
-    dues = Dues(context, lambda step: fixed_place(step.on, context.inventory) or "")
+    dues = Dues(context)
     try:
         path = address(context, dues, to)
     except WordError as error:

@@ -47,7 +47,7 @@ def list_(settings: Settings) -> int:
             )
             continue
         said = state_word(state, writing=folder.holder() is not None)
-        owed = open_restores(folder, state, states.root)
+        owed = open_restores(folder, state)
         because = (state.closed.because if state.closed else state.paused.because if state.paused else "") or ""
         rows.append(
             {

@@ -43,7 +43,7 @@ def show(settings: Settings, run_id: str, question: bool) -> int:
         return 0
     writing = folder.holder() is not None
     said = status_json if settings.output == "json" else status_text
-    click.echo(said(folder.id, state, writing=writing, owed=open_restores(folder, state, states.root)))
+    click.echo(said(folder.id, state, writing=writing, owed=open_restores(folder, state)))
     return _whole(folder)
 
 
