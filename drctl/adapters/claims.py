@@ -25,6 +25,8 @@ _STAGING = 60_000_000  # microseconds for each word about staged bytes
 _STAGE = """IFS= read -r p && IFS= read -r n && umask 077 && cat >"$p.$n" && printf "\\n@%s end\\n" "$n\""""
 _MARGIN = 65536  # bytes beside the outputs: frames, and what a noisy login shell prints
 
+_LOOKING = frozenset({"endlook", "standing"})  # modes that change nothing but what is drctl's own
+
 _STATES = {
     "ran": ClaimState.RAN,
     "reattached": ClaimState.REATTACHED,
@@ -177,7 +179,7 @@ class ClaimedShell:
                 "p": "",
             }
             answer, carried = self._ask(
-                mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, act=True, spare=spare
+                mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, spare=spare
             )
             if isinstance(answer, claim_text.Answer):
                 reply = self._claim_reply(answer, carried, command, claim, asking=mode in ("attach", "kill"))
@@ -280,7 +282,7 @@ class ClaimedShell:
     def _placed(self, claim: Claim, mode: str, extra: dict[str, str], user: str | None) -> claim_text.Answer:
         values = claim_text.claim_values(claim, _now()) | extra
         for _ in range(2):  # nothing outside drctl's own folder is touched: it may be said twice
-            answer, carried = self._ask(mode, values, seconds=_STAGING / 1e6, user=user, act=True)
+            answer, carried = self._ask(mode, values, seconds=_STAGING / 1e6, user=user)
             if isinstance(answer, claim_text.Answer):
                 break
         else:
@@ -329,7 +331,7 @@ class ClaimedShell:
     def _owning(self, mode: str, claim: Claim, user: str | None, given_up: str = "") -> ClaimReply:
         """Take the host or give it back, in the folder of one user; done already is done."""
         values = claim_text.claim_values(claim, _now()) | {"from": claim_text.checked(given_up)}
-        answer, carried = self._ask(mode, values, seconds=30.0, user=user, act=True)
+        answer, carried = self._ask(mode, values, seconds=30.0, user=user)
         if isinstance(answer, claim_text.Answer):
             state = ClaimState.RAN if answer.state in ("released", "ready") else ClaimState.REFUSED
             held_by = claim_text.holding(answer)
@@ -368,7 +370,6 @@ class ClaimedShell:
         seconds: float,
         user: str | None = None,
         cap: int = 0,
-        act: bool = False,
         spare: bool = False,
     ) -> tuple[claim_text.Answer | str, Carried]:
         """Say one text of the wrapper: its answer, or its mark when there was none, and what the carrier saw."""
@@ -384,7 +385,7 @@ class ClaimedShell:
                 mark=claim_text.wrapper_mark(mark),
                 seconds=max(0.001, seconds),
                 cap=cap + _MARGIN,
-                act=act,
+                act=mode not in _LOOKING,
                 spare=spare,
             )
         )

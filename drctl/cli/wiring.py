@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from drctl.core.model import Runbook
     from drctl.core.values import Secret
     from drctl.engine.executor import Desk, Executor
+    from drctl.engine.looks import Pen
     from drctl.engine.outputs import Store
 
 
@@ -185,10 +186,14 @@ class Session:
         """The executor of this session."""
         from drctl.engine.executor import Executor
 
-        masker = self.parts.masker
-        return Executor(
-            self.parts.context, self.recorder, self.parts.world, desk, self.control, masker.text, masker.add
-        )
+        parts = self.parts
+        return Executor(parts.context, self.recorder, parts.world, desk, self.control, self.pen())
+
+    def pen(self) -> Pen:
+        """What texts of this session are written with: its secrets masked."""
+        from drctl.engine.looks import Pen
+
+        return Pen(mask=self.parts.masker.text, learn=self.parts.masker.add)
 
     def owners(self) -> Owners:
         """Whose the hosts of this session are."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drctl.core.inventory import Inventory
-    from drctl.core.values import Duration, Secret
+    from drctl.core.values import Duration
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control
@@ -84,12 +84,11 @@ class ByHand:
         recorder: Recorder,
         world: World,
         control: Control,
-        mask: Callable[[str], str] = lambda text: text,
-        learn: Callable[[Secret], None] = lambda _: None,
+        pen: Pen = Pen(),  # noqa: B008 - frozen, and without state
     ) -> None:
         self._context = context
         self._recorder = recorder
-        looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), lambda _: control.ending)
+        looks = Looks(context, recorder, world, pen, lambda _: control.ending)
         self._acts = Acts(looks, recorder, world, control)
 
     def carry_out(self, order: Order) -> Sequence[ev.StepFinished]:

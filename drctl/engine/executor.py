@@ -32,9 +32,9 @@ from drctl.engine.walk import Crew, Walk
 from drctl.errors import Exit, JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from drctl.core.values import Duration, Secret
+    from drctl.core.values import Duration
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
     from drctl.engine.world import World
@@ -55,7 +55,7 @@ class Desk:
 class Executor:
     """One writer of one run.
 
-    `mask` stars secrets out of a text; `learn` is told of texts that are secret from now on.
+    `pen` stars secrets out of texts, and learns those that are secret from now on.
     """
 
     def __init__(
@@ -65,8 +65,7 @@ class Executor:
         world: World,
         desk: Desk,
         control: Control,
-        mask: Callable[[str], str] = lambda text: text,
-        learn: Callable[[Secret], None] = lambda _: None,
+        pen: Pen = Pen(),  # noqa: B008 - frozen, and without state
     ) -> None:
         self._context = context
         self._recorder = recorder
@@ -85,7 +84,7 @@ class Executor:
             return questions.halted() or over(branches, context.clock, recorder.state) is not None
 
         ladder = Ladder()
-        looks = Looks(context, recorder, world, Pen(mask=mask, learn=learn), halted, ladder)
+        looks = Looks(context, recorder, world, pen, halted, ladder)
         self._questions = questions
         self._sleeps = Sleeps(context.clock, recorder)
         self._owners = Owners(context.identity, recorder, world)

@@ -32,6 +32,7 @@ from drctl.core.records import Record, encode
 from drctl.core.values import Duration, Secret, Time
 from drctl.engine.context import Context, Identity
 from drctl.engine.executor import Desk, Executor
+from drctl.engine.looks import Pen
 from drctl.engine.opening import complete, freeze_inputs, thaw_inputs
 from drctl.engine.outputs import MemoryStore
 from drctl.engine.preflight import CLAIMABLE
@@ -365,7 +366,8 @@ class Rig:
                 durable=True,
             )  # fmt: skip
         desk = Desk(inbox=self.inbox, operator=self.terminal, wait=wait)
-        executor = Executor(self.context(), recorder, self.world, desk, self.control, self.mask, self.secrets.append)
+        pen = Pen(mask=self.mask, learn=self.secrets.append)
+        executor = Executor(self.context(), recorder, self.world, desk, self.control, pen)
         code = verb(executor)
         self.ends.append(code)
         return code

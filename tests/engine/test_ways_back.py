@@ -9,6 +9,7 @@ import pytest
 from drctl.core.fold import RunState
 from drctl.core.outcomes import Outcome
 from drctl.engine.executor import Desk, Executor
+from drctl.engine.looks import Pen
 from drctl.engine.recorder import Recorder
 from drctl.engine.stops import Stop
 from drctl.errors import Exit
@@ -289,7 +290,7 @@ def test_not_done_settles_an_act_that_a_crash_left_open() -> None:
         rig._again()
         recorder = Recorder(rig.journal, rig.state, actor="ops")
         desk = Desk(inbox=rig.inbox)
-        executor = Executor(rig.context(), recorder, rig.world, desk, rig.control, rig.mask, rig.secrets.append)
+        executor = Executor(rig.context(), recorder, rig.world, desk, rig.control, Pen(mask=rig.mask))
         return executor._rollback._failures.take(step, Outcome.IN_DOUBT)
 
     with pytest.raises(Stop):

@@ -12,7 +12,7 @@ from drctl.cli.inputs import pair
 from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.words import Word, by, refuse_closed, stands
 from drctl.cli.words import leave as leave_word
-from drctl.engine.questions import NEEDS_REASON
+from drctl.engine.answers import EVIDENCE, NEEDS_REASON, YES, Given
 from drctl.errors import UsageError
 from drctl.reporting.texts import clean
 
@@ -38,10 +38,22 @@ OPTIONS = [
 ]
 
 
-def _with_options(command: Command) -> Command:
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+STEP = [
+    click.argument("run_id", metavar="RUN"),
+    click.argument("step", metavar="STEP", default=""),
+]
+"""What the short names take: a step, or nothing where only one question waits."""
+
+
+def _taking(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Give a command arguments and options, in the order of its help."""
+
+    def given(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return given
 
 
 @click.command()
@@ -50,7 +62,7 @@ def _with_options(command: Command) -> Command:
 @click.argument("choice", metavar="CHOICE")
 @click.option("--value", "values", multiple=True, metavar="NAME=VALUE", help="A typed answer of a manual step.")
 @click.option("--target", default="", help="The name that a dangerous choice asks for.")
-@_with_options
+@_taking(*OPTIONS)
 @click.pass_obj
 def answer(
     settings: Settings,
@@ -67,37 +79,34 @@ def answer(
     Exit status: 0 kept; whether it counts is judged by the run and stands in its record.
     """
     pairs = dict(pair(text, "--value") for text in values)
-    return leave(settings, run_id, question, choice, person=person, reason=reason, target=target, values=pairs)
+    said = Given(question=question, choice=choice, by=person, reason=reason, target=target, values=pairs)
+    return leave(settings, run_id, said)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", metavar="STEP", default="")
+@_taking(*STEP)
 @click.option("--target", default="", help="The name of what is to be changed, when the request asks for it.")
-@_with_options
+@_taking(*OPTIONS)
 @click.pass_obj
 def approve(settings: Settings, run_id: str, step: str, target: str, person: str, reason: str) -> int:
     """Say yes to a request for approval."""
-    return leave(settings, run_id, step, "approve", person=person, reason=reason, target=target)
+    return leave(settings, run_id, Given(question=step, choice="approve", by=person, reason=reason, target=target))
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", metavar="STEP", default="")
-@_with_options
+@_taking(*STEP, *OPTIONS)
 @click.pass_obj
 def reject(settings: Settings, run_id: str, step: str, person: str, reason: str) -> int:
     """Say no to a request for approval; one no is enough."""
-    return leave(settings, run_id, step, "reject", person=person, reason=reason)
+    return leave(settings, run_id, Given(question=step, choice="reject", by=person, reason=reason))
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", metavar="STEP", default="")
+@_taking(*STEP)
 @click.option("--done", "choice", flag_value="done", help="The effect is there.")
 @click.option("--not-done", "choice", flag_value="not_done", help="It is not, and nothing of it runs any more.")
 @click.option("--look", "choice", flag_value="look", help="Let drctl look again.")
-@_with_options
+@_taking(*OPTIONS)
 @click.pass_obj
 def resolve(settings: Settings, run_id: str, step: str, choice: str | None, person: str, reason: str) -> int:
     """Say what became of a step in doubt, after looking at the host yourself."""
@@ -105,17 +114,16 @@ def resolve(settings: Settings, run_id: str, step: str, choice: str | None, pers
         raise UsageError(
             "What did you see?", next=f"drctl resolve {run_id} --done | --not-done | --look  --reason TEXT"
         )
-    return leave(settings, run_id, step, choice, person=person, reason=reason)
+    return leave(settings, run_id, Given(question=step, choice=choice, by=person, reason=reason))
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", metavar="STEP", default="")
+@_taking(*STEP)
 @click.option(
     "--set", "changes", multiple=True, metavar="[STEP:]FIELD=VALUE",
     help="Another value for a field of the step (or FIELD.KEY of a map), for this and all its later attempts.",
 )  # fmt: skip
-@_with_options
+@_taking(*OPTIONS)
 @click.pass_obj
 def retry(settings: Settings, run_id: str, step: str, changes: tuple[str, ...], person: str, reason: str) -> int:
     """Have a failed step tried again, also with other values than the runbook has.
@@ -123,38 +131,32 @@ def retry(settings: Settings, run_id: str, step: str, changes: tuple[str, ...], 
     A changed value is no expression; it is recorded as a deviation, and what people agreed to is asked again.
     """
     values = dict(pair(text, "--set") for text in changes)
-    return leave(settings, run_id, step, "retry", person=person, reason=reason, values=values)
+    return leave(settings, run_id, Given(question=step, choice="retry", by=person, reason=reason, values=values))
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", metavar="STEP", default="")
-@_with_options
+@_taking(*STEP, *OPTIONS)
 @click.pass_obj
 def skip(settings: Settings, run_id: str, step: str, person: str, reason: str) -> int:
     """Leave a failed step out, with a reason; the run ends with exceptions. Says what loses its values by that."""
-    return leave(settings, run_id, step, "skip", person=person, reason=reason)
+    return leave(settings, run_id, Given(question=step, choice="skip", by=person, reason=reason))
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", metavar="STEP", default="")
+@_taking(*STEP)
 @click.option(
     "--evidence", default="", metavar="TEXT|@FILE",
     help="What shows that it is done; a file is kept with the run, under its digest.",
 )  # fmt: skip
-@_with_options
+@_taking(*OPTIONS)
 @click.pass_obj
 def done(settings: Settings, run_id: str, step: str, evidence: str, person: str, reason: str) -> int:
     """Attest that a failed step was done by hand, with a reason; the run ends with exceptions."""
-    return leave(settings, run_id, step, "done", person=person, reason=reason, evidence=evidence)
+    return leave(settings, run_id, Given(question=step, choice="done", by=person, reason=reason), evidence)
 
 
-def leave(
-    settings: Settings, run_id: str, question: str, choice: str, *, person: str, reason: str, target: str = "",
-    values: dict[str, str] | None = None, evidence: str = "",
-) -> int:  # fmt: skip
-    """Leave an answer in the inbox, and say what became of it.
+def leave(settings: Settings, run_id: str, said: Given, evidence: str = "") -> int:
+    """Leave an answer in the inbox, and say what became of it; `said.question` may name the step too.
 
     Raises:
         UsageError: nothing of that name waits for an answer, or the same was said already.
@@ -163,24 +165,25 @@ def leave(
     folder = open_state(settings.state_dir).find(run_id)
     state = fold_of(folder)
     refuse_closed(folder, state)
-    asked = find_question(folder, state, question).asked
-    if choice not in asked.choices:
+    asked = find_question(folder, state, said.question).asked
+    if said.choice not in asked.choices:
         raise UsageError(
-            f"{choice!r} does not answer {asked.id} ({asked.kind} of {asked.path}).",
+            f"{said.choice!r} does not answer {asked.id} ({asked.kind} of {asked.path}).",
             meaning=f"Nothing was said to the run; {stands(folder, state)}.",
             next=f"drctl answer {folder.id} {asked.id} {'|'.join(asked.choices)}",
         )
-    typed = f"drctl answer {folder.id} {asked.id} {choice}" + (f" --as {person}" if person else "")
-    _complete(typed, asked, choice, reason=reason, target=target)
-    _refuse_same(folder, asked, choice, person or login())
-    given = dict(values or {})
+    typed = f"drctl answer {folder.id} {asked.id} {said.choice}" + (f" --as {said.by}" if said.by else "")
+    _complete(typed, asked, said)
+    _refuse_same(folder, asked, said.choice, said.by or login())
+    given = dict(said.values)
     if evidence:
-        given["evidence"] = _evidence(folder, evidence)
+        given[EVIDENCE] = _evidence(folder, evidence)
     content: dict[str, JSON] = {
-        **by(person), "question": asked.id, "choice": choice, "reason": reason, "target": target, "values": {**given},
+        **by(said.by), "question": asked.id, "choice": said.choice, "reason": said.reason, "target": said.target,
+        "values": {**given},
     }  # fmt: skip
-    _consequence(asked, choice)
-    return leave_word(settings, folder, Word(kind="answer", said=f"{choice} for {asked.path}", content=content))
+    _consequence(asked, said.choice)
+    return leave_word(settings, folder, Word(kind="answer", said=f"{said.choice} for {asked.path}", content=content))
 
 
 def _consequence(asked: ev.Asked, choice: str) -> None:
@@ -225,19 +228,19 @@ def _evidence(folder: RunFolder, text: str) -> str:
     return f"{path.name}, {len(data)} bytes, kept as out/{folder.outputs.put(data)}"
 
 
-def _complete(typed: str, asked: ev.Asked, choice: str, *, reason: str, target: str) -> None:
+def _complete(typed: str, asked: ev.Asked, said: Given) -> None:
     """Refuse at once what the run would refuse later: a person who has typed must not wait to learn that.
 
     Raises:
         UsageError: the name of the target, or the reason, is missing.
     """
-    if asked.target and choice in {"approve", "confirm"} and target != asked.target:
+    if asked.target and said.choice in YES and said.target != asked.target:
         raise UsageError(
-            f"{choice} of {asked.path} needs the name of what is changed: {asked.target}.",
+            f"{said.choice} of {asked.path} needs the name of what is changed: {asked.target}.",
             meaning="Nothing was said to the run.", next=f"{typed} --target {asked.target}",
         )  # fmt: skip
-    if choice in NEEDS_REASON and asked.kind in {"failure", "doubt", "when"} and not reason.strip():
+    if said.choice in NEEDS_REASON and asked.kind in {"failure", "doubt", "when"} and not said.reason.strip():
         raise UsageError(
-            f"{choice} of {asked.path} needs a reason.", meaning="Nothing was said to the run.",
+            f"{said.choice} of {asked.path} needs a reason.", meaning="Nothing was said to the run.",
             next=f"{typed} --reason TEXT",
         )  # fmt: skip

@@ -62,8 +62,8 @@ def exec_(
             next=f"stop it there by Ctrl-C, say this again, then: drctl resume {folder.id}",
         )  # fmt: skip
     with resumed(folder, states, lambda _: None, login()) as session:
-        context, masker = session.parts.context, session.parts.masker
-        hand = ByHand(context, session.recorder, session.parts.world, session.control, masker.text, masker.add)
+        context = session.parts.context
+        hand = ByHand(context, session.recorder, session.parts.world, session.control, session.pen())
         try:
             hosts = chosen(selector, context.inventory)
             order = Order(argv=argv, hosts=hosts, by=person or login(), reason=reason, timeout=limit, user=user)
