@@ -1,7 +1,8 @@
 """The events of a journal: one closed table, for ever.
 
 A record's body is exactly `encode(event)`; `decode` takes a body of any age, drops fields it does not know and refuses
-known ones of another type. What each event holds is `core.event_types`; the names are imported from here.
+known ones of another type. What each event holds is in `core.event_types` and `core.event_words`; the names are
+imported from here.
 """
 
 from __future__ import annotations
@@ -15,21 +16,16 @@ from typing import Any
 
 from drctl.core.event_types import (
     Anchored,
-    Answered,
-    Asked,
     BlockFinished,
     BlockStarted,
     ClockWarned,
     CommandRan,
-    ControlReceived,
     Degraded,
-    DeviationNoted,
     Event,
     JsonMap,
     LockLost,
     LockTaken,
     MarkSet,
-    NoteAdded,
     PlanPart,
     PreflightFinished,
     Recovered,
@@ -44,6 +40,7 @@ from drctl.core.event_types import (
     Suspended,
     UnknownEvent,
 )
+from drctl.core.event_words import Answered, Asked, ControlReceived, DeviationNoted, NoteAdded
 
 __all__ = [
     "EVENTS",

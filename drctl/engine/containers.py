@@ -33,6 +33,7 @@ from drctl.engine.parts import (
 from drctl.engine.repeats import FAN_OUT, frozen_now, left_block, over_at_once, relisted
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
+from drctl.engine.short import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -323,5 +324,4 @@ class Containers:
 def _told(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> str:
     ends = [(one, end) for one, end in zip(steps, outcomes, strict=True) if not good(one, end)]
     bad = [f"{one.path.rpartition('/')[2]} {end.value}" for one, end in ends]
-    more = f" and {len(bad) - MOST_TOLD} more" if len(bad) > MOST_TOLD else ""
-    return ", ".join(bad[:MOST_TOLD]) + more
+    return listed(bad, MOST_TOLD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core.model import Step, inside
+from drctl.engine.short import listed
 from drctl.engine.uses import Use, uses_of_step
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _HOW_IT_ENDED: Final = frozenset({"ok", "failed", "outcome", "started", "here"})
 """Names that a skipped step has too."""
-MOST: Final = 12
 
 
 def lost_by(context: Context, step: Step) -> str:
@@ -30,9 +30,9 @@ def lost_by(context: Context, step: Step) -> str:
         if used:
             values = any(path in left_out and value for path, value in _used(context, other))
             (lose if values else see).append(other.path)
-    said = [f"these go by its values and lose them: {_listed(lose)}"] if lose else []
+    said = [f"these go by its values and lose them: {listed(lose)}"] if lose else []
     if see:
-        said.append(f"these go by how it ended, and will see it as skipped: {_listed(see)}")
+        said.append(f"these go by how it ended, and will see it as skipped: {listed(see)}")
     marks = [mark.name for inner in _within(document) for mark in inner.marks]
     if marks:
         said.append(f"not set by it then: {', '.join(marks)}")
@@ -69,8 +69,3 @@ def _ended(context: Context, step: Step) -> bool:
     block = context.state.blocks.get(step.path)
     ended = block is not None and block.outcome is not None
     return ended or context.state.step(step.path).own_final is not None
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return ", ".join(names[:MOST]) + more

@@ -14,6 +14,7 @@ from drctl.core.outcomes import Outcome
 from drctl.core.rounds import HOST, round_of
 from drctl.engine.parts import is_rolling, parts, within
 from drctl.engine.places import place_of
+from drctl.engine.short import listed
 from drctl.engine.ways import NO_INVERSE, stands_for_all, way_of
 from drctl.engine.world import LOCAL
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 UNDO_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN, Outcome.UNREACHABLE})
 RESTORE_OVER: Final = frozenset({Outcome.OK, Outcome.SKIPPED, Outcome.NOT_RUN})
-MOST_TOLD: Final = 12
-"""Ways back named in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,19 +249,14 @@ class Outlook:
 
     def __str__(self) -> str:
         """One sentence for people."""
-        said = [f"takes back, newest first: {_listed(self.back)}" if self.back else "takes nothing back"]
+        said = [f"takes back, newest first: {listed(self.back)}" if self.back else "takes nothing back"]
         if self.kept:
-            said.append(f"leaves as it is: {_listed(self.kept)}")
+            said.append(f"leaves as it is: {listed(self.kept)}")
         if self.cut:
             said.append(
                 f"cannot go behind {self.cut}, the point of no return: from there the failback runbook leads home"
             )
         return "; ".join(said)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    return ", ".join(names[:MOST_TOLD]) + more
 
 
 def step_of_way(path: str) -> str:

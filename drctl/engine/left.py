@@ -6,12 +6,13 @@ that is silent about a thing says that the thing is as it was.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.outcomes import Outcome
 from drctl.engine.dues import step_of_way
 from drctl.engine.rollback import Later
+from drctl.engine.short import one_line
 from drctl.engine.world import LOCAL
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from drctl.engine.dues import Due
     from drctl.engine.ledger import Ledger
     from drctl.engine.recorder import Recorder
-
-LONGEST_TOLD: Final = 120
-"""Characters of a command where what remains of it is named."""
 
 
 class Left:
@@ -48,7 +46,7 @@ class Left:
         """What stays as it is, where, and why: for the follow-up list."""
         step = self._state.step(step_of_way(block.path))
         what = next((unit.started.text for unit in reversed(step.effects) if unit.started is not None), "")
-        told = one_text(what) or step.path
+        told = one_line(what) or step.path
         return f"NOT_UNDONE({block.host or LOCAL}, {told}): {block.because or 'its undo is not over'}"
 
     @property
@@ -129,9 +127,3 @@ class Left:
             for host, path in self._state.fenced.items()
             if path in self._state.blocks and self._state.blocks[path].finished_seq > since
         ]
-
-
-def one_text(text: str) -> str:
-    """The beginning of what was sent, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_TOLD else f"{line[:LONGEST_TOLD]}..."

@@ -243,3 +243,15 @@ def _started_by(seq: int) -> bool:
     rig.host("local").on("is-primary", 0).on("promote-now", 0)
     rig.run()
     return len(rig.lines) > seq and rig.lines[seq][1] == "step_started" and rig.lines[seq][2]["path"] == "main/promote"
+
+
+def test_a_run_of_looks_that_comes_to_its_end_exits_with_0() -> None:
+    """See docs/adr/0010: 4 is for runs that were stopped before anything was changed."""
+    rig = Rig(
+        "runbook: looks\nphases:\n  - id: main\n    steps:\n"
+        "      - {id: look, on: db1, run: read-role, effect: read}\n"
+        "      - {id: same, do: check, expect: steps.look.stdout == 'standby'}\n"
+    )
+    rig.host("db1").on("read-role", "standby")
+    assert rig.run() is Exit.DONE
+    assert (rig.state.intents, rig.said("run_closed")[0]["state"]) == (0, "done")

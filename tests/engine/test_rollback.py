@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drctl.core.values import Duration
+from drctl.engine.dues import Dues
 from drctl.errors import Exit
 from drctl.reporting.report_left import left_over
 from tests.engine.rig import Crash, Rig
@@ -360,3 +361,18 @@ def test_going_back_over_phases_includes_loops_and_tables_does_it_all_again(to: 
         assert rig.host(host).effects == ["do-web", "un-web", "do-web"]
     rounds = {"one/first": 5, "two/part": 4, "early/p": 4, "late/q": 3, "each": 2, "web": 0}
     assert len(back) == rounds[to]
+
+
+def test_what_would_be_taken_back_names_the_computed_place_that_the_rollback_goes_to() -> None:
+    """Who only looks has the record and the documents; what they say must be what the rollback does."""
+    where = "{id: where, on: db1, run: see-where, effect: read}"
+    block = (
+        "{id: b, on: '${{ steps.where.stdout }}', undo: [{run: un-b}], steps: [{id: a, run: do-a, effect: idempotent}]}"
+    )
+    rig = Rig(book(where, block, FAILS))
+    rig.host("db1").on("see-where", "db2")
+    rig.host("db2").on("do-a", 0).on("un-b", 0).on("do-fails", 1)
+    assert rig.run() is Exit.STEP_FAILED
+    assert Dues(rig.context()).outlook().back == ("b on db2",)
+    assert rig.roll_back() is Exit.ROLLED_BACK
+    assert rig.host("db2").effects == ["do-a", "un-b"]

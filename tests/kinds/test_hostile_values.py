@@ -53,44 +53,30 @@ PLAIN = (MARK, "another", "a/b", "-x", "", " ", "two words", "line\nline\n", "*"
 """Values with nothing hostile in them, of every form that a kind may tell apart."""
 
 
-class Recording(LocalShell):
-    """The real shell, with everything sent to it kept."""
+class Kept:
+    """A shell, with everything sent to it kept."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, shell: LocalShell | FakeHost) -> None:
+        self._shell = shell
         self.sent: list[Command] = []
 
     def read(self, command: Command) -> Reply:
         self.sent.append(command)
-        return super().read(command)
+        return self._shell.read(command)
 
     def run(self, claim: Claim, command: Command) -> ClaimReply:
         self.sent.append(command)
-        return super().run(claim, command)
+        return self._shell.run(claim, command)
 
-
-class Deaf(FakeHost):
-    """A shell that runs nothing and is content with everything, with everything sent to it kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on("", 0)
-        self.sent: list[Command] = []
-
-    def read(self, command: Command) -> Reply:
-        self.sent.append(command)
-        return super().read(command)
-
-    def run(self, claim: Claim, command: Command) -> ClaimReply:
-        self.sent.append(command)
-        return super().run(claim, command)
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the shell has
+        return getattr(self._shell, name)
 
 
 @dataclass
 class World:
     """A shell, and recorders for everything else."""
 
-    shell: Recording | Deaf
+    shell: Kept
     web: Web = field(default_factory=lambda: Web(HttpReply(reach=Reach.COMPLETE, status=200, body=b"{}")))
     ports: Ports = field(default_factory=lambda: Ports(PortReply(reach=Reach.UNREACHABLE, because="no route")))
     notices: Notices = field(default_factory=Notices)
@@ -111,12 +97,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(machine.home)
     for name in ("psql", "systemctl", "nginx"):
         machine.program(name, "cat >/dev/null 2>&1; exit 0")
-    return World(shell=Recording(tmp_path / "state"))
+    return World(shell=Kept(LocalShell(tmp_path / "state")))
 
 
 def told(name: str, wanted: str, value: str) -> list[Command]:
     """What a shell that runs nothing is told with this value in a field; nothing when it is refused."""
-    world = World(shell=Deaf())
+    world = World(shell=Kept(FakeHost().on("", 0)))  # content with everything
     try:
         carried_out(made(name, wanted, value), world)
     except FieldError as error:
