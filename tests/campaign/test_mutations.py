@@ -81,9 +81,9 @@ def act_before_the_intent(patch: Patch) -> None:
 def take_a_lost_link_for_success(patch: Patch) -> None:
     honest = ClaimedShell._ask
 
-    def hopeful(self: ClaimedShell, *given: Any, **named: Any) -> tuple[Any, Any]:  # noqa: ANN401 - passed through
-        answer, carried = honest(self, *given, **named)
-        if isinstance(answer, claim_text.Answer) or carried.end is not End.LOST or not named.get("act"):
+    def hopeful(self: ClaimedShell, mode: str, *given: Any, **named: Any) -> tuple[Any, Any]:  # noqa: ANN401 - passed through
+        answer, carried = honest(self, mode, *given, **named)
+        if isinstance(answer, claim_text.Answer) or carried.end is not End.LOST or mode != "run":
             return answer, carried
         return claim_text.Answer(state="ran", exit=0, out=b"", err=b"", cut=False, boot="-", note=""), carried
 
@@ -198,7 +198,7 @@ def noticed(mutation: Mutation) -> bool:
         if mutation.breaks is None:
             return _by_the_suite(patch, *SABOTAGE[mutation.rule])
         if mutation.campaign == syscall_kills.NAME:
-            patch.setattr(syscall_kills, "SABOTAGE", f"{__name__}:{mutation.breaks.__name__}")
+            patch.setattr(syscall_kills, "SABOTAGE", f"tests.campaign.test_mutations:{mutation.breaks.__name__}")
         else:
             mutation.breaks(patch)
         run = campaigns()[mutation.campaign].run
