@@ -101,7 +101,7 @@ class ClaimedShell:
                 reach = Reach.TIMEOUT
                 because = because or f"no end within {command.timeout.human()}"
                 if out.pid:
-                    because += f"; {self._end_look(command, mark, out.pid)}"
+                    because += f"; {self._end_look(command, mark, out)}"
             else:
                 reach = Reach.UNREACHABLE
                 because = because or self._mute(carried, command.as_user)
@@ -116,11 +116,11 @@ class ClaimedShell:
             host_key=carried.host_key,
         )
 
-    def _end_look(self, command: Command, mark: str, pid: int) -> str:
-        values = {"pid": str(pid), "k": mark}
+    def _end_look(self, command: Command, mark: str, look: claim_text.Seen) -> str:
+        values = {"pid": str(look.pid), "st": look.since, "k": mark}
         answer, carried = self._ask("endlook", values, seconds=_GRACE, user=command.as_user, spare=True)
         if isinstance(answer, str):
-            return f"the look (process {pid}) could not be ended: {carried.because or 'no answer'}"
+            return f"the look (process {look.pid}) could not be ended: {carried.because or 'no answer'}"
         return "the look was ended" if answer.state == "killed" else f"the look could not be ended: {answer.note}"
 
     # --- acting -------------------------------------------------------------------------------------------------------
