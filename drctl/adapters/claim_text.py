@@ -21,8 +21,8 @@ _KEY = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _PLAIN = frozenset(b' !"#$&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~\n')
 _FORMAT = tuple(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256))
 
-# A look runs in the session that sshd made for it, or in one of its own where it is not the first of its session, so that
-# it can be ended from outside. It prints its process and when that began (nothing has the same two again) before all.
+# A look runs in the session that sshd made for it, or in one of its own where that one has another first process, so
+# that it can be ended from outside. It first prints its process and when that began: nothing has the same two again.
 _LOOK = r"""
 dr_R='{
 printf "\n@%s begin %s %s\n" "$1" "$$" "$3"
