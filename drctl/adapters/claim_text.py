@@ -27,7 +27,15 @@ _LOOK = r"""
 dr_R='{
 printf "\n@%s begin %s %s\n" "$1" "$$" "$3"
 printf "\n@%s begin %s %s\n" "$1" "$$" "$3" >&2
-dr_go() { export DRCTL_CLAIM="$1"; shift "$#"; set -eu; eval "$dr_t"; }
+dr_go() {
+  export DRCTL_CLAIM="$1"
+  set -- "$dr_t"
+  unset dr_N dr_sh dr_p dr_t dr_i dr_R dr_x
+  unset -f dr_go
+  set -eu
+  eval "shift
+$1"
+}
 if [ -n "$dr_i" ]; then printf "$dr_i" 2>/dev/null | (dr_go "$1"); else (dr_go "$1") </dev/null; fi
 dr_x=$?
 printf "\n@%s end %s %s.\n" "$1" "$dr_x" "$1"

@@ -151,6 +151,12 @@ def test_neither_script_nor_value_shows_in_ps(rig: Rig) -> None:
         assert b"a-word" not in reply.stdout
 
 
+def test_a_look_runs_as_if_nothing_stood_around_it(rig: Rig) -> None:
+    script = "set | grep -c '^dr_' || :; echo $#; cat; case $- in *e*) echo e ;; esac; false; echo never"
+    reply = rig.made.read(command(script, stdin=b"in\n"))
+    assert (reply.exit, reply.stdout.split()) == (1, [b"0", b"0", b"in", b"e"])
+
+
 def test_a_command_runs_as_if_nothing_stood_around_it(rig: Rig) -> None:
     script = """
         set | grep -c '^dr_' || :
