@@ -1,6 +1,7 @@
 """SSH against real servers: the suite of every shell, then what only a link can do wrong."""
 
 import base64
+import contextlib
 import os
 import socket
 import time
@@ -260,6 +261,32 @@ def test_the_outcome_is_read_after_the_link_was_reset(
     assert answer.reply is not None
     assert answer.reply.stdout == b"ran\n"
     assert (tmp_path / "effects").read_text() == "x\n"
+
+
+def running(pid: int) -> bool:
+    """Whether a process lives; one that nobody has buried does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    return False
+
+
+def test_a_look_that_is_asked_again_was_ended_before(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    shows = tmp_path / "begun"
+    look = command('echo $$ >>"$HOME/begun"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo seen')
+    shows.touch()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(shell.read, look)
+        until(shows.read_text, "the look")
+        asyncssh_relay.cut()
+        until(lambda: len(shows.read_text().split()) > 1, "the second look")
+        first, _ = shows.read_text().split()
+        gone = not running(int(first))
+        (tmp_path / "go").touch()
+        assert future.result(30).stdout == b"seen\n"
+    assert gone
 
 
 def test_a_link_lost_for_good_is_in_doubt_and_never_failed(
