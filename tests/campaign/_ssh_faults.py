@@ -81,13 +81,13 @@ class Allowed:
     Attributes:
         states: of the answer.
         words: none of them needed when empty.
-        code: the exit code of the command, when it is not the case's own.
+        killed: the command dies of SIGKILL: that is its end, when there is one.
         later: states in which the claim may be found when the fault is over, beside those that are an outcome.
     """
 
     states: frozenset[str]
     words: tuple[str, ...] = ()
-    code: int | None = None
+    killed: bool = False
     later: frozenset[str] = frozenset()
 
 
@@ -282,8 +282,7 @@ def reset_from(bout: Bout) -> Allowed:
 def reset_mid(bout: Bout) -> Allowed:
     bout.start(_HANG)
     bout.begun()
-    bout.lane.relay.cut()
-    return _linked_again(bout)
+    return _linked_again(bout, bout.lane.relay.cut)
 
 
 def reset_away(bout: Bout) -> Allowed:
@@ -303,9 +302,10 @@ def key_changed(bout: Bout) -> Allowed:
     return Allowed(DOUBT, ("host key",))
 
 
-def _linked_again(bout: Bout) -> Allowed:
-    """The outcome must be read over another link."""
+def _linked_again(bout: Bout, breaks: Callable[[], None]) -> Allowed:
+    """The link breaks, and the outcome must be read over another one."""
     before = bout.lane.relay.accepted
+    breaks()
     until(lambda: bout.lane.relay.accepted > before or bout._future.done(), "another link")
     bout.go()
     return Allowed(AGAIN)
@@ -324,8 +324,7 @@ def half_open_idle(bout: Bout) -> Allowed:
 def half_open_mid(bout: Bout) -> Allowed:
     bout.start(_HANG)
     bout.begun()
-    bout.lane.relay.freeze(new=False)
-    return _linked_again(bout)
+    return _linked_again(bout, lambda: bout.lane.relay.freeze(new=False))
 
 
 def half_open_away(bout: Bout) -> Allowed:
@@ -338,15 +337,13 @@ def half_open_away(bout: Bout) -> Allowed:
 def half_closed_by_host(bout: Bout) -> Allowed:
     bout.start(_HANG)
     bout.begun()
-    bout.lane.relay.end("from the host")
-    return _linked_again(bout)
+    return _linked_again(bout, lambda: bout.lane.relay.end("from the host"))
 
 
 def half_closed_to_host(bout: Bout) -> Allowed:
     bout.start(_HANG)
     bout.begun()
-    bout.lane.relay.end("to the host")
-    return _linked_again(bout)
+    return _linked_again(bout, lambda: bout.lane.relay.end("to the host"))
 
 
 def window_tcp(bout: Bout) -> Allowed:
@@ -403,14 +400,14 @@ def session_killed(bout: Bout) -> Allowed:
             os.kill(pid, signal.SIGKILL)
     if bout.case.part < 1 / 2:
         bout.lane.relay.cut()
-    # a look whose link is lost too is asked again, and that one has an end
-    bout.go()
-    return Allowed(DOUBT | {"complete"}, ("gone", "reset", "no exit code"), later=frozenset({"in_doubt"}))
+    words = ("gone", "reset", "no exit code")
+    bout.go()  # a look whose link is lost is asked again, and that one has an end
+    return Allowed(DOUBT | {"complete"}, words, killed=True, later=frozenset({"in_doubt"}))
 
 
 def command_killed(bout: Bout) -> Allowed:
     bout.start("kill -9 $$")
-    return Allowed(KNOWN, code=128 + signal.SIGKILL)
+    return Allowed(KNOWN, killed=True)
 
 
 def timed_out(bout: Bout) -> Allowed:
