@@ -7,6 +7,7 @@ stands still, long before the limit of the command does; no other time is a verd
 """
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -57,14 +58,11 @@ _NEVER = ("not_started", "unreachable", "refused")
 def drawn(count: int, rng: random.Random) -> list[Case]:
     """Rounds of all faults, acts and looks in turn; those that strike anywhere go through a hundred places."""
     names = [name for name in FAULTS for _ in range(_OFFSETS if name in ANYWHERE else 1)]
-    places: dict[str, list[int]] = {name: [] for name in FAULTS} | {
-        name: rng.sample(range(100), 100) for name in ANYWHERE
-    }
+    places = {name: itertools.cycle(rng.sample(range(100), 100)) for name in ANYWHERE}
     found: list[Case] = []
     while len(found) < count:
         for index, name in enumerate(rng.sample(names, len(names))):
-            left = places.get(name)
-            place = left[len(found) % len(left)] if left else rng.random() * 100
+            place = next(places[name]) if name in places else rng.random() * 100
             look = name not in ANYWHERE and (len(found) // len(names) + index) % 3 == 0
             found.append(Case(number=len(found), fault=name, look=look, part=place / 100))
     return found[:count]

@@ -70,7 +70,7 @@ def start_again_after_a_loss(patch: Patch) -> None:
         (take_a_lost_link_for_one_that_never_was, "reset away", ssh_faults.NEVER),
         (say_of_every_host_that_it_refused, "banner stall", ssh_faults.TYPED),
         (say_that_it_was_ended, "timed out", ssh_faults.LEFT),
-        (lose_the_exit_code, "session killed", ssh_faults.LOST),
+        (lose_the_exit_code, "reset mid", ssh_faults.LOST),
         (read_output_as_text, "bad utf8", ssh_faults.OUTPUT),
         (start_again_after_a_loss, "reset mid", ssh_faults.TWICE),
     ],
