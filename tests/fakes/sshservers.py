@@ -92,6 +92,7 @@ class Relay:
     way: Way = "to the host"
     _frozen: bool = False
     _pairs: list[_Pair] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
 
     def __post_init__(self) -> None:
@@ -118,7 +119,7 @@ class Relay:
                     with near:
                         near.sendall(FULL)
                 elif self.mode in ("stall", "drop"):
-                    self._pairs.append(_Pair(near, near))
+                    self._keep(_Pair(near, near))
                 else:
                     self._forward(_Pair(near, self.upstream()))
 
@@ -126,9 +127,13 @@ class Relay:
         for go in pair.go.values():
             if not self._frozen:
                 go.set()
-        self._pairs.append(pair)
+        self._keep(pair)
         threading.Thread(target=self._pump, args=(pair, "to the host"), daemon=True).start()
         threading.Thread(target=self._pump, args=(pair, "from the host"), daemon=True).start()
+
+    def _keep(self, pair: _Pair) -> None:
+        with self._lock:
+            self._pairs.append(pair)
 
     def _pump(self, pair: _Pair, way: Way) -> None:
         source, sink = (pair.near, pair.far) if way == "to the host" else (pair.far, pair.near)
@@ -157,9 +162,9 @@ class Relay:
             for way in ways:
                 pair.go[way].clear()
 
-    def thaw(self) -> None:
+    def thaw(self, more: Sequence[_Pair] = ()) -> None:
         self._frozen = False
-        for pair in list(self._pairs):
+        for pair in [*self._pairs, *more]:
             for go in pair.go.values():
                 go.set()
 
@@ -171,12 +176,13 @@ class Relay:
 
     def cut(self) -> None:
         """Reset every connection now."""
-        for pair in list(self._pairs):
+        with self._lock:  # whoever is cut off is back at once, with a connection that is to stay
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
             for sock in (pair.near, pair.far):
                 with contextlib.suppress(OSError):
                     _reset(sock)
-        self.thaw()
-        self._pairs.clear()
+        self.thaw(pairs)
 
     def close(self) -> None:
         self.cut()
