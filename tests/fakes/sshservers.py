@@ -205,7 +205,7 @@ def tcp(port: int) -> Callable[[], socket.socket]:
 # --- asyncssh ---------------------------------------------------------------------------------------------------------
 
 
-class _Forwarding(asyncssh.SSHServer):
+class ForwardingServer(asyncssh.SSHServer):
     def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
         self._connections = connections
 
@@ -217,7 +217,7 @@ class _Forwarding(asyncssh.SSHServer):
 
 
 @dataclass(slots=True)
-class _Commands:
+class Commands:
     """Runs what clients ask for, each in a session of its own, as sshd does."""
 
     env: dict[str, str]
@@ -225,6 +225,10 @@ class _Commands:
     children: set[asyncio.subprocess.Process] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+
+    def env_of(self, _: asyncssh.SSHServerProcess[bytes]) -> dict[str, str]:
+        """The environment of a command."""
+        return self.env
 
     async def serve(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
         task = asyncio.current_task()
@@ -237,7 +241,7 @@ class _Commands:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=self.env,
+            env=self.env_of(channel),
             start_new_session=True,
         )
         self.children.add(child)
@@ -289,13 +293,13 @@ def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Itera
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    commands = _Commands(env, prelude)
+    commands = Commands(env, prelude)
 
     async def start() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=lambda: _Forwarding(commands.connections),
+            server_factory=lambda: ForwardingServer(commands.connections),
             server_host_keys=[str(keys.folder / "host")],
             authorized_client_keys=str(keys.folder / "client.pub"),
             process_factory=commands.serve,
