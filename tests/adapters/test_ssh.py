@@ -322,6 +322,28 @@ def test_a_frozen_link_is_noticed_and_replaced(
     assert (tmp_path / "effects").read_text() == "x\n"
 
 
+@pytest.mark.parametrize("then", ["is ended", "is left"])
+def test_a_host_that_freezes_for_good_during_a_command_is_in_doubt_and_never_called_unreachable(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    for name in ("CHANNEL", "BANNER", "OPEN"):
+        monkeypatch.setattr(ssh_transport, name, 0.5)
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = replace(
+        command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done', 3), killable=killable
+    )
+    shell.read(command("true"))  # the link is open
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.freeze()
+    answer = future.result(60)
+    assert (answer.state, answer.gone) == (ClaimState.IN_DOUBT, False), answer
+    assert "silent" in answer.because
+    asyncssh_relay.cut()
+    (tmp_path / "go").touch()
+    assert shell.attach(claim(), act).state is ClaimState.REATTACHED
+
+
 def test_a_link_that_died_in_silence_is_opened_again_for_the_next_command(
     keys: Keys, asyncssh_relay: Relay, open_hosts: Open
 ) -> None:
