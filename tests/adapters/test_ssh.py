@@ -329,9 +329,8 @@ def test_a_host_that_freezes_for_good_during_a_command_is_in_doubt_and_never_cal
     for name in ("CHANNEL", "BANNER", "OPEN"):
         monkeypatch.setattr(ssh_transport, name, 0.5)
     shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
-    act = replace(
-        command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done', 3), killable=killable
-    )
+    script = 'echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done'
+    act = replace(command(script, 3), killable=then == "is ended")
     shell.read(command("true"))  # the link is open
     future = in_background(lambda: shell.run(claim(), act))
     until((tmp_path / "effects").read_text, "the effect")
