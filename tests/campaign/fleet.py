@@ -37,7 +37,7 @@ NAME = "fleet"
 ROWS = ("R16",)
 COUNT = 1000
 CI_COUNT = 200
-SECONDS = 240.0
+SECONDS = 300.0
 
 WRONG = "hosts told as something else"
 ELSE = "hosts that show something else"
