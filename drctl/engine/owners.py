@@ -108,9 +108,9 @@ class Owners:
         Raises:
             Stop: a host says that the run goes on elsewhere, so it is not this writer's to end.
         """
-        state, claim = self._recorder.state, claim_of(self._who)
-        for place in sorted(acted_on(state)):
-            answer = self._world.shell(place).release(claim)
+        claim, places = claim_of(self._who), sorted(acted_on(self._recorder.state))
+        answers = fan_out(places, lambda place: self._world.shell(place).release(claim), AT_ONCE)
+        for place, answer in zip(places, answers, strict=True):
             if answer.held_by is not None and answer.held_by.replaces:
                 self.heard(place, answer)
                 raise replaced("", answer.because)
