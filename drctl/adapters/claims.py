@@ -75,8 +75,8 @@ class ClaimedShell:
         """Run a look. A link that breaks is opened once more: a look may be repeated."""
         limit = time.monotonic() + _seconds(command)
         mark, carried = self._look(command, limit)
-        begun = claim_text.seen(mark, carried.out).pid
-        if carried.end is End.LOST and begun and limit - time.monotonic() >= 1:
+        begun = claim_text.seen(mark, carried.out)
+        if carried.end is End.LOST and begun.pid and limit - time.monotonic() >= 1:
             self._end_look(command, mark, begun)  # it goes on there, and the host would carry out both
         if carried.end is End.LOST and limit - time.monotonic() >= 1:
             mark, carried = self._look(command, limit)

@@ -109,7 +109,7 @@ class Owners:
             Stop: a host says that the run goes on elsewhere, so it is not this writer's to end.
         """
         claim, places = claim_of(self._who), sorted(acted_on(self._recorder.state))
-        answers = fan_out(places, lambda place: self._world.shell(place).release(claim), AT_ONCE)
+        answers = fan_out(places, lambda place: self._world.shell(place).release(claim), self._at_once)
         for place, answer in zip(places, answers, strict=True):
             if answer.held_by is not None and answer.held_by.replaces:
                 self.heard(place, answer)
