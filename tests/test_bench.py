@@ -14,8 +14,8 @@ from bench import lab, ssh_step
 from bench.measure import Report, Row, Sample, Subject, interleaved, whole_process
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHES = ("journal", "lab", "language", "load", "ssh-step", "start-up")
-WITH_PEERS = ("journal", "language", "load", "ssh-step", "start-up")
+BENCHES = ("journal", "lab", "language", "load", "ssh", "ssh-step", "start-up")
+WITH_PEERS = ("journal", "language", "load", "ssh", "ssh-step", "start-up")
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +61,7 @@ def test_the_smallest_size_runs_and_prints_json(name: str) -> None:
     check_document(document)
     assert document["bench"] == name
     assert any(row["ratios"] for row in document["rows"]) == (name in WITH_PEERS)
-    assert not document["missing"] or name in {"language", "ssh-step"}
+    assert not document["missing"] or name in {"language", "ssh", "ssh-step"}
 
 
 def test_without_openssh_the_far_side_is_asyncssh_and_the_missing_peer_is_named(
