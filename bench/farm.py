@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.measure import ROOT
-from bench.process_tree import adopt_orphans, end_all, offspring
+from bench.process_tree import end_all, offspring, orphans_adopted
 from tests.fakes.sshservers import SSHD, Keys, asyncssh_server, openssh_server
 
 Word = Literal["good", "refuse", "mute", "drop"]
@@ -65,29 +65,26 @@ def farm(folder: Path, kind: str, words: Sequence[Word]) -> Iterator[int]:
 def main(folder: Path, kind: str, words: Sequence[str]) -> None:
     """Serve until stdin ends."""
     keys, env = Keys(folder), {"HOME": str(folder), "PATH": os.environ["PATH"]}
-    adopt_orphans()
     sockets, port = _bound([address(number) for number, _ in enumerate(words, 1)])
-    try:
-        with contextlib.ExitStack() as stack:
-            good = [sock for sock, word in zip(sockets, words, strict=True) if word == "good"]
-            for sock, word in zip(sockets, words, strict=True):
-                if word == "refuse":
-                    sock.close()
-                elif word == "mute":
-                    sock.listen(_BACKLOG)
-            _fill([sock for sock, word in zip(sockets, words, strict=True) if word == "drop"], stack)
-            if kind == "sshd":
-                stack.enter_context(openssh_server(keys, folder, env))  # it writes sshd_config
-                for sock in good:
-                    sock.listen(_BACKLOG)
-            else:
-                at = [sock.getsockname()[0] for sock in good]
-                stack.enter_context(asyncssh_server(keys, env, at=at, port=port))
-                good = []
-            print(port, flush=True)
-            _serve(good, folder / "sshd_config")
-    finally:
-        end_all(lambda: offspring(os.getpid()))
+    with orphans_adopted(), contextlib.ExitStack() as stack:
+        stack.callback(end_all, lambda: offspring(os.getpid()))
+        good = [sock for sock, word in zip(sockets, words, strict=True) if word == "good"]
+        for sock, word in zip(sockets, words, strict=True):
+            if word == "refuse":
+                sock.close()
+            elif word == "mute":
+                sock.listen(_BACKLOG)
+        _fill([sock for sock, word in zip(sockets, words, strict=True) if word == "drop"], stack)
+        if kind == "sshd":
+            stack.enter_context(openssh_server(keys, folder, env))  # it writes sshd_config
+            for sock in good:
+                sock.listen(_BACKLOG)
+        else:
+            at = [sock.getsockname()[0] for sock in good]
+            stack.enter_context(asyncssh_server(keys, env, at=at, port=port))
+            good = []
+        print(port, flush=True)
+        _serve(good, folder / "sshd_config")
 
 
 def _bound(addresses: Sequence[str]) -> tuple[list[socket.socket], int]:

@@ -43,18 +43,24 @@ class Ended:
     stderr: str
 
 
-def adopt_orphans() -> None:
-    """From now on, descendants whose parent ends become children of this process.
+@contextlib.contextmanager
+def orphans_adopted() -> Iterator[None]:
+    """Meanwhile, descendants whose parent ends become children of this process.
 
     Raises:
         OSError: the system has no such thing.
     """
-    if ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0) != 0:
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "no process can adopt orphans here")
+    try:
+        yield
+    finally:
+        prctl(_SUBREAPER, 0, 0, 0, 0)
 
 
 def measured(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, memory: bool = False) -> Ended:
-    """Run a client to its end, then end what it left behind.
+    """Run a client to its end, then end what it left behind, if orphans are adopted.
 
     With `memory` its processes are looked at every 50 ms, which takes CPU of the machine: do not use that run's times.
     """

@@ -1,6 +1,8 @@
 """The clients of the bench `ssh`, each a whole process: how one is started, and what it says became of each host."""
 
+import base64
 import getpass
+import hmac
 import json
 import os
 import re
@@ -24,6 +26,7 @@ from tests.fakes.sshservers import Keys
 Outcomes = Mapping[str, str]
 """What became of each host: `ok`, or a fault whose first word is its kind."""
 _LONG = 60
+_SSH = 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,18 @@ class Work:
         file.write_text("".join(f"[{at}]:{self.port} {key}\n" for at in self.hosts.values()))
         return file
 
+    def hashed(self, entries: int) -> Path:
+        """The same as OpenSSH's HashKnownHosts writes it, among so many entries."""
+        file, key = self.folder / f"hashed-{self.port}", self.keys.public("host")
+        others = [f"10.0.{number // 250}.{number % 250}" for number in range(entries - len(self.hosts))]
+        lines = []
+        for at in (*others, *self.hosts.values()):
+            name, salt = at if self.port == _SSH else f"[{at}]:{self.port}", secrets.token_bytes(20)
+            mac = hmac.digest(salt, name.encode(), "sha1")
+            lines.append(f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(mac).decode()} {key}\n")
+        file.write_text("".join(lines))
+        return file
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
@@ -88,13 +103,7 @@ class Done:
 def drctl(work: Work, *, memory: bool = False) -> Done:
     """`drctl run`, its journal on, from a copy of the package with bytecode."""
     own = work.own()
-    (own / "book.yaml").write_text(_runbook(work))
-    (own / "inventory.yaml").write_text(json.dumps(_inventory(work)))
-    env = _environment(own) | {
-        "PYTHONPATH": str(work.tree), "PYTHONDONTWRITEBYTECODE": "1", "DRCTL_STATE": str(own / "state"),
-    }  # fmt: skip
-    words = ["run", "book.yaml", "--inventory", "inventory.yaml", "--no-live"]
-    ended = measured([sys.executable, "-m", "drctl", *words], env=env, cwd=own, memory=memory)
+    ended = _drctl(work, own, {"host_key": work.keys.public("host")}, "run", "--no-live", memory=memory)
     journals = list((own / "state").rglob(JOURNAL))
     records = [record for file in journals for record in read(file)]
     found = dict.fromkeys(work.hosts, "nothing")
@@ -109,6 +118,21 @@ def drctl(work: Work, *, memory: bool = False) -> Done:
     return Done(ended=ended, outcomes=found | short, records=records)
 
 
+def drctl_check(work: Work, own: Path, keys: Mapping[str, object]) -> Ended:
+    """`drctl check`, the inventory's hosts with these host keys."""
+    return _drctl(work, own, keys, "check")
+
+
+def _drctl(work: Work, own: Path, keys: Mapping[str, object], *words: str, memory: bool = False) -> Ended:
+    (own / "book.yaml").write_text(_runbook(work))
+    (own / "inventory.yaml").write_text(json.dumps(_inventory(work, keys)))
+    env = _environment(own) | {
+        "PYTHONPATH": str(work.tree), "PYTHONDONTWRITEBYTECODE": "1", "DRCTL_STATE": str(own / "state"),
+    }  # fmt: skip
+    argv = [sys.executable, "-m", "drctl", *words, "book.yaml", "--inventory", "inventory.yaml"]
+    return measured(argv, env=env, cwd=own, memory=memory)
+
+
 def _runbook(work: Work) -> str:
     step: dict[str, object] = {"on": {"group": "fleet"}, "run": work.command, "effect": work.effect}
     if work.limit is not None:
@@ -121,10 +145,10 @@ def _runbook(work: Work) -> str:
     return f"runbook: fleet\nphases:\n  - id: p\n    steps:\n{lines}"
 
 
-def _inventory(work: Work) -> dict[str, object]:
+def _inventory(work: Work, keys: Mapping[str, object]) -> dict[str, object]:
     hosts = {name: {"address": at, "state_dir": str(work.folder / "claims" / name)} for name, at in work.hosts.items()}
     login = {"user": getpass.getuser(), "key": str(work.keys.folder / "client")}
-    defaults = {"port": work.port, "groups": ["fleet"], "login": login, "host_key": work.keys.public("host")}
+    defaults = {"port": work.port, "groups": ["fleet"], "login": login, **keys}
     return {"inventory": "farm", "environment": "lab", "zone": "UTC", "hosts": hosts, "defaults": defaults}
 
 
