@@ -70,7 +70,7 @@ class Size:
 
 
 SMALL = Size(
-    cold=(3,), hosts=2, steps=2, each=3, bytes=(2_000_000,), dead=("refuse",), good=2, limit=1, entries=5, memory=False
+    cold=(3,), hosts=2, steps=2, each=2, bytes=(200_000,), dead=("refuse",), good=2, limit=1, entries=5, memory=False
 )
 
 
