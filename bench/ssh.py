@@ -2,10 +2,9 @@
 
 The hosts are 127.0.1.1 to 250, served by `bench.farm` in a process apart. Every client is a process of its own by which
 CPU is counted (user and system, start-up and the ControlMasters in the background included: `bench.process_tree`); its
-memory is taken in a run of its own (PSS of all its processes). Concurrency is 50 for every peer; the language has no
-word for drctl's, which is 32 (`FAN_OUT`). W1: `true` on 100 and on 250 hosts, connecting included. W2: 20 steps on 50
-hosts, each begun when all are over with the one before, connections kept. W3: milliseconds a step on one connected
-host, for drctl from one finish to the next in its journal; `ssh-step` has the same without an engine. W4: 50 and 20 MB
+memory is taken in a run of its own (PSS of all its processes). Concurrency is 50 for every client. W1: `true` on 100
+and on 250 hosts, connecting included. W2: 20 steps on 50 hosts, each begun when all are over with the one before,
+connections kept. W3: milliseconds a step on one connected host, for drctl from one finish to the next in its journal; `ssh-step` has the same without an engine. W4: 50 and 20 MB
 of stdout from one host, of which drctl keeps 1 MiB. W5: 100 hosts, of which 10 refuse, 10 are mute and 10 drop every
 SYN, with limits of 5 s. Ansible is slow: it runs once, beside one more run of drctl. What a client did on each host is
 read from its exit codes or its own words; a host that is not as it must be breaks the bench. `known`: what a hashed
@@ -36,7 +35,6 @@ from bench.measure import Report, Row, Sample, Subject, interleaved
 from bench.process_tree import orphans_adopted
 from bench.ssh_clients import Done, Outcomes, Work, ansible, drctl, drctl_check, openssh, python_client, version
 from bench.startup import compiled_copy
-from drctl.engine.repeats import FAN_OUT
 from tests.fakes.sshservers import SSHD, Keys
 
 NAME = "ssh"
@@ -295,7 +293,7 @@ def _says(report: Report, kind: str) -> None:
     packages = [f"{one.__name__} {one.__version__}" for one in (asyncssh, fabric, paramiko)]
     report.notes += [
         f"far side: {kind}; {ssh or 'no OpenSSH'}; {', '.join(packages)}; {playbook or 'no Ansible'}",
-        f"at once: 50 for each peer, {FAN_OUT} for drctl",
+        "at once: 50",
         "fabric is not in W4: it takes minutes for 50 MB",
     ]
     if not ssh:

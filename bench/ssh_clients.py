@@ -103,7 +103,8 @@ class Done:
 def drctl(work: Work, *, memory: bool = False) -> Done:
     """`drctl run`, its journal on, from a copy of the package with bytecode."""
     own = work.own()
-    ended = _drctl(work, own, {"host_key": work.keys.public("host")}, "run", "--no-live", memory=memory)
+    words = ("run", "--no-live", "--fan-out", str(work.at_once))
+    ended = _drctl(work, own, {"host_key": work.keys.public("host")}, *words, memory=memory)
     journals = list((own / "state").rglob(JOURNAL))
     records = [record for file in journals for record in read(file)]
     found = dict.fromkeys(work.hosts, "nothing")
