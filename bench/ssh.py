@@ -1,14 +1,15 @@
 """SSH fleets: whole clients on up to 250 hosts: `drctl run`, journal on, and OpenSSH, asyncssh, fabric and Ansible.
 
-The hosts are 127.0.1.1 to 250, served by `bench.farm` in a process apart. Every client is a process of its own by which
-CPU is counted (user and system, start-up and the ControlMasters in the background included: `bench.process_tree`); its
-memory is taken in a run of its own (PSS of all its processes). Concurrency is 50 for every client. W1: `true` on 100
-and on 250 hosts, connecting included. W2: 20 steps on 50 hosts, each begun when all are over with the one before,
-connections kept. W3: milliseconds a step on one connected host, for drctl from one finish to the next in its journal; `ssh-step` has the same without an engine. W4: 50 and 20 MB
-of stdout from one host, of which drctl keeps 1 MiB. W5: 100 hosts, of which 10 refuse, 10 are mute and 10 drop every
-SYN, with limits of 5 s. Ansible is slow: it runs once, beside one more run of drctl. What a client did on each host is
-read from its exit codes or its own words; a host that is not as it must be breaks the bench. `known`: what a hashed
-known_hosts file adds to `drctl check`. One of these alone: `--only W2`.
+The hosts are 127.0.1.1 to 250, served by `bench.farm` in a process apart. Every client is a process of its own by
+which CPU is counted (user and system, start-up and the ControlMasters in the background included:
+`bench.process_tree`); its memory is taken in a run of its own (PSS of all its processes). Concurrency is 50 for every
+client. W1: `true` on 100 and on 250 hosts, connecting included. W2: 20 steps on 50 hosts, each begun when all are
+over with the one before, connections kept. W3: milliseconds a step on one connected host, for drctl from one finish
+to the next in its journal; `ssh-step` has the same without an engine. W4: 50 and 20 MB of stdout from one host, of
+which drctl keeps 1 MiB. W5: 100 hosts, of which 10 refuse, 10 are mute and 10 drop every SYN, with limits of 5 s.
+Ansible is slow: it runs once, beside one more run of drctl. What a client did on each host is read from its exit
+codes or its own words; a host that is not as it must be breaks the bench. `known`: what a hashed known_hosts file
+adds to `drctl check`. One of these alone: `--only W2`.
 """
 
 import contextlib

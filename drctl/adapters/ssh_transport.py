@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import field
-from typing import Any
+from typing import Any, cast
 
 import fabric
 import paramiko
@@ -85,7 +85,7 @@ def dial_tcp(host: str, port: int, seconds: float) -> socket.socket:
 
 def _transport_factory(pins: Pins) -> Callable[..., paramiko.Transport]:
     def make(sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
-        transport = paramiko.Transport(Wire(sock), **options)
+        transport = paramiko.Transport(cast("socket.socket", Wire(sock)), **options)
         security = transport.get_security_options()
         certified = [name for name in pins.types if name in CERTIFIED]  # paramiko offers none by itself
         offered = tuple(dict.fromkeys([*certified, *security.key_types]))
