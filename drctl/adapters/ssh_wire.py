@@ -12,8 +12,8 @@ _AHEAD = 65536
 OPENING, OPEN = 0.5, 10.0
 """Seconds after which a read that brought nothing goes round, so that paramiko looks at its clocks.
 
-Shorter while a link is opened, since paramiko counts the limits of banner and key exchange that way; closing a link wakes
-its reader by itself. Longer than the interval of keepalives would put those off.
+Shorter while a link is opened, since paramiko counts the limits of banner and key exchange that way; closing wakes
+the reader by itself. Longer than the interval of keepalives would put those off.
 """
 
 
