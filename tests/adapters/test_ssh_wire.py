@@ -36,7 +36,7 @@ def test_a_peer_that_sends_a_byte_now_and_then_is_hung_up_on_in_time() -> None:
         wire = Wire(near, time.monotonic() - 1)
         assert wire.recv(3) == b""
         assert wire.late
-        with pytest.raises(OSError, match="^$"):
+        with pytest.raises(OSError, match=r"^$"):
             wire.send(b"x")
 
 
