@@ -350,6 +350,7 @@ class ClaimedShell:
     def _become(self, claim: Claim, command: Command, limit: float) -> ClaimReply | None:
         """Hold the host as the login user too, and leave a note of the user whose folder must be given back."""
         user = command.as_user or ""
+        self._sudo.way(user, self._shell)  # what is no name of a user is refused before a folder has it
         with self._lock:
             if (claim.run, user) in self._became:
                 return None
