@@ -65,8 +65,12 @@ class Preflight:
         self._looking = looking
 
     def whole(self) -> None:
-        """Before anything: every host the runbook names. Problems are warnings here; phases that need them stop."""
-        if self._recorder.state.preflights.get("*") is not None:
+        """Before anything: every host the runbook names. Problems are warnings here; phases that need them stop.
+
+        A runbook that only looks finds out by itself, and its looks would wait for every silent host once more.
+        """
+        phases = self._context.runbook.phases
+        if self._recorder.state.preflights.get("*") is not None or not any(s.acts for p in phases for s in p.steps):
             return
         steps = [step for phase in self._context.runbook.phases for step in phase.steps]
         needs = {need for step in steps for need in named(step, self._context)}
