@@ -291,7 +291,9 @@ class Steps:
                 cut=cut,
                 problem=one_line(f"missing or damaged: {error}"),
             )
-        text = clean(data.decode("utf-8", "backslashreplace").replace("\r\n", "\n"), lines=True)
+        # cut before it is cleaned, which is slow: two bytes may become one line end, and four are one character at most
+        begin = data[: 8 * EXCERPT].decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+        text = clean(begin[: EXCERPT + 1], lines=True)
         return OutputRow(
             stream=clean(stream),
             digest=clean(digest),
