@@ -42,7 +42,8 @@ class RunOpened(Event):
 
     `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
     and not proven until signatures come. `held_to` is the digest of the saved plan that the run was held to when it
-    opened, made at `held_made_at`; empty for a run without one.
+    opened, made at `held_made_at`; empty for a run without one. `transport` opens links to hosts, here and in the two
+    other records that begin a session: fabric, or openssh.
     """
 
     TYPE: ClassVar[str] = "run_opened"
@@ -65,6 +66,7 @@ class RunOpened(Event):
     zone: str = "UTC"
     held_to: str = ""
     held_made_at: int = 0
+    transport: str = "fabric"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class RunResumed(Event):
     plan_parts: int = 0
     accepted: tuple[str, ...] = ()
     reason: str = ""
+    transport: str = "fabric"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ class RunTakenOver(Event):
     head: str = ""
     pubkey: str = ""
     epoch: int = 0
+    transport: str = "fabric"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

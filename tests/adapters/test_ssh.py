@@ -1,4 +1,4 @@
-"""SSH against real servers: the suite of every shell, then what only a link can do wrong."""
+"""SSH against real servers, by every transport: the suite of every shell, then what only a link can do wrong."""
 
 import base64
 import os
@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from drctl.adapters import ssh_transport
+from drctl.adapters import openssh, openssh_words, ssh_transport
 from drctl.adapters.host_check import Findings
 from drctl.adapters.ssh import SshHosts
 from drctl.adapters.ssh_keys import fingerprint
@@ -34,8 +34,11 @@ def no_secret(ref: SecretRef) -> Secret:
     raise AssertionError(f"nothing asked for {ref}")
 
 
-def hosts_of(*hosts: Host) -> SshHosts:
-    return SshHosts(inventory(*hosts), no_secret)
+@pytest.fixture(params=["fabric", pytest.param("openssh", marks=pytest.mark.needs("openssh-client"))])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What opens the links; the settings of the person who runs the tests are not read."""
+    monkeypatch.setattr(openssh, "PROGRAM", ("ssh", "-F", "none"))
+    return str(request.param)
 
 
 @pytest.fixture
@@ -67,8 +70,8 @@ def openssh_relay(keys: Keys, tmp_path: Path, env: dict[str, str]) -> Iterator[R
         relay.close()
 
 
-def place_at(host: Host, folder: Path) -> Iterator[Place]:
-    hosts = hosts_of(host)
+def place_at(host: Host, folder: Path, transport: str) -> Iterator[Place]:
+    hosts = SshHosts(inventory(host), no_secret, transport)
     effects, boot = folder / "effects", folder / "boot_id"
 
     def restart() -> None:
@@ -82,15 +85,15 @@ def place_at(host: Host, folder: Path) -> Iterator[Place]:
 
 class TestAsyncssh(ShellConformance):
     @pytest.fixture
-    def place(self, keys: Keys, asyncssh_relay: Relay, tmp_path: Path) -> Iterator[Place]:
-        yield from place_at(keys.host(asyncssh_relay.port), tmp_path)
+    def place(self, keys: Keys, asyncssh_relay: Relay, tmp_path: Path, transport: str) -> Iterator[Place]:
+        yield from place_at(keys.host(asyncssh_relay.port), tmp_path, transport)
 
 
 @pytest.mark.needs("openssh-server")
 class TestOpenSsh(ShellConformance):
     @pytest.fixture
-    def place(self, keys: Keys, openssh_relay: Relay, tmp_path: Path) -> Iterator[Place]:
-        yield from place_at(keys.host(openssh_relay.port), tmp_path)
+    def place(self, keys: Keys, openssh_relay: Relay, tmp_path: Path, transport: str) -> Iterator[Place]:
+        yield from place_at(keys.host(openssh_relay.port), tmp_path, transport)
 
 
 def command(script: str = "echo x >>$HOME/effects; echo ran", seconds: float = 20, cap: int = MEBIBYTE) -> Command:
@@ -102,11 +105,11 @@ def claim(key: str = "k1") -> Claim:
 
 
 @pytest.fixture
-def open_hosts() -> Iterator[Callable[..., SshHosts]]:
+def open_hosts(transport: str) -> Iterator[Callable[..., SshHosts]]:
     made: list[SshHosts] = []
 
     def make(*hosts: Host) -> SshHosts:
-        made.append(hosts_of(*hosts))
+        made.append(SshHosts(inventory(*hosts), no_secret, transport))
         return made[-1]
 
     yield make
