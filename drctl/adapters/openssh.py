@@ -158,9 +158,9 @@ def open_master(host: Host, way: "Master | None", seconds: float) -> "Master":
     """
     limit = time.monotonic() + min(OPEN, seconds)
     _refuse(host)
-    names = [host.address, host.name] if host.host_cas else [host.address]
+    name, tried = host.address, set[str]()
     while True:
-        tied = Tied(host, names.pop(0), way.tied.socket if way is not None else None)
+        tied = Tied(host, name, way.tied.socket if way is not None else None)
         if tied.wait_up(limit - time.monotonic()):
             told = tied.said()
             if not told.names_nobody(host):
@@ -174,7 +174,10 @@ def open_master(host: Host, way: "Master | None", seconds: float) -> "Master":
             if way is not None and told.way_refused:
                 because = f"{refused_way(host, way.refusal())} (on the way, at {way.host.name})"
         tied.end()
-        if not (names and told.other_name):  # a certificate may name the host by its name instead
+        # a certificate may name the host by its other name, or by a pattern, which ssh takes for a name like any other
+        tried.add(name)
+        name = told.certified_name(host)
+        if not name or name in tried:
             raise LinkProblem(because)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from drctl.adapters.ssh_keys import Pins, fingerprints, revoked, stranger
 from drctl.adapters.ssh_transport import CONNECT
+from drctl.core.hostnames import matches
 from drctl.core.inventory import Host
 from drctl.core.nouns import dataclass
 
@@ -33,13 +34,14 @@ _FIXED = {
     "TCPKeepAlive": "yes",
 }  # fmt: skip
 _SHOWN = re.compile(
-    r"^debug1: (?:\S+ \(pid=\d+\): )?Server host (?:key|certificate): (\S+?)(-cert-v0\d@openssh\.com)?"
+    r"^debug1: (?:sshconnect\.c:\S+ \([^)]*\): )?Server host (?:key|certificate): (\S+?)(-cert-v0\d@openssh\.com)?"
     r" (SHA256:[^\s,]+)",
     re.MULTILINE,
 )
-_PRINCIPAL = re.compile(r"^debug2: (?:\S+ \(pid=\d+\): )?Server host certificate hostname: ", re.MULTILINE)
+_PRINCIPAL = re.compile(r"^debug2: (?:sshconnect\.c:\S+ \([^)]*\): )?Server host certificate hostname: ([^\r\n]+)", re.MULTILINE)
+_NAME = re.compile(r"[\w.*?:-]+")
 _BELIEVED = re.compile(
-    r"^debug1: (?:\S+ \(pid=\d+\): )?Host '[^']*' is known and matches the \S+ host cert", re.MULTILINE
+    r"^debug1: (?:sshconnect\.c:\S+ \([^)]*\): )?Host '[^']*' is known and matches the \S+ host cert", re.MULTILINE
 )
 _KEX = re.compile(r"^debug1: kex: algorithm: (\S+)", re.MULTILINE)
 _SLOW_KEX, _QUICK_KEX = "sntrup761x25519", "curve25519-sha256"
@@ -129,10 +131,15 @@ class Told:
         by_certificate = _BELIEVED.search(self.log) is not None and self.host_key not in fingerprints(host)
         return by_certificate and _PRINCIPAL.search(self.log) is None
 
-    @property
-    def other_name(self) -> bool:
-        """Whether a certificate was refused for the name it was asked for."""
-        return "name is not a listed principal" in self.log
+    def certified_name(self, host: Host) -> str:
+        """The name of a refused certificate that means this host; empty when there is none, or it was not the name.
+
+        It is not believed for that: ssh has yet to find it in a certificate that holds.
+        """
+        if "name is not a listed principal" not in self.log:
+            return ""
+        ours, named = {host.address, host.name}, _PRINCIPAL.findall(self.log)
+        return next((one for one in named if _NAME.fullmatch(one) and any(matches(one, name) for name in ours)), "")
 
     @property
     def way_refused(self) -> bool:
@@ -221,8 +228,20 @@ class Told:
         found = _SHOWN.search(self.log)
         if refused is None and (found is None or found[2] is None):
             return stranger(host, self._shown(), " and no certificate")
-        why = refused[1] if refused is not None else "it is signed by another authority"
+        why = self._objection(host, refused[1]) if refused is not None else "it is signed by another authority"
         return stranger(host, self._shown(), f" and a certificate: {why}")
+
+    def _objection(self, host: Host, said: str) -> str:
+        """Why ssh did not take a certificate, with what stands in it."""
+        valid = re.search(r"Server host certificate: .* valid (?:from|after) (\S+)(?: to (\S+))?", self.log)
+        if "principal" in said:
+            named = ", ".join(_PRINCIPAL.findall(self.log)[:8])[:200] or "no host at all"
+            return f"it names {named}, and not {' or '.join(sorted({host.address, host.name}))}"
+        if valid is not None and "not yet valid" in said:
+            return f"it is not valid before {valid[1]}"
+        if valid is not None and valid[2] and "expired" in said:
+            return f"it was valid until {valid[2]}"
+        return said
 
 
 def _fault(said: str, address: str, where: str) -> str:
