@@ -289,10 +289,9 @@ class Master:
                 raise
             return streams.carried(End.NO_LINK, because=problem.because, host_key=key)
         with contextlib.closing(session):
-            refused = _at_door(session, streams, order.door, limit) if order.door is not None else None
+            refused = self._at_door(session, streams, order.door, limit) if order.door is not None else None
             if refused is not None:
-                end, because = refused
-                return streams.carried(end, because=because or self._gone(), host_key=key)
+                return streams.carried(refused[0], because=refused[1], host_key=key)
             end = session.pipes.converse(streams, limit, order.stdin)
             status = session.control.exit_status(_STATUS) if end is End.DONE and not streams.over else None
             if end is End.DONE and status is None and not streams.over:
@@ -307,20 +306,20 @@ class Master:
             return self.because or self.tied.said().end
         return "reset: the channel was closed without an exit status, on a link that is still there"
 
+    def _at_door(self, session: Session, streams: Streams, door: Door, limit: float) -> tuple[End, str] | None:
+        """Let sudo be asked and answered; how it refused, if so. Nothing of the order has been sent."""
+        patience = min(limit, time.monotonic() + door.seconds)
 
-def _at_door(session: Session, streams: Streams, door: Door, limit: float) -> tuple[End, str] | None:
-    """Let sudo be asked and answered; how it refused, if so. Nothing of the order has been sent."""
-    patience = min(limit, time.monotonic() + door.seconds)
+        def over() -> bool:
+            words = door.hear(streams)
+            if words:
+                session.pipes.say(words)
+            return door.over
 
-    def over() -> bool:
-        words = door.hear(streams)
-        if words:
-            session.pipes.say(words)
-        return door.over
-
-    end = session.pipes.listen(streams, patience, over)
-    if door.is_open:
-        return None
-    if end is End.DONE and not door.over and session.control.exit_status(_STATUS) is None:
-        return End.NO_LINK, ""  # not sudo hung up: the link broke
-    return End.REFUSED, door.closed(streams, waited=end is End.TIMEOUT)
+        end = session.pipes.listen(streams, patience, over)
+        if door.is_open:
+            return None
+        hung_up = end is End.DONE and not door.over and session.control.exit_status(_STATUS) is None
+        if hung_up and self.tied.ended_within(_STATUS / 4):
+            return End.NO_LINK, self._gone()  # not sudo ended: the link broke
+        return End.REFUSED, door.closed(streams, waited=end is End.TIMEOUT)

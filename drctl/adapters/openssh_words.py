@@ -38,7 +38,9 @@ _SHOWN = re.compile(
     r" (SHA256:[^\s,]+)",
     re.MULTILINE,
 )
-_PRINCIPAL = re.compile(r"^debug2: (?:sshconnect\.c:\S+ \([^)]*\): )?Server host certificate hostname: ([^\r\n]+)", re.MULTILINE)
+_PRINCIPAL = re.compile(
+    r"^debug2: (?:sshconnect\.c:\S+ \([^)]*\): )?Server host certificate hostname: ([^\r\n]+)", re.MULTILINE
+)
 _NAME = re.compile(r"[\w.*?:-]+")
 _BELIEVED = re.compile(
     r"^debug1: (?:sshconnect\.c:\S+ \([^)]*\): )?Host '[^']*' is known and matches the \S+ host cert", re.MULTILINE
