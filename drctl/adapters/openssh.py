@@ -38,7 +38,7 @@ _TAIL = 16384  # bytes kept of what a master says: its last words tell why it en
 # the shell that waits holds the number of the group: no other process can be given it, and none else can be hit
 _TIED = """
 exec 3<&0
-(read -r x <&3; rm -rf -- "$0"; kill -KILL -- "-$$") >/dev/null 2>&1 &
+(read -r x <&3; rm -rf -- "$0"; kill -s KILL -- "-$$") >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-
 """
 

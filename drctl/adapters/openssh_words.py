@@ -146,7 +146,7 @@ class Told:
     @property
     def way_refused(self) -> bool:
         """Whether the host on the way did not connect."""
-        return "stdio_fwd" in self.err or "stdio forwarding" in self.err
+        return "stdio forwarding" in self.err.lower()
 
     @property
     def remarks(self) -> tuple[str, ...]:
