@@ -235,10 +235,17 @@ class Master:
                 return
             self.because = because if self.tied.alive else self.tied.said().end
             if because == _CLOSED and self.tied.alive:
-                with contextlib.suppress(MuxError):
-                    terminate(self.tied.socket, _END)
-                    self.tied.ended_within(_END)
+                self._tell_to_end()
             self.tied.end()
+
+    def _tell_to_end(self) -> None:
+        """As `ssh -O exit` does; it may end before its answer is out."""
+        try:
+            terminate(self.tied.socket, _END)
+        except MuxError as error:
+            if error.silent:
+                return
+        self.tied.ended_within(_END)
 
     def refusal(self) -> str:
         """The words with which the host refused the newest channel."""
