@@ -6,6 +6,7 @@ whose only input is a pipe from here; when that closes, however drctl ended, it 
 """
 
 import contextlib
+import functools
 import os
 import select
 import shutil
@@ -67,7 +68,9 @@ class Tied:
                 known.write(known_hosts(host))
             os.mkfifo(files.log, 0o600)
             self._log = os.open(files.log, os.O_RDONLY | os.O_NONBLOCK)
-            self._life, self.process = self._started([*PROGRAM, *arguments(host, name, files, through)])
+            self._life, self.process = self._started(
+                [*PROGRAM, *arguments(host, name, files, through, settings_known())]
+            )
         except OSError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise LinkProblem(f"link: ssh could not be started: {error}") from None
@@ -166,7 +169,7 @@ def open_master(host: Host, way: "Master | None", seconds: float) -> "Master":
             if not told.names_nobody(host):
                 tied.up = True
                 return Master(host=host, tied=tied, host_key=told.host_key, remarks=told.remarks)
-            because = told.stranger(host, " and a certificate: it names no host at all")
+            because = told.stranger(host, " and a certificate: it names no host at all, as far as ssh says")
         else:
             ended = not tied.alive
             told = tied.said()
@@ -179,6 +182,20 @@ def open_master(host: Host, way: "Master | None", seconds: float) -> "Master":
         name = told.certified_name(host)
         if not name or name in tried:
             raise LinkProblem(because)
+
+
+@functools.cache
+def settings_known() -> frozenset[str]:
+    """The settings that the ssh of this machine lists, in small letters; asked once.
+
+    Raises:
+        OSError: it lists none.
+    """
+    told = subprocess.run([PROGRAM[0], "-F", "none", "-G", "-T", "any"], capture_output=True, text=True, check=False)
+    found = frozenset(line.split(" ", 1)[0] for line in told.stdout.splitlines())
+    if "stricthostkeychecking" not in found:
+        raise OSError(f"{PROGRAM[0]} -G lists no settings: {told.stderr.strip()[:200]}")
+    return found
 
 
 def _refuse(host: Host) -> None:
@@ -226,6 +243,7 @@ class Master:
     @property
     def alive(self) -> bool:
         """Whether the link is still thought to be there."""
+        self.tied.drain()  # asked before each use of it
         return not self.because and self.tied.alive
 
     def close(self, because: str = _CLOSED) -> None:
@@ -303,7 +321,6 @@ class Master:
             status = session.control.exit_status(_STATUS) if end is End.DONE and not streams.over else None
             if end is End.DONE and status is None and not streams.over:
                 end = End.LOST if session.pipes.sent else End.NO_LINK
-        self.tied.drain()
         because = "" if end in (End.DONE, End.TIMEOUT) else self._gone()
         return streams.carried(end, because=because, status=status, host_key=key)
 

@@ -7,6 +7,7 @@ forwarded, and address, port and user are those that the inventory froze.
 
 import re
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 from drctl.adapters.ssh_keys import Pins, fingerprints, revoked, stranger
@@ -17,22 +18,26 @@ from drctl.core.nouns import dataclass
 
 PING, PINGS = 5, 3  # whole seconds between two questions to a host that says nothing, and how many it may leave open
 _FIXED = {
-    "IgnoreUnknown": "KnownHostsCommand,ForkAfterAuthentication,LogVerbose",  # which came after OpenSSH 8.0
     # nobody is at a terminal, and no window opens
     "BatchMode": "yes", "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "RequestTTY": "no",
     "EscapeChar": "none",
     # only what the inventory pins is believed, whatever else this machine knows
-    "StrictHostKeyChecking": "yes", "GlobalKnownHostsFile": "/dev/null", "KnownHostsCommand": "none",
-    "VerifyHostKeyDNS": "no", "NoHostAuthenticationForLocalhost": "no", "CheckHostIP": "no", "UpdateHostKeys": "no",
+    "StrictHostKeyChecking": "yes", "GlobalKnownHostsFile": "/dev/null", "VerifyHostKeyDNS": "no",
+    "FingerprintHash": "sha256", "NoHostAuthenticationForLocalhost": "no", "CheckHostIP": "no", "UpdateHostKeys": "no",
     "CASignatureAlgorithms": "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,"
     "rsa-sha2-512,rsa-sha2-256",
     # the host gets nothing of this machine
     "ForwardAgent": "no", "ForwardX11": "no", "ClearAllForwardings": "yes", "Tunnel": "no", "PermitLocalCommand": "no",
     "RemoteCommand": "none", "AddKeysToAgent": "no", "CanonicalizeHostname": "no",
     # one master, in the foreground, with every limit set
-    "ControlMaster": "yes", "ControlPersist": "no", "ForkAfterAuthentication": "no", "ConnectionAttempts": "1",
+    "ControlMaster": "yes", "ControlPersist": "no", "ConnectionAttempts": "1",
     "TCPKeepAlive": "yes",
 }  # fmt: skip
+_LATER = {  # not in every ssh since 8.1 (2019); it knows them when it lists the first word among its settings
+    "KnownHostsCommand": ("logverbose", "none"),  # both came with 8.5
+    "ForkAfterAuthentication": ("forkafterauthentication", "no"),
+    "GSSAPIKeyExchange": ("gssapikeyexchange", "no"),  # of Debian and Red Hat: it proves a host without its key
+}
 _SHOWN = re.compile(
     r"^debug1: (?:sshconnect\.c:\S+ \([^)]*\): )?Server host (?:key|certificate): (\S+?)(-cert-v0\d@openssh\.com)?"
     r" (SHA256:[^\s,]+)",
@@ -67,13 +72,14 @@ def known_hosts(host: Host) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def arguments(host: Host, name: str, files: Files, through: str | None) -> list[str]:
-    """The words after `ssh`, for a master to one host, whose keys are looked up as `name`.
+def arguments(host: Host, name: str, files: Files, through: str | None, knows: Collection[str]) -> list[str]:
+    """The words after `ssh`, for a master to one host, whose keys are looked up as `name`. `knows`: its settings.
 
     The host is called by its name in the inventory, so `Host NAME` rules apply; `Match host` rules see the address.
     """
     login = host.login
-    options = _FIXED | {
+    options = _FIXED | {option: value for option, (sign, value) in _LATER.items() if sign in knows}
+    options |= {
         "HostName": _literal(host.address),
         "HostKeyAlias": name,
         "UserKnownHostsFile": files.known_hosts,
@@ -88,7 +94,7 @@ def arguments(host: Host, name: str, files: Files, through: str | None) -> list[
         options["IdentityAgent"] = "none"
     if login.key is not None:
         options["IdentitiesOnly"] = "no" if login.agent else "yes"
-    if host.host_cas:  # whom a certificate names is logged only on request
+    if host.host_cas and "logverbose" in knows:  # whom a certificate names is logged only on request
         options["LogVerbose"] = "sshconnect.c:verify_host_key():*"
     if through is not None:
         # through that socket or not at all: this client must not connect by itself when the socket is gone

@@ -282,7 +282,26 @@ Host *
   ControlPath {forward}.master
   ControlPersist yes
   SessionType default
+  ForkAfterAuthentication yes
+  LogLevel QUIET
+  FingerprintHash md5
+  KnownHostsCommand /bin/cat {known}
+  CanonicalizeHostname always
+  ServerAliveInterval 0
+  ConnectTimeout 3600
+  IdentityAgent {forward}.agent
+  AddKeysToAgent yes
+  Tunnel yes
 """
+STRONG = """
+batchmode yes|canonicalizehostname false|clearallforwardings yes|controlmaster true|controlpersist no|forwardagent no
+forwardx11 no|nohostauthenticationforlocalhost no|permitlocalcommand no|stricthostkeychecking true|tunnel false
+verifyhostkeydns false|updatehostkeys false|globalknownhostsfile /dev/null|passwordauthentication no|identityagent none
+forkafterauthentication no|hostname 127.0.0.1|user nobody-else|port 4711|identitiesonly yes|serveraliveinterval 5
+connecttimeout 10|addkeystoagent false|checkhostip no|kbdinteractiveauthentication no|gssapikeyexchange no
+requesttty false|sessiontype none|escapechar none|proxyusefdpass no
+"""
+"""What `ssh -G` says of them, as it writes them; a line that this ssh does not know is left out."""
 
 
 @pytest.fixture
@@ -312,6 +331,22 @@ def test_settings_that_would_weaken_a_promise_do_not_apply(
     assert not list(tmp_path.glob("happened*"))
     assert not (tmp_path / "ran").exists()
     assert known.read_text() == f"* {keys.public('host')}\n"
+
+
+def test_what_ssh_itself_says_applies(keys: Keys, tmp_path: Path, with_config: Callable[[str], None]) -> None:
+    with_config(f"{WEAK.format(known='/k', forward='/f')}  GSSAPIKeyExchange yes\n")
+    host = keys.host(4711, login=Login(user="nobody-else", key=str(keys.folder / "client")))
+    files = openssh_words.Files(socket="/s", known_hosts="/mine", log=str(tmp_path / "log"))
+    argv = openssh_words.arguments(host, "127.0.0.1", files, None, openssh.settings_known())
+    said = subprocess.run([*openssh.PROGRAM, "-G", *argv], check=True, capture_output=True, text=True).stdout
+    applied = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    wanted = dict(line.split(" ", 1) for row in STRONG.strip().splitlines() for line in row.split("|"))
+    assert {name: applied[name] for name in wanted if name in applied} == {
+        name: value for name, value in wanted.items() if name in applied
+    }
+    assert len(wanted.keys() & applied.keys()) >= len(wanted) - 3
+    assert (applied["userknownhostsfile"], applied["controlpath"]) == ("/mine", "/s")
+    assert not applied.keys() & {"remotecommand", "knownhostscommand"}
 
 
 def test_rules_of_a_person_log_in_where_the_inventory_gives_no_key(
