@@ -1,7 +1,7 @@
 """The multiplexing protocol of OpenSSH's client (PROTOCOL.mux of its sources): commands and TCP through a master.
 
-drctl speaks it itself, where a person would start `ssh -S SOCKET` for each command. That saves the program (three
-quarters of a step), and tells what a program cannot: an exit code is a message of its own here, so 255 of a command and
+drctl speaks it itself, where a person would start `ssh -S SOCKET` for each command. That saves the program (two
+thirds of a step), and tells what a program cannot: an exit code is a message of its own here, so 255 of a command and
 255 of a lost link are never the same; a refused channel is known before anything was sent.
 """
 
