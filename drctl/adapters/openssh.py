@@ -60,7 +60,10 @@ class Tied:
         self.up = False  # from then on only the newest words are kept
         self._lock = threading.Lock()
         self._text = bytearray()
-        self._folder = Path(tempfile.mkdtemp(prefix="drctl-ssh-", dir=_short()))
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="drctl-ssh-", dir=_short()))
+        except OSError as error:
+            raise LinkProblem(f"link: there is no room for the files of ssh: {error}") from None
         self.socket = str(self._folder / "s")
         files = Files(socket=self.socket, known_hosts=str(self._folder / "known_hosts"), log=str(self._folder / "log"))
         try:
@@ -276,8 +279,10 @@ class Master:
             LinkProblem: busy, with the words of the host, when it could or would not; else frozen, silent or reset.
         """
         try:
-            return pumped(open_tunnel(self.tied.socket, target, min(CHANNEL, seconds)))
+            return pumped(open_tunnel(self.tied.socket, target, max(0.001, seconds)))
         except MuxError as error:
+            if error.silent:  # it may be the far place that is silent, which says nothing against the link
+                raise LinkProblem(f"silent: no answer within {seconds:.1f} s") from None
             raise self._problem(error, seconds) from None
 
     def _session(self, command: str, seconds: float) -> Session:
@@ -289,7 +294,8 @@ class Master:
     def _problem(self, error: MuxError, seconds: float) -> LinkProblem:
         """What it means that there is no channel. Nothing was sent on it."""
         if error.refused:
-            return LinkProblem(f"busy: {self.refusal() or error.because}", busy=True)
+            words = self.refusal() if "by peer" in error.because else ""
+            return LinkProblem(f"busy: {words or error.because}", busy=True)
         if error.silent and seconds < CHANNEL:
             return LinkProblem(f"silent: no answer within the {seconds:.1f} s that were left")
         if error.silent:

@@ -24,7 +24,7 @@ _ID = 1  # of the one request a connection carries
 
 
 class MuxError(Exception):
-    """The master gave no channel; nothing was sent. `silent`: it did not answer in time. `refused`: it said no."""
+    """The master gave no channel; nothing was sent. `silent`: it did not answer in time. `refused`: not now."""
 
     def __init__(self, because: str, *, silent: bool = False, refused: bool = False) -> None:
         super().__init__(because)
@@ -38,13 +38,15 @@ class Control:
 
     def __init__(self, path: str, seconds: float) -> None:
         self._limit = time.monotonic() + seconds
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._sock.settimeout(self._left())
-            self._sock.connect(path)
-        except OSError as error:
-            self._sock.close()
-            raise MuxError(f"the master cannot be reached: {error}", silent=isinstance(error, TimeoutError)) from None
+        with contextlib.ExitStack() as stack:
+            try:
+                self._sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                self._sock.settimeout(self._left())
+                self._sock.connect(path)
+            except OSError as error:
+                silent = isinstance(error, TimeoutError)
+                raise MuxError(f"the master cannot be reached: {error}", silent=silent) from None
+            stack.pop_all()
 
     def ask(self, kind: int, body: bytes, pass_on: tuple[int, ...] = ()) -> None:
         """Send a request with descriptors, and wait until the master has granted it.
@@ -56,7 +58,7 @@ class Control:
             self._sock.settimeout(self._left())
             # the greeting and the request in one write: the master's own greeting is read with its answer
             self._sock.sendall(
-                _framed(struct.pack(">II", _HELLO, VERSION)) + _framed(struct.pack(">II", kind, _ID) + body)
+                _string(struct.pack(">II", _HELLO, VERSION)) + _string(struct.pack(">II", kind, _ID) + body)
             )
             for number in pass_on:
                 self._sock.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [number]))])
@@ -129,7 +131,7 @@ def open_session(path: str, command: str, seconds: float) -> Session:
         MuxError: there is no channel; nothing was sent.
     """
     control = Control(path, seconds)
-    ends = [os.pipe() for _ in range(3)]
+    ends = _pipes(3, control)
     theirs = (ends[0][0], ends[1][1], ends[2][1])
     pipes = Pipes(
         stdin=open(ends[0][1], "wb", 0), out=open(ends[1][0], "rb", 0), err=open(ends[2][0], "rb", 0)  # noqa: SIM115, PTH123 - descriptors, closed by Pipes
@@ -146,6 +148,19 @@ def open_session(path: str, command: str, seconds: float) -> Session:
         for number in theirs:
             os.close(number)
     return Session(control=control, pipes=pipes)
+
+
+def _pipes(count: int, control: Control) -> list[tuple[int, int]]:
+    """So many pipes, or none."""
+    made: list[tuple[int, int]] = []
+    try:
+        made.extend(os.pipe() for _ in range(count))
+    except OSError as error:
+        for number in (end for pipe in made for end in pipe):
+            os.close(number)
+        control.close()
+        raise MuxError(f"this machine gives no more pipes: {error.strerror}", refused=True) from None
+    return made
 
 
 class Tunnel:
@@ -184,7 +199,7 @@ def open_tunnel(path: str, target: tuple[str, int], seconds: float) -> Tunnel:
         MuxError: it could or would not.
     """
     control = Control(path, seconds)
-    out, back = os.pipe(), os.pipe()
+    out, back = _pipes(2, control)
     tunnel = Tunnel(control, (out[1], back[0]))
     try:
         host, port = target
@@ -209,10 +224,6 @@ def terminate(path: str, seconds: float) -> None:
         control.ask(_TERMINATE, b"")
     finally:
         control.close()
-
-
-def _framed(message: bytes) -> bytes:
-    return _string(message)
 
 
 def _string(text: bytes) -> bytes:

@@ -4,6 +4,7 @@ What every transport owes is in `test_ssh`, `test_host_keys` and `test_become`.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -22,9 +23,10 @@ import pytest
 from drctl.adapters import openssh, openssh_words
 from drctl.adapters.carrier import Carried, End, Order
 from drctl.adapters.openssh import Master
+from drctl.adapters.openssh_mux import MuxError, open_session
 from drctl.adapters.ssh import SshHosts
 from drctl.core.inventory import Login, SecretRef
-from drctl.core.ports import Claim, ClaimState, Command, Reach
+from drctl.core.ports import Claim, ClaimState, Command, PortState, Reach
 from drctl.core.values import Duration, Secret
 from tests.adapters.test_ssh import env, no_secret, until
 from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
@@ -88,6 +90,11 @@ def group(number: int) -> list[str]:
             if os.getpgid(int(entry.name)) == number and b"\nState:\tZ" not in (entry / "status").read_bytes():
                 found.append((entry / "cmdline").read_text().replace("\0", " "))
     return found
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 # --- exit codes -------------------------------------------------------------------------------------------------------
@@ -419,3 +426,55 @@ def test_a_host_that_its_hop_cannot_reach_is_told_with_the_hops_words(keys: Keys
     assert "(on the way, at hop). Next: " in because
     hosts.close()
     assert list(place.iterdir()) == []
+
+
+# --- a machine without room -------------------------------------------------------------------------------------------
+
+
+def test_a_machine_without_descriptors_or_room_is_told_and_the_link_stays(
+    hosts: SshHosts, keys: Keys, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hosts.shell("h1").read(command()).exit == 0
+    pipe, calls = os.pipe, iter(range(3))
+
+    def scarce() -> tuple[int, int]:
+        if next(calls) == 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return pipe()
+
+    open_before = descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", scarce)
+        with pytest.raises(MuxError, match="Too many open files"):
+            open_session(master(hosts).tied.socket, "true", 20)
+    assert descriptors() == open_before
+    assert (hosts.shell("h1").read(command()).exit, relay.accepted) == (0, 1)
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/no-such-folder")
+    other = SshHosts(inventory(keys.host(relay.port)), no_secret, "openssh")
+    answer = other.shell("h1").run(claim(), command())
+    assert (answer.state, answer.because.partition(":")[0]) == (ClaimState.UNREACHABLE, "link"), answer
+
+
+def test_a_place_that_says_nothing_to_the_host_is_silent_and_the_link_stays(
+    hosts: SshHosts, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openssh, "CHANNEL", 0.1)
+    link = master(hosts)
+    relay.freeze()  # nothing answers: neither host nor place; only the limit says so
+    reply = hosts.dialer("h1").connect("127.0.0.1", 9, Duration(500_000))
+    relay.thaw()
+    assert (reply.reach, reply.state) == (Reach.TIMEOUT, PortState.SILENT)
+    assert link.alive
+    assert (hosts.shell("h1").read(command()).exit, relay.accepted) == (0, 1)
+
+
+def test_nothing_is_left_open_after_many_words(hosts: SshHosts) -> None:
+    shell, dialer = hosts.shell("h1"), hosts.dialer("h1")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert shell.read(command()).exit == 0
+        before = descriptors()
+        for _ in range(10):
+            assert shell.read(command()).exit == 0
+            assert dialer.connect("127.0.0.1", port, Duration(20_000_000)).state is PortState.OPEN
+    until(lambda: descriptors() <= before, "the end of the tunnels")
