@@ -17,7 +17,7 @@ from drctl.core.ports import Claim, ClaimReply, ClaimShell, ClaimState, Command,
 from drctl.core.values import Duration, Secret
 from drctl.errors import RefusedError
 from tests.adapters.shell_conformance import Place, ShellConformance
-from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
+from tests.fakes.sshservers import SSH, Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
 from tests.fakes.sudoers import LOGIN, OTHER, PASSWORD, SudoHost, sudo_host
 
 REF = SecretRef(source="env", target=("SUDO",))
@@ -31,7 +31,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 @pytest.fixture(autouse=True, params=["fabric", pytest.param("openssh", marks=pytest.mark.needs("openssh-client"))])
 def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each over every transport."""
-    monkeypatch.setattr(openssh, "PROGRAM", ("ssh", "-F", "none"))
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
     monkeypatch.setattr(f"{__name__}.SshHosts", functools.partial(SshHosts, transport=request.param))
 
 

@@ -18,7 +18,7 @@ from drctl.adapters.ssh_keys import fingerprint
 from drctl.core.inventory import Host, SecretRef
 from drctl.core.ports import Claim, ClaimState, Command, Reach
 from drctl.core.values import Duration, Secret
-from tests.fakes.sshservers import Keys, Relay, inventory, openssh_server
+from tests.fakes.sshservers import SSH, Keys, Relay, inventory, openssh_server
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
 
@@ -73,7 +73,7 @@ def no_secret(ref: SecretRef) -> Secret:
 @pytest.fixture(params=["fabric", "openssh"])
 def hosts_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "By":
     """Hosts over each transport; the settings of the person who runs the tests are not read."""
-    monkeypatch.setattr(openssh, "PROGRAM", ("ssh", "-F", "none"))
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
     return lambda host: SshHosts(inventory(host), no_secret, str(request.param))
 
 

@@ -29,7 +29,7 @@ from drctl.core.inventory import Login, SecretRef
 from drctl.core.ports import Claim, ClaimState, Command, PortState, Reach
 from drctl.core.values import Duration, Secret
 from tests.adapters.test_ssh import env, no_secret, until
-from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
+from tests.fakes.sshservers import SSH, Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
 
 __all__ = ["env"]
 pytestmark = pytest.mark.needs("openssh-client", "openssh-server")
@@ -53,7 +53,7 @@ def relay(keys: Keys, tmp_path: Path, env: dict[str, str]) -> Iterator[Relay]:
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the masters of a test keep their files; no settings of the person who runs it are read."""
-    monkeypatch.setattr(openssh, "PROGRAM", ("ssh", "-F", "none"))
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
     folder = Path(tempfile.mkdtemp(prefix="drt"))  # short: sockets lie in it
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
@@ -170,7 +170,7 @@ from pathlib import Path
 from drctl.adapters import openssh, openssh_words
 from drctl.adapters.ssh import SshHosts
 from tests.fakes.sshservers import Keys, inventory
-openssh.PROGRAM, openssh_words.CONNECT = ("ssh", "-F", "none"), 600
+openssh.PROGRAM, openssh_words.CONNECT = {SSH!r}, 600
 started = openssh.Tied.__init__
 def tell(self, *args):
     started(self, *args)

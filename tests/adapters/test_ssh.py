@@ -21,7 +21,7 @@ from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState
 from drctl.core.values import Duration, Secret
 from drctl.errors import RefusedError
 from tests.adapters.shell_conformance import Place, ShellConformance
-from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
+from tests.fakes.sshservers import SSH, Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
 from tests.fakes.webserver import web_server
 
 
@@ -37,7 +37,7 @@ def no_secret(ref: SecretRef) -> Secret:
 @pytest.fixture(params=["fabric", pytest.param("openssh", marks=pytest.mark.needs("openssh-client"))])
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What opens the links; the settings of the person who runs the tests are not read."""
-    monkeypatch.setattr(openssh, "PROGRAM", ("ssh", "-F", "none"))
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
     return str(request.param)
 
 

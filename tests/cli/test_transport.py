@@ -9,7 +9,7 @@ import pytest
 
 from drctl.adapters import openssh
 from tests.cli.conftest import INVENTORY, Drctl, book, step
-from tests.fakes.sshservers import Keys, Relay, openssh_server
+from tests.fakes.sshservers import SSH, Keys, Relay, openssh_server
 
 pytestmark = pytest.mark.needs("openssh-client", "openssh-server")
 
@@ -25,7 +25,7 @@ def masters(drctl: Drctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         opened.append(host.name)  # type: ignore[attr-defined] # a host
         return real(host, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(openssh, "PROGRAM", ("ssh", "-F", "none"))
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
     monkeypatch.setattr("drctl.adapters.ssh.open_master", seen)
     with openssh_server(keys, tmp_path, {"XDG_STATE_HOME": str(tmp_path / "there")}) as connect:
         relay = Relay(connect)
