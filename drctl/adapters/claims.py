@@ -75,6 +75,9 @@ class ClaimedShell:
         """Run a look. A link that breaks is opened once more: a look may be repeated."""
         limit = time.monotonic() + _seconds(command)
         mark, carried = self._look(command, limit)
+        begun = claim_text.seen(mark, carried.out)
+        if carried.end is End.LOST and begun.pid and limit - time.monotonic() >= 1:
+            self._end_look(command, mark, begun)  # it goes on there, and the host would carry out both
         if carried.end is End.LOST and limit - time.monotonic() >= 1:
             mark, carried = self._look(command, limit)
         return self._look_reply(command, mark, carried, limit)
@@ -101,7 +104,7 @@ class ClaimedShell:
                 reach = Reach.TIMEOUT
                 because = because or f"no end within {command.timeout.human()}"
                 if out.pid:
-                    because += f"; {self._end_look(command, mark, out.pid)}"
+                    because += f"; {self._end_look(command, mark, out)}"
             else:
                 reach = Reach.UNREACHABLE
                 because = because or self._mute(carried, command.as_user)
@@ -116,11 +119,11 @@ class ClaimedShell:
             host_key=carried.host_key,
         )
 
-    def _end_look(self, command: Command, mark: str, pid: int) -> str:
-        values = {"pid": str(pid), "k": mark}
+    def _end_look(self, command: Command, mark: str, look: claim_text.Seen) -> str:
+        values = {"pid": str(look.pid), "st": look.since, "k": mark}
         answer, carried = self._ask("endlook", values, seconds=_GRACE, user=command.as_user, spare=True)
         if isinstance(answer, str):
-            return f"the look (process {pid}) could not be ended: {carried.because or 'no answer'}"
+            return f"the look (process {look.pid}) could not be ended: {carried.because or 'no answer'}"
         return "the look was ended" if answer.state == "killed" else f"the look could not be ended: {answer.note}"
 
     # --- acting -------------------------------------------------------------------------------------------------------
@@ -136,9 +139,10 @@ class ClaimedShell:
         reply, timed_out = self._insist("run", claim, command, limit, {"p": program})
         if not timed_out:
             return reply
-        if command.killable:
-            return self.kill(claim, command)
-        return self._after_limit("attach", claim, command, "not to be ended")
+        reply = self.kill(claim, command)
+        if reply.state is ClaimState.UNREACHABLE:  # now; the command itself was sent
+            return self._doubt(reply.because)
+        return reply
 
     def attach(self, claim: Claim, command: Command) -> ClaimReply:
         """Look at the claim; wait for its command to end, at most as long as the command's limit, and never end it."""
@@ -187,7 +191,7 @@ class ClaimedShell:
                     reply = replace(reply, reply=replace(reply.reply, elapsed=_elapsed(command, limit)))
                 return reply, False
             if carried.end is End.TIMEOUT:
-                return self._doubt(carried.because, carried), True
+                return self._doubt(carried.because or carried.end.value), True
             certain = carried.end in (End.NO_LINK, End.REFUSED)
             if certain and not sent:
                 state = ClaimState.UNREACHABLE if carried.end is End.NO_LINK else self._refusal(mode)
@@ -201,17 +205,17 @@ class ClaimedShell:
             pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
             attempt += 1
             if now + pause >= min(limit, lost_since + _RECOVER):
-                return self._doubt(because, carried), False
+                return self._doubt(because), False
             time.sleep(pause)
 
     def _refusal(self, mode: str) -> ClaimState:
         """Say what a refusal proves: that an act did not begin; nothing about one that was sent earlier."""
         return ClaimState.IN_DOUBT if mode in ("attach", "kill") else ClaimState.REFUSED
 
-    def _doubt(self, because: str, carried: Carried) -> ClaimReply:
+    def _doubt(self, because: str) -> ClaimReply:
         return ClaimReply(
             state=ClaimState.IN_DOUBT,
-            because=f"{self._name}: {because or carried.end.value}; the command may have begun, its end is unknown",
+            because=f"{self._name}: {because}; the command may have begun, its end is unknown",
         )
 
     def _claim_reply(
@@ -341,7 +345,7 @@ class ClaimedShell:
             return ClaimReply(state=ClaimState.UNREACHABLE, because=carried.because)
         if carried.end is End.REFUSED:
             return ClaimReply(state=ClaimState.REFUSED, because=carried.because)
-        return self._doubt(carried.because or self._mute(carried), carried)
+        return self._doubt(carried.because or self._mute(carried))
 
     def _become(self, claim: Claim, command: Command, limit: float) -> ClaimReply | None:
         """Hold the host as the login user too, and leave a note of the user whose folder must be given back."""

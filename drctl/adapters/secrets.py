@@ -28,6 +28,9 @@ LEAST_LENGTH: Final = 6
 _MOST_BYTES = 64 * 1024
 _COMMAND_SECONDS = 30.0
 _STARS = b"***"
+_LINE_END = rb"(?:\r?\n)?"
+_BROKEN: Final = 3
+"""How much longer an encoded form is at most when a line end stands behind each of its characters."""
 
 
 class Secrets:
@@ -163,15 +166,18 @@ def _text(ref: SecretRef, data: bytes) -> str:
 # --- masking ----------------------------------------------------------------------------------------------------------
 
 
-def forms(secret: str) -> set[bytes]:
-    """The ways a secret may be written in output, each at least as long as the shortest secret allowed."""
+def forms(secret: str) -> tuple[set[bytes], set[bytes]]:
+    """The ways a secret may be written in output, each at least as long as the shortest secret allowed.
+
+    The second set is of those that are encoded: tools break them into lines, each at a column of its own.
+    """
     lines = {line.strip() for line in secret.splitlines()}
     texts = {secret, secret.strip(), *(line for line in lines if len(line) >= LEAST_LENGTH)}
-    found: set[bytes] = set()
-    for text in texts:
-        found.update(written.encode(errors="surrogatepass") for written in _written(text))
-        found.update(_encoded(text.encode(errors="surrogatepass")))
-    return {form for form in found if len(form) >= LEAST_LENGTH}
+    written = {way.encode(errors="surrogatepass") for text in texts for way in _written(text)}
+    encoded = {way for text in texts for way in _encoded(text.encode(errors="surrogatepass"))}
+    return {form for form in written if len(form) >= LEAST_LENGTH}, {
+        form for form in encoded if len(form) >= LEAST_LENGTH
+    }
 
 
 def _written(text: str) -> Iterator[str]:
@@ -215,7 +221,8 @@ class Masker:
     """Replaces every form of every known secret by ***. Safe in several threads."""
 
     def __init__(self) -> None:
-        self._forms: set[bytes] = set()
+        self._written: set[bytes] = set()
+        self._encoded: set[bytes] = set()
         self._pattern: re.Pattern[bytes] | None = None
         self._lock = threading.Lock()
         self.longest = 0
@@ -223,15 +230,27 @@ class Masker:
     def add(self, secret: Secret) -> None:
         """Know one more secret from now on."""
         with self._lock:
-            self._forms |= forms(secret.reveal())
-            by_length = sorted(self._forms, key=lambda form: (-len(form), form))
-            self.longest = len(by_length[0]) if by_length else 0
-            # the longest form that begins at a place wins
-            self._pattern = re.compile(b"|".join(map(re.escape, by_length))) if by_length else None
+            written, encoded = forms(secret.reveal())
+            self._written |= written
+            self._encoded |= encoded
+            self.longest = max(0, *map(len, self._written), *(len(form) * _BROKEN for form in self._encoded))
+            self._pattern = None
+
+    def _known(self) -> re.Pattern[bytes] | None:
+        """What is looked for; made when it is needed, since every secret makes it anew. None without a secret."""
+        with self._lock:
+            if self._pattern is None and self.longest:
+                patterns = {form: re.escape(form) for form in self._written}
+                for form in self._encoded:
+                    patterns[form] = _LINE_END.join(re.escape(form[at : at + 1]) for at in range(len(form)))
+                by_length = sorted(patterns, key=lambda form: (-len(form), form))
+                # the longest form that begins at a place wins
+                self._pattern = re.compile(b"|".join(patterns[form] for form in by_length))
+            return self._pattern
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Where forms of secrets stand, merged where they overlap."""
-        pattern = self._pattern
+        pattern = self._known()
         merged: list[tuple[int, int]] = []
         position = 0
         while pattern is not None and (found := pattern.search(data, position)):
@@ -252,7 +271,7 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Mask a whole text."""
-        if self._pattern is None:
+        if not self.longest:
             return text
         return self.mask(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import field
-from typing import Any
+from typing import Any, cast
 
 import fabric
 import paramiko
@@ -20,6 +20,7 @@ from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
+from drctl.adapters.ssh_wire import Wire
 from drctl.adapters.stream_pump import pumped
 from drctl.core.inventory import Host
 from drctl.core.nouns import dataclass
@@ -31,6 +32,9 @@ _PING = 5.0  # seconds between two questions to a host that owes an answer
 _CHUNK = 65536
 _BROKEN = (paramiko.SSHException, EOFError, OSError)  # what any word on a broken link may raise, closing included
 _BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
+# one for all links: making it costs as much as a handshake's cryptography. Nothing of a connection is ever set after it
+# was made, for fabric would write it in here, where every other connection would find it
+_CONFIG = fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig())
 _GCM_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")  # a third of the CPU of ctr + hmac
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -82,7 +86,7 @@ def dial_tcp(host: str, port: int, seconds: float) -> socket.socket:
 
 def _transport_factory(pins: Pins) -> Callable[..., paramiko.Transport]:
     def make(sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
-        transport = paramiko.Transport(sock, **options)
+        transport = paramiko.Transport(cast("socket.socket", Wire(sock)), **options)
         security = transport.get_security_options()
         certified = [name for name in pins.types if name in CERTIFIED]  # paramiko offers none by itself
         offered = tuple(dict.fromkeys([*certified, *security.key_types]))
@@ -131,7 +135,7 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             host.address,
             user=host.login.user,
             port=host.port,
-            config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+            config=_CONFIG,
             connect_timeout=min(OPEN, left),
             connect_kwargs={
                 "sock": sock,
@@ -156,6 +160,8 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         transport: paramiko.Transport = connection.transport
         host_key = fingerprint(transport.get_remote_server_key().asbytes())
         transport.set_keepalive(_KEEPALIVE)
+        wire: Any = transport.sock  # ours, from the factory
+        wire.opened()
     except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)

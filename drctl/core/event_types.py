@@ -42,8 +42,9 @@ class RunOpened(Event):
 
     `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
     and not proven until signatures come. `held_to` is the digest of the saved plan that the run was held to when it
-    opened, made at `held_made_at`; empty for a run without one. `transport` opens links to hosts, here and in the two
-    other records that begin a session: fabric, or openssh.
+    opened, made at `held_made_at`; empty for a run without one. `limit` are the only hosts that it may act on; none
+    named means every host. `transport` opens links to hosts, here and in the two other records that begin a session:
+    fabric, or openssh.
     """
 
     TYPE: ClassVar[str] = "run_opened"
@@ -66,6 +67,7 @@ class RunOpened(Event):
     zone: str = "UTC"
     held_to: str = ""
     held_made_at: int = 0
+    limit: tuple[str, ...] = ()
     transport: str = "fabric"
 
 

@@ -147,8 +147,14 @@ def test_neither_script_nor_value_shows_in_ps(rig: Rig) -> None:
         rig.ran(look, env={"A": "a-word-of-a-value"}, stdin=b"a-word-of-the-input"),
         rig.made.read(command(look, env={"A": "a-word-of-a-value"}, stdin=b"a-word-of-the-input")),
     ):
-        assert b"setsid" in reply.stdout or b"drctl" in reply.stdout
+        assert b"python" in reply.stdout  # this process, so the others were listed too
         assert b"a-word" not in reply.stdout
+
+
+def test_a_look_runs_as_if_nothing_stood_around_it(rig: Rig) -> None:
+    script = "set | grep -c '^dr_' || :; echo $#; cat; case $- in *e*) echo e ;; esac; false; echo never"
+    reply = rig.made.read(command(script, stdin=b"in\n"))
+    assert (reply.exit, reply.stdout.split()) == (1, [b"0", b"0", b"in", b"e"])
 
 
 def test_a_command_runs_as_if_nothing_stood_around_it(rig: Rig) -> None:
@@ -341,6 +347,24 @@ def test_a_command_that_ignores_term_is_ended_too(sh: Rig, monkeypatch: pytest.M
         ended = sh.made.kill(sh.claim(), command(script))
         assert (ended.state, ended.gone, left(sh.key)) == (ClaimState.KILLED, True, [])
         assert running.result(30).state is ClaimState.KILLED  # whoever waited for it hears the same
+
+
+def test_what_ignores_term_has_its_five_seconds_in_few_looks_at_all_processes(sh: Rig) -> None:
+    programs = sh.folder / "programs"  # a nap takes no time here; what was asked for is noted
+    programs.mkdir()
+    (programs / "sleep").write_text(f'#!/bin/sh\necho "$1" >>{sh.folder}/naps.$PPID\n')
+    (programs / "sleep").chmod(0o755)
+    sh.env["PATH"] = f"{programs}:{sh.env['PATH']}"
+    script = f"trap '' TERM; touch {sh.folder}/ready; while :; do /bin/sleep 1; done"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(sh.act, script)
+        until((sh.folder / "ready").exists, "the command")
+        assert sh.made.kill(sh.claim(), command(script)).state is ClaimState.KILLED
+        running.result(30)
+    found = (path.read_text().split() for path in sh.folder.glob("naps.*"))
+    (naps,) = [one for one in found if "0.1" in one]  # the other one waits for an end that someone writes down
+    assert 4.9 < sum(map(float, naps)) < 9
+    assert len(naps) < 40
 
 
 def test_a_command_that_something_else_killed_is_in_doubt_but_gone(rig: Rig) -> None:

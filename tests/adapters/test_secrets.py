@@ -171,6 +171,26 @@ def test_a_secret_is_found_wherever_the_stream_is_cut(form: str) -> None:
         assert stream.feed(data[:cut]) + stream.feed(data[cut:]) + stream.close() == whole, cut
 
 
+@pytest.mark.parametrize("columns", [60, 64, 76])
+@pytest.mark.parametrize("before", ["", "user:", "a longer beginning: "])
+@pytest.mark.parametrize("write", [lambda data: base64.b64encode(data).decode(), bytes.hex])
+def test_an_encoded_secret_that_a_tool_broke_into_lines_is_masked(
+    columns: int, before: str, write: Callable[[bytes], str]
+) -> None:
+    secret = "".join(random.Random(1).choices("abcdefghijkXYZ0123456789", k=150))
+    masker = Masker()
+    masker.add(Secret(secret))
+    for end in ("\n", "\r\n"):
+        text = write((before + secret).encode())
+        lines = end.join(text[at : at + columns] for at in range(0, len(text), columns))
+        whole = masker.text(lines)
+        assert len(whole.replace("***", "")) <= len(write(before.encode())) + 4, whole
+        data = lines.encode()
+        for cut in range(0, len(data), 7):
+            stream = masker.stream()
+            assert stream.feed(data[:cut]) + stream.feed(data[cut:]) + stream.close() == whole.encode(), cut
+
+
 def test_a_secret_that_comes_byte_by_byte_is_found() -> None:
     masker = Masker()
     masker.add(Secret("sesame-open"))

@@ -1,6 +1,7 @@
 """SSH against real servers, by every transport: the suite of every shell, then what only a link can do wrong."""
 
 import base64
+import contextlib
 import os
 import socket
 import time
@@ -269,6 +270,32 @@ def test_the_outcome_is_read_after_the_link_was_reset(
     assert (tmp_path / "effects").read_text() == "x\n"
 
 
+def running(pid: int) -> bool:
+    """Whether a process lives; one that nobody has buried does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    return False
+
+
+def test_a_look_that_is_asked_again_was_ended_before(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    shows = tmp_path / "begun"
+    look = command('echo $$ >>"$HOME/begun"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo seen')
+    shows.touch()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(shell.read, look)
+        until(shows.read_text, "the look")
+        asyncssh_relay.cut()
+        until(lambda: len(shows.read_text().split()) > 1, "the second look")
+        first, _ = shows.read_text().split()
+        gone = not running(int(first))
+        (tmp_path / "go").touch()
+        assert future.result(30).stdout == b"seen\n"
+    assert gone
+
+
 def test_a_link_lost_for_good_is_in_doubt_and_never_failed(
     keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
 ) -> None:
@@ -302,6 +329,27 @@ def test_a_frozen_link_is_noticed_and_replaced(
     asyncssh_relay.thaw()
     assert future.result(60).state is ClaimState.REATTACHED
     assert (tmp_path / "effects").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("then", ["is ended", "is left"])
+def test_a_host_that_freezes_for_good_during_a_command_is_in_doubt_and_never_called_unreachable(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    for name in ("CHANNEL", "BANNER", "OPEN"):
+        monkeypatch.setattr(ssh_transport, name, 0.5)
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    script = 'echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done'
+    act = replace(command(script, 3), killable=then == "is ended")
+    shell.read(command("true"))  # the link is open
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.freeze()
+    answer = future.result(60)
+    assert (answer.state, answer.gone) == (ClaimState.IN_DOUBT, False), answer
+    assert "silent" in answer.because
+    asyncssh_relay.cut()
+    (tmp_path / "go").touch()
+    assert shell.attach(claim(), act).state is ClaimState.REATTACHED
 
 
 def test_a_link_that_died_in_silence_is_opened_again_for_the_next_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from tests.engine.rig import Crash, Rig, after
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drctl.core.ports import Command
+    from drctl.core.ports import ClaimReply, Command
     from tests.fakes.hosts import FakeHost
 
 BOOK = """\
@@ -50,6 +51,20 @@ def test_a_host_is_recorded_once_when_it_is_taken_and_given_back_at_the_end() ->
     assert [body["names"] for body in rig.said("lock_taken")] == [["db1"], ["db2"]]
     assert rig.host("db1").owner is None
     assert rig.said("lock_lost") == []
+
+
+def test_hosts_are_given_back_side_by_side_for_one_that_is_silent_takes_its_whole_limit() -> None:
+    rig, together = made(), threading.Barrier(2)
+    for name in ("db1", "db2"):
+        release = rig.host(name).release
+
+        def given_back(claim: Claim, release: Callable[[Claim], ClaimReply] = release) -> ClaimReply:
+            together.wait(30)
+            return release(claim)
+
+        rig.oddly(name, release=given_back)
+    assert rig.run() is Exit.DONE
+    assert [rig.host(name).owner for name in ("db1", "db2")] == [None, None]
 
 
 def test_a_host_of_another_run_stops_before_the_act_and_the_next_resume_goes_on_by_itself() -> None:

@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -62,7 +62,22 @@ def inventory(*hosts: Host) -> Inventory:
     return Inventory(name="test", environment=Environment.LAB, hosts={host.name: host for host in hosts})
 
 
-Mode = Literal["pass", "stall", "reset", "drop"]
+Mode = Literal["pass", "stall", "reset", "drop", "full"]
+Way = Literal["to the host", "from the host"]
+FULL = b"Exceeded MaxStartups\r\n"
+"""What OpenSSH's sshd says to a connection that it has no room for, before it closes it."""
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One connection through the relay; what it passed on, and whether it passes anything on now, each way."""
+
+    near: socket.socket
+    far: socket.socket
+    go: dict[Way, threading.Event] = field(
+        default_factory=lambda: {"to the host": threading.Event(), "from the host": threading.Event()}
+    )
+    passed: dict[Way, int] = field(default_factory=lambda: {"to the host": 0, "from the host": 0})
 
 
 @dataclass(slots=True)
@@ -73,20 +88,26 @@ class Relay:
     mode: Mode = "pass"
     accepted: int = 0
     reset_after: int | None = None
-    """Reset a connection when this many bytes went to the server."""
+    """Reset a connection when this many bytes went `way`."""
     freeze_after: int | None = None
-    """Pass nothing on any more when this many bytes went to the server."""
-    _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
+    """Pass nothing on any more when this many bytes went `way`."""
+    way: Way = "to the host"
+    _frozen: bool = False
+    _pairs: list[_Pair] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
-    _go: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._go.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
+
+    @property
+    def passed(self) -> dict[Way, int]:
+        """How many bytes of the newest connection went each way."""
+        return self._pairs[-1].passed
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -96,48 +117,74 @@ class Relay:
                 self.accepted += 1
                 if self.mode == "reset":
                     _reset(near)
-                    continue
-                if self.mode in ("stall", "drop"):
-                    self._pairs.append((near, near))
-                    continue
-                far = self.upstream()
-                self._pairs.append((near, far))
-                threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
-                threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
+                elif self.mode == "full":
+                    with near:
+                        near.sendall(FULL)
+                elif self.mode in ("stall", "drop"):
+                    self._keep(_Pair(near, near))
+                else:
+                    self._forward(_Pair(near, self.upstream()))
 
-    def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:  # noqa: FBT001 - two threads
-        sent = 0
+    def _forward(self, pair: _Pair) -> None:
+        for go in pair.go.values():
+            if not self._frozen:
+                go.set()
+        self._keep(pair)
+        threading.Thread(target=self._pump, args=(pair, "to the host"), daemon=True).start()
+        threading.Thread(target=self._pump, args=(pair, "from the host"), daemon=True).start()
+
+    def _keep(self, pair: _Pair) -> None:
+        with self._lock:
+            self._pairs.append(pair)
+
+    def _pump(self, pair: _Pair, way: Way) -> None:
+        source, sink = (pair.near, pair.far) if way == "to the host" else (pair.far, pair.near)
+        counted, go = way == self.way, pair.go[way]
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                self._go.wait()
+                go.wait()
+                sent = pair.passed[way]
                 if counted and self.reset_after is not None and sent + len(data) > self.reset_after:
                     sink.sendall(data[: self.reset_after - sent])
                     self.reset_after = None
-                    _reset(source)
+                    _reset(pair.near)
                     break
-                sent += len(data)
-                if counted and self.freeze_after is not None and sent > self.freeze_after:
+                pair.passed[way] += len(data)
+                if counted and self.freeze_after is not None and sent + len(data) > self.freeze_after:
                     self.freeze()
-                    self._go.wait()
+                    go.wait()
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
 
-    def freeze(self) -> None:
-        """Pass nothing on, and keep the connections."""
-        self._go.clear()
+    def freeze(self, *, new: bool = True, ways: Sequence[Way] = ("to the host", "from the host")) -> None:
+        """Pass nothing on, and keep the connections: what is there, and with `new` what comes as well."""
+        self._frozen = new
+        for pair in list(self._pairs):
+            for way in ways:
+                pair.go[way].clear()
 
-    def thaw(self) -> None:
-        self._go.set()
+    def thaw(self, more: Sequence[_Pair] = ()) -> None:
+        self._frozen = False
+        for pair in [*self._pairs, *more]:
+            for go in pair.go.values():
+                go.set()
+
+    def end(self, way: Way) -> None:
+        """Half-close every connection: nothing more comes this way, and whoever listens there is told."""
+        for pair in list(self._pairs):
+            with contextlib.suppress(OSError):
+                (pair.far if way == "to the host" else pair.near).shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
         """Reset every connection now."""
-        for near, far in self._pairs:
-            for sock in (near, far):
+        with self._lock:  # whoever is cut off is back at once, with a connection that is to stay
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for sock in (pair.near, pair.far):
                 with contextlib.suppress(OSError):
                     _reset(sock)
-        self._pairs.clear()
-        self._go.set()
+        self.thaw(pairs)
 
     def close(self) -> None:
         self.cut()
@@ -160,7 +207,7 @@ def tcp(port: int) -> Callable[[], socket.socket]:
 # --- asyncssh ---------------------------------------------------------------------------------------------------------
 
 
-class _Forwarding(asyncssh.SSHServer):
+class ForwardingServer(asyncssh.SSHServer):
     def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
         self._connections = connections
 
@@ -172,7 +219,7 @@ class _Forwarding(asyncssh.SSHServer):
 
 
 @dataclass(slots=True)
-class _Commands:
+class Commands:
     """Runs what clients ask for, each in a session of its own, as sshd does."""
 
     env: dict[str, str]
@@ -180,6 +227,10 @@ class _Commands:
     children: set[asyncio.subprocess.Process] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+
+    def env_of(self, _: asyncssh.SSHServerProcess[bytes]) -> dict[str, str]:
+        """The environment of a command."""
+        return self.env
 
     async def serve(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
         task = asyncio.current_task()
@@ -192,7 +243,7 @@ class _Commands:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=self.env,
+            env=self.env_of(channel),
             start_new_session=True,
         )
         self.children.add(child)
@@ -239,18 +290,23 @@ async def _pump(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[by
 
 
 @contextlib.contextmanager
-def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Iterator[int]:
-    """Serve `/bin/sh -c COMMAND` on an ephemeral port; `prelude` is what a noisy login shell would run first."""
+def asyncssh_server(
+    keys: Keys, env: dict[str, str], prelude: str = "", *, at: Sequence[str] = ("127.0.0.1",), port: int = 0
+) -> Iterator[int]:
+    """Serve `/bin/sh -c COMMAND` on an ephemeral port; `prelude` is what a noisy login shell would run first.
+
+    With more than one address in `at`, the port is the caller's to choose.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    commands = _Commands(env, prelude)
+    commands = Commands(env, prelude)
 
     async def start() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
-            "127.0.0.1",
-            0,
-            server_factory=lambda: _Forwarding(commands.connections),
+            at,
+            port,
+            server_factory=lambda: ForwardingServer(commands.connections),
             server_host_keys=[str(keys.folder / "host")],
             authorized_client_keys=str(keys.folder / "client.pub"),
             process_factory=commands.serve,
