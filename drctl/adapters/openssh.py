@@ -60,36 +60,31 @@ class Tied:
         self.up = False  # from then on only the newest words are kept
         self._lock = threading.Lock()
         self._text = bytearray()
-        try:
-            self._folder = Path(tempfile.mkdtemp(prefix="drctl-ssh-", dir=_short()))
-        except OSError as error:
-            raise LinkProblem(f"link: there is no room for the files of ssh: {error}") from None
-        self.socket = str(self._folder / "s")
-        files = Files(socket=self.socket, known_hosts=str(self._folder / "known_hosts"), log=str(self._folder / "log"))
-        try:
-            with open(files.known_hosts, "x", encoding="utf-8", opener=_private) as known:
-                known.write(known_hosts(host))
-            os.mkfifo(files.log, 0o600)
-            self._log = os.open(files.log, os.O_RDONLY | os.O_NONBLOCK)
-            self._life, self.process = self._started(
-                [*PROGRAM, *arguments(host, name, files, through, settings_known())]
-            )
-        except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise LinkProblem(f"link: ssh could not be started: {error}") from None
+        with contextlib.ExitStack() as undo:
+            try:
+                self._start(host, name, through, undo)
+            except OSError as error:
+                raise LinkProblem(f"link: ssh could not be started: {error}") from None
+            undo.pop_all()
 
-    def _started(self, argv: list[str]) -> tuple[int, subprocess.Popen[bytes]]:
-        theirs, life = os.pipe()
+    def _start(self, host: Host, name: str, through: str | None, undo: contextlib.ExitStack) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="drctl-ssh-", dir=_short()))
+        undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self.socket, log, known = (str(self._folder / name) for name in ("s", "log", "known_hosts"))
+        argv = arguments(host, name, Files(socket=self.socket, known_hosts=known, log=log), through, settings_known())
+        with open(known, "x", encoding="utf-8", opener=_private) as file:
+            file.write(known_hosts(host))
+        os.mkfifo(log, 0o600)
+        self._log = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+        undo.callback(os.close, self._log)
+        theirs, self._life = os.pipe()
+        undo.callback(os.close, self._life)
         try:
             with (self._folder / "err").open("wb") as err:
-                return life, subprocess.Popen(
-                    ["/bin/sh", "-c", _TIED, str(self._folder), *argv],
+                self.process = subprocess.Popen(
+                    ["/bin/sh", "-c", _TIED, str(self._folder), *PROGRAM, *argv],
                     stdin=theirs, stdout=subprocess.DEVNULL, stderr=err, start_new_session=True,
                 )  # fmt: skip
-        except OSError:
-            os.close(life)
-            os.close(self._log)
-            raise
         finally:
             os.close(theirs)
 
@@ -109,12 +104,14 @@ class Tied:
     def wait_up(self, seconds: float) -> bool:
         """Wait until commands can be sent, the process ends, or time is over; says whether it is up."""
         limit = time.monotonic() + seconds
+        news = select.poll()  # not `select`, which knows the first 1024 descriptors only
+        news.register(self._log, select.POLLIN)
         while not Path(self.socket).exists():
             left = min(_LOOK, limit - time.monotonic())
             if left <= 0 or not self.alive:
                 return False
-            # a pipe that nobody has opened yet, or everybody closed, is no news: the process is waited for then
-            if not select.select([self._log], [], [], left)[0] or not self.drain():
+            # a pipe that everybody closed is no news: the process is waited for then
+            if news.poll(left * 1000) and not self.drain():
                 self.ended_within(left)
         return self.alive
 

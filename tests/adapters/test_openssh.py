@@ -6,6 +6,7 @@ What every transport owes is in `test_ssh`, `test_host_keys` and `test_become`.
 import contextlib
 import errno
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -449,6 +450,11 @@ def test_a_machine_without_descriptors_or_room_is_told_and_the_link_stays(
             open_session(master(hosts).tied.socket, "true", 20)
     assert descriptors() == open_before
     assert (hosts.shell("h1").read(command()).exit, relay.accepted) == (0, 1)
+    monkeypatch.setattr(openssh, "PROGRAM", ("/no/such/ssh",))
+    monkeypatch.setattr(openssh, "settings_known", openssh.settings_known.__wrapped__)
+    other = SshHosts(inventory(keys.host(relay.port)), no_secret, "openssh")
+    assert other.shell("h1").read(command()).because.startswith("link: ssh could not be started")
+    assert descriptors() == open_before
     monkeypatch.setattr(tempfile, "tempdir", "/proc/no-such-folder")
     other = SshHosts(inventory(keys.host(relay.port)), no_secret, "openssh")
     answer = other.shell("h1").run(claim(), command())
@@ -478,3 +484,20 @@ def test_nothing_is_left_open_after_many_words(hosts: SshHosts) -> None:
             assert shell.read(command()).exit == 0
             assert dialer.connect("127.0.0.1", port, Duration(20_000_000)).state is PortState.OPEN
     until(lambda: descriptors() <= before, "the end of the tunnels")
+
+
+def test_more_than_1024_descriptors_are_no_limit(hosts: SshHosts) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("this machine allows no more")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while taken[-1] < 1100:
+            taken.append(os.dup(taken[0]))
+        assert hosts.shell("h1").run(claim(), command()).state is ClaimState.RAN
+    finally:
+        for number in taken:
+            os.close(number)
+        hosts.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
