@@ -77,7 +77,8 @@ class ClaimedShell:
         mark, carried = self._look(command, limit)
         begun = claim_text.seen(mark, carried.out)
         if carried.end is End.LOST and begun.pid and limit - time.monotonic() >= 1:
-            self._end_look(command, mark, begun)  # it goes on there, and the host would carry out both
+            left = min(_GRACE, limit - time.monotonic())
+            self._end_look(command, mark, begun, left)  # it goes on there, and the host would carry out both
         if carried.end is End.LOST and limit - time.monotonic() >= 1:
             mark, carried = self._look(command, limit)
         return self._look_reply(command, mark, carried, limit)
@@ -104,7 +105,7 @@ class ClaimedShell:
                 reach = Reach.TIMEOUT
                 because = because or f"no end within {command.timeout.human()}"
                 if out.pid:
-                    because += f"; {self._end_look(command, mark, out)}"
+                    because += f"; {self._end_look(command, mark, out, _GRACE)}"
             else:
                 reach = Reach.UNREACHABLE
                 because = because or self._mute(carried, command.as_user)
@@ -119,9 +120,9 @@ class ClaimedShell:
             host_key=carried.host_key,
         )
 
-    def _end_look(self, command: Command, mark: str, look: claim_text.Seen) -> str:
+    def _end_look(self, command: Command, mark: str, look: claim_text.Seen, seconds: float) -> str:
         values = {"pid": str(look.pid), "st": look.since, "k": mark}
-        answer, carried = self._ask("endlook", values, seconds=_GRACE, user=command.as_user, spare=True)
+        answer, carried = self._ask("endlook", values, seconds=seconds, user=command.as_user, spare=True)
         if isinstance(answer, str):
             return f"the look (process {look.pid}) could not be ended: {carried.because or 'no answer'}"
         return "the look was ended" if answer.state == "killed" else f"the look could not be ended: {answer.note}"
@@ -350,6 +351,7 @@ class ClaimedShell:
     def _become(self, claim: Claim, command: Command, limit: float) -> ClaimReply | None:
         """Hold the host as the login user too, and leave a note of the user whose folder must be given back."""
         user = command.as_user or ""
+        self._sudo.way(user, self._shell)  # what is no name of a user is refused before a folder has it
         with self._lock:
             if (claim.run, user) in self._became:
                 return None

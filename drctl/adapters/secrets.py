@@ -33,6 +33,16 @@ _BROKEN: Final = 3
 """How much longer an encoded form is at most when a line end stands behind each of its characters."""
 
 
+_MASKERS: "list[Masker]" = []
+
+
+def starred(text: str) -> str:
+    """A text without any secret that was resolved in this process: for errors, which come from anywhere."""
+    for masker in _MASKERS:
+        text = masker.text(text)
+    return text
+
+
 class Secrets:
     """Resolves references, each once in a process, and makes the masker know what it found. Safe in several threads.
 
@@ -51,6 +61,7 @@ class Secrets:
         aws: Callable[[SecretRef], bytes] = read_from_aws,
     ) -> None:
         self._masker = masker
+        _MASKERS.append(masker)
         self._aws = aws
         self._base = base
         self._environment = os.environ if environment is None else environment

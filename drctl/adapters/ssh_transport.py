@@ -20,7 +20,7 @@ from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
-from drctl.adapters.ssh_wire import Wire
+from drctl.adapters.ssh_wire import Untimed, Wire
 from drctl.adapters.stream_pump import pumped
 from drctl.core.inventory import Host
 from drctl.core.nouns import dataclass
@@ -84,9 +84,9 @@ def dial_tcp(host: str, port: int, seconds: float) -> socket.socket:
     return sock
 
 
-def _transport_factory(pins: Pins) -> Callable[..., paramiko.Transport]:
-    def make(sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
-        transport = paramiko.Transport(cast("socket.socket", Wire(sock)), **options)
+def _transport_factory(pins: Pins, wire: Wire) -> Callable[..., paramiko.Transport]:
+    def make(_sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
+        transport = paramiko.Transport(cast("socket.socket", wire), packetizer_class=Untimed, **options)
         security = transport.get_security_options()
         certified = [name for name in pins.types if name in CERTIFIED]  # paramiko offers none by itself
         offered = tuple(dict.fromkeys([*certified, *security.key_types]))
@@ -130,6 +130,7 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         raise LinkProblem(f"login: the inventory gives no key, agent or password for {host.login.user}")
     sock = dial(seconds)
     left = max(0.1, limit - time.monotonic())
+    wire = Wire(sock, time.monotonic() + min(OPEN, left))
     with _BUILDING:
         connection = fabric.Connection(
             host.address,
@@ -146,21 +147,18 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
                 "banner_timeout": min(BANNER, left),
                 "auth_timeout": min(AUTH, left),
                 "channel_timeout": CHANNEL,
-                "transport_factory": _transport_factory(pins),
+                "transport_factory": _transport_factory(pins, wire),
             },
         )
     connection.client.set_missing_host_key_policy(pins)
     refusals, channel = _Refusals(), f"paramiko.{id(connection):x}"
     logging.getLogger(channel).addHandler(refusals)
     connection.client.set_log_channel(channel)
-    late = threading.Event()
     try:
-        with _hang_up_after(min(OPEN, left), sock, late):
-            connection.open()
+        connection.open()
         transport: paramiko.Transport = connection.transport
         host_key = fingerprint(transport.get_remote_server_key().asbytes())
         transport.set_keepalive(_KEEPALIVE)
-        wire: Any = transport.sock  # ours, from the factory
         wire.opened()
     except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
         with contextlib.suppress(OSError):
@@ -169,29 +167,11 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             connection.close()
         with contextlib.suppress(OSError):
             sock.close()
-        if late.is_set():
+        if wire.late:
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
     return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
-
-
-@contextlib.contextmanager
-def _hang_up_after(seconds: float, sock: socket.socket, late: threading.Event) -> Iterator[None]:
-    """Bound what paramiko does not: its own limits cover the banner and parts of the login, not the key exchange."""
-
-    def hang_up() -> None:
-        late.set()
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault

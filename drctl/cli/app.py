@@ -154,7 +154,7 @@ def run(args: list[str]) -> int:
         return int(Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last resort: a defect is told as one, with its exit code
         if os.environ.get("DRCTL_DEBUG"):
-            traceback.print_exc()
+            click.echo(_clean(traceback.format_exc()), err=True)
         say(
             f"drctl has a defect: {type(error).__name__}: {error}",
             "drctl runs list   (open runs can be resumed); DRCTL_DEBUG=1 shows where it happened",
@@ -178,7 +178,7 @@ def show_error(error: DrctlError, output: str = "text") -> None:
 
         parts = {"what": error.what, "where": error.where, "meaning": error.meaning, "next": error.next}
         document = {"error": {**parts, "exit": int(error.exit), "diagnostics": diagnostic_rows(problems)}}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(_starred(json.dumps(document, ensure_ascii=False)))
     if problems:
         from drctl.cli.documents import show_diagnostics
 
@@ -191,7 +191,14 @@ def show_error(error: DrctlError, output: str = "text") -> None:
 
 
 def _clean(text: str) -> str:
-    """Escape what a terminal would obey: names of files and words of hosts come through here."""
+    """Star secrets, and escape what a terminal would obey: words of hosts and of defects come through here."""
     from drctl.reporting.texts import clean
 
-    return clean(text, lines=True)
+    return clean(_starred(text), lines=True)
+
+
+def _starred(text: str) -> str:
+    """What no masker has stood before: an error says what it was raised with."""
+    from drctl.adapters.secrets import starred
+
+    return starred(text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import SecretRef
+from drctl.core.kind import FieldError
 from drctl.core.model import Action, Block, Fence, Include, Phase, Step, around, walk
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
@@ -198,8 +199,11 @@ def _place(step: Step, context: Context) -> set[str]:
 
 
 def _becoming(step: Step, context: Context) -> set[Becoming]:
-    """The other user it works as on its host."""
-    user = user_of(step, RunScope(context=context).at(step))
+    """The other user it works as on its host; none where a text that is computed is no name: the step says so."""
+    try:
+        user = user_of(step, RunScope(context=context).at(step))
+    except FieldError:
+        return set()
     return {Becoming(host=host, user=user) for host in _place(step, context) if isinstance(user, str)}
 
 

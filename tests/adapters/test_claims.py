@@ -450,6 +450,15 @@ def test_as_another_user_the_claim_lies_with_that_user_and_both_are_given_back(s
     assert not any(owner.exists() for owner in owners)
 
 
+@pytest.mark.parametrize("user", ["../../x", "a b", "-u", "x;y", "", "a/b"])
+def test_what_is_no_name_of_a_user_leaves_nothing_on_the_host(sh: Rig, user: str) -> None:
+    with pytest.raises(DefectError):
+        sh.act("true", as_user=user)
+    with pytest.raises(DefectError):
+        sh.made.stage(sh.claim(), [b"x"], user)
+    assert not sh.state.exists()
+
+
 def test_a_user_that_sudo_does_not_give_refuses_for_certain(sh: Rig) -> None:
     (sh.folder / "bin").mkdir()
     (sh.folder / "bin" / "sudo").write_text(SUDO)

@@ -56,10 +56,15 @@ class Drctl:
 
     def __call__(self, *args: str, state: Path | None = None) -> Said:
         """Type a command; the state folder is filled in."""
+        said = self.unclean(*args, state=state)
+        assert "Traceback" not in said.err + said.out
+        return said
+
+    def unclean(self, *args: str, state: Path | None = None) -> Said:
+        """The same, and it may say where in drctl something broke."""
         self._capsys.readouterr()
         code = run(["--state-dir", str(state or self.state), *args])
         said = self._capsys.readouterr()
-        assert "Traceback" not in said.err + said.out
         return Said(code, said.out, said.err)
 
     def argv(self, *args: str) -> list[str]:

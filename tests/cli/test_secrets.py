@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drctl.errors import Exit
+from drctl.engine.executor import Executor
+from drctl.errors import Exit, RefusedError
 from tests.cli.conftest import Drctl, book, step
 
 CANARY = "kanarie/Vogel+7&q'ü"
@@ -120,3 +121,22 @@ def test_a_resumed_run_takes_the_secret_anew_and_hides_it_as_well(drctl: Drctl, 
     resumed = drctl("resume", id_, "--no-live")
     assert resumed.code == 0, resumed
     assert found(drctl.state, said.err, said.out, resumed.err, resumed.out) == []
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+@pytest.mark.parametrize("error", [RuntimeError, RefusedError])
+def test_an_error_that_nobody_foresaw_does_not_say_it_either(
+    drctl: Drctl, monkeypatch: pytest.MonkeyPatch, debug: str, error: type[Exception]
+) -> None:
+    monkeypatch.setenv("CANARY_TOKEN", CANARY)
+    monkeypatch.setenv("DRCTL_DEBUG", debug)
+
+    def breaks(_: Executor) -> Exit:
+        raise error(f"with {CANARY} and {base64.b64encode(CANARY.encode()).decode()}")
+
+    monkeypatch.setattr(Executor, "run", breaks)
+    drctl.write("book.yaml", runbook(SCRIPTS["plain"], "env:CANARY_TOKEN"))
+    said = drctl.unclean("--output", "json", "run", "book.yaml", "--no-live")
+    assert found(drctl.state, said.out, said.err) == []
+    assert "***" in said.err
+    assert ("Traceback" in said.err) == bool(debug and error is RuntimeError)

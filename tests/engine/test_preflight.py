@@ -148,6 +148,14 @@ def test_a_user_that_cannot_be_become_stops_the_run_before_anything_is_changed()
         assert rig.host("db2").effects == []
 
 
+def test_a_computed_user_that_is_no_name_fails_its_step_and_not_drctl() -> None:
+    step = '{id: x, on: db2, as: "${{ inputs.who }}", run: act, effect: read, tolerate: [failed]}'
+    rig = Rig(book(step, ACT).replace("phases:", "inputs: {who: {type: text}}\nphases:", 1), inputs={"who": "x; y"})
+    rig.host("db2").on("do-it", 0)
+    assert rig.run() is Exit.DONE
+    assert any("as: is not the name of a user" in body.get("because", "") for body in rig.said("step_finished"))
+
+
 def test_of_a_host_that_is_down_one_word_is_enough() -> None:
     rig = reaching("{id: x, on: db1, as: postgres, run: act, effect: idempotent}")
     assert rig.run() is Exit.NOTHING_CHANGED
