@@ -1,7 +1,8 @@
 """Hosts over SSH: one link a host, opened when needed and opened again after a loss, shared by all threads.
 
-What is said over a link is `claims`; how it is opened is `ssh_transport`; which keys are believed is `ssh_keys`.
-Of `~/.ssh/config` nothing is read here: what the inventory leans on it for is read with it, and frozen with the run.
+What is said over a link is `claims`; how it is opened is `ssh_transport` (fabric) or `openssh` (the client of this
+machine); which keys are believed is `ssh_keys`. Of `~/.ssh/config` nothing is read here: what the inventory leans on it
+for is read with it, and frozen with the run. OpenSSH's client reads it by itself.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from drctl.adapters import claim_text, host_check
 from drctl.adapters.become import Sudo
@@ -20,17 +22,43 @@ from drctl.adapters.host_check import Asked, Findings
 from drctl.adapters.http import UrllibHttp
 from drctl.adapters.identity import Ask, asks
 from drctl.adapters.link_words import advised
+from drctl.adapters.openssh import Master, open_master
 from drctl.adapters.ssh_keys import PrivateKeys
-from drctl.adapters.ssh_transport import Credentials, Link, LinkProblem, dial_tcp, open_link
-from drctl.adapters.stream_pump import pumped
+from drctl.adapters.ssh_transport import Credentials, LinkProblem, dial_tcp, open_link
 from drctl.core.dns import Dns
 from drctl.core.inventory import Host, Inventory, SecretRef
+from drctl.core.nouns import replace
 from drctl.core.ports import ClaimShell, Command, Dialer, Http, PortReply, PortState, Reach
 from drctl.core.values import Duration, Secret
-from drctl.errors import DrctlError
+from drctl.errors import DefectError, DrctlError
 
 _CHANNELS = 8  # at once on one link: sshd allows 10 (MaxSessions), two are kept back for ending commands and for pings
 _BUSY_PAUSE = 0.1  # seconds until a host that had no channel to spare is asked again
+
+
+class Link(Protocol):
+    """An open, logged-in connection to a host that proved itself. Safe to use from several threads."""
+
+    identified: bool
+    remarks: tuple[str, ...]  # what a person should know of it
+    host_key: str  # the fingerprint the host proved itself with
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still thought to be there."""
+        ...
+
+    def exchange(self, order: Order, seconds: float) -> Carried:
+        """Carry one order. Raises LinkProblem, busy, when the host has no channel to spare."""
+        ...
+
+    def forward(self, seconds: float, target: tuple[str, int]) -> socket.socket:
+        """Open a TCP connection from the host. Raises LinkProblem."""
+        ...
+
+    def close(self, because: str = "closed by drctl") -> None:
+        """Close; everything that waits on it returns."""
+        ...
 
 
 class SshHosts:
@@ -39,11 +67,15 @@ class SshHosts:
     Args:
         inventory: the hosts.
         resolve_secret: gives a login password at the moment of use.
+        transport: what opens the links: `fabric`, or `openssh`, the system's own client.
     """
 
-    def __init__(self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret]) -> None:
+    def __init__(
+        self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret], transport: str = "fabric"
+    ) -> None:
         self._inventory = inventory
         self._resolve = resolve_secret
+        self._opener = _OPENERS[transport]
         self._keys = PrivateKeys()
         self._lock = threading.Lock()
         self._carriers: dict[tuple[str, ...], HostCarrier] = {}
@@ -91,7 +123,7 @@ class SshHosts:
         if found is not None:
             return found
         hop = self.carrier(via[-1], via[:-1]) if via else None
-        made = HostCarrier(host, hop, self._credentials, self._asks)
+        made = HostCarrier(host, functools.partial(self._opener, host, hop, self._credentials), self._asks)
         with self._lock:
             return self._carriers.setdefault((*via, host_name), made)
 
@@ -104,27 +136,28 @@ class SshHosts:
         return asks(host, self._inventory.databases, self._resolve)
 
     def _credentials(self, host: Host) -> Credentials:
-        password = self._resolve(host.login.password).reveal() if host.login.password else None
+        try:
+            password = self._resolve(host.login.password).reveal() if host.login.password else None
+        except DrctlError as error:
+            raise LinkProblem(f"login: {error.what}") from None
         return Credentials(keys=self._keys, password=password)
 
 
 class HostCarrier:
     """Carries orders to one host: opens its link when needed, asks who the machine is before the first act on it."""
 
-    def __init__(
-        self,
-        host: Host,
-        hop: "HostCarrier | None",
-        credentials: Callable[[Host], Credentials],
-        asks: Callable[[Host], list[Ask]],
-    ) -> None:
+    def __init__(self, host: Host, opener: Callable[[float], Link], asks: Callable[[Host], list[Ask]]) -> None:
         self._host = host
-        self._hop = hop
-        self._credentials = credentials
+        self._open = opener
         self._asks = asks
         self._opening = threading.Lock()
         self._link: Link | None = None
         self._channels = threading.BoundedSemaphore(_CHANNELS)
+
+    @property
+    def name(self) -> str:
+        """The host's."""
+        return self._host.name
 
     def exchange(self, order: Order) -> Carried:
         """Carry one order. A link found dead is opened again, as long as nothing was sent."""
@@ -161,11 +194,7 @@ class HostCarrier:
                 self._link.close("reset: the link broke")
                 self._link = None
             if self._link is None:
-                try:
-                    credentials = self._credentials(self._host)
-                except DrctlError as error:
-                    raise LinkProblem(f"login: {error.what}") from None
-                self._link = open_link(self._host, credentials, self._dial, limit - time.monotonic())
+                self._link = self._open(limit - time.monotonic())
             return self._link
         finally:
             self._opening.release()
@@ -178,9 +207,7 @@ class HostCarrier:
         """
         limit = time.monotonic() + seconds
         try:
-            link = self.link(limit)
-            link.refusals.last = ""
-            return pumped(link.channel(limit - time.monotonic(), "direct-tcpip", (host, port)))
+            return self.link(limit).forward(limit - time.monotonic(), (host, port))
         except LinkProblem as problem:
             words = problem.because.lower()
             if problem.busy and ("refused" in words or "errno 111" in words):
@@ -207,7 +234,8 @@ class HostCarrier:
             first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"
             return Findings(problem=f"ran no shell for drctl; it said: {first}")
         noise = carried.out.partition(b"\n@")[0]
-        return host_check.findings(self._host.login.user, out, noise, took)
+        found = host_check.findings(self._host.login.user, out, noise, took)
+        return replace(found, remarks=(*found.remarks, *link.remarks))
 
     def close(self) -> None:
         """Close the link."""
@@ -221,17 +249,6 @@ class HostCarrier:
             link.close("reset: the link broke")
             if self._link is link:
                 self._link = None
-
-    def _dial(self, seconds: float) -> socket.socket:
-        if self._hop is None:
-            return dial_tcp(self._host.address, self._host.port, seconds)
-        limit = time.monotonic() + seconds
-        try:
-            link = self._hop.link(limit)
-            # not the bare channel: its "Socket is closed" kills paramiko's thread before it has told anyone
-            return pumped(link.channel(limit - time.monotonic(), "direct-tcpip", (self._host.address, self._host.port)))
-        except LinkProblem as problem:
-            raise LinkProblem(f"{problem.because} (on the way, at {self._hop._host.name})") from None  # noqa: SLF001 - the same class
 
     @contextlib.contextmanager
     def _slot(self, order: Order, limit: float) -> Iterator[None]:
@@ -273,6 +290,39 @@ class HostCarrier:
                 return Carried(end=End.REFUSED, because=because, host_key=link.host_key)
         link.identified = True
         return None
+
+
+def _by_fabric(host: Host, hop: HostCarrier | None, credentials: Callable[[Host], Credentials], seconds: float) -> Link:
+    def dial(seconds: float) -> socket.socket:
+        if hop is None:
+            return dial_tcp(host.address, host.port, seconds)
+        limit = time.monotonic() + seconds
+        with _on_the_way(hop):
+            return hop.link(limit).forward(limit - time.monotonic(), (host.address, host.port))
+
+    return open_link(host, credentials(host), dial, seconds)
+
+
+def _by_openssh(host: Host, hop: HostCarrier | None, _: Callable[[Host], Credentials], seconds: float) -> Link:
+    if hop is None:
+        return open_master(host, None, seconds)
+    limit = time.monotonic() + seconds
+    with _on_the_way(hop):
+        way = hop.link(limit)
+    if not isinstance(way, Master):
+        raise DefectError(f"the way to {host.name} was opened by another transport")
+    return open_master(host, way, limit - time.monotonic())
+
+
+_OPENERS = {"fabric": _by_fabric, "openssh": _by_openssh}
+
+
+@contextlib.contextmanager
+def _on_the_way(hop: HostCarrier) -> Iterator[None]:
+    try:
+        yield
+    except LinkProblem as problem:
+        raise LinkProblem(f"{problem.because} (on the way, at {hop.name})") from None
 
 
 class LinkDialer:

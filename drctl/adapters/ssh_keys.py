@@ -43,10 +43,10 @@ class Pins(paramiko.MissingHostKeyPolicy):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        pinned = [_parsed(line, host) for line in host.host_keys]
+        keys = [_parsed(line, host) for line in host.host_keys]
         self.types: list[str] = [*CERTIFIED] if host.host_cas else []
-        self.types += [name for kind, _ in pinned for name in _RSA.get(kind, (kind,))]
-        self._blobs = {blob for _, blob in pinned}
+        self.types += [name for kind, _ in keys for name in _RSA.get(kind, (kind,))]
+        self._blobs = {blob for _, blob in keys}
         self._authorities = {_parsed(line, host)[1] for line in host.host_cas}
         self._revoked = {_parsed(line, host)[1] for line in host.revoked_keys}
 
@@ -55,20 +55,10 @@ class Pins(paramiko.MissingHostKeyPolicy):
         blob = key.asbytes()
         shown = f"{key.get_name()} {fingerprint(blob)}"
         if blob in self._revoked:
-            raise HostKeyError(
-                f"host key: {hostname} proved itself with {shown}, which known_hosts says is revoked: whoever has that"
-                f" key may be anybody. Next: give {self._host.name} a new host key, or find out which machine this is"
-            )
+            raise HostKeyError(revoked(self._host, shown))
         why = None if blob in self._blobs else self._objection(key)
-        if why is None:
-            return
-        pinned = [fingerprint(one) for one in sorted(self._blobs)]
-        pinned += [f"the authority {fingerprint(one)}" for one in sorted(self._authorities)]
-        raise HostKeyError(
-            f"host key: {hostname} proved itself with {shown}{why}, the inventory pins {', '.join(pinned) or 'none'}. "
-            f"Either {self._host.name} was rebuilt, or this is another machine. Next: compare with "
-            f"`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console, then change the inventory"
-        )
+        if why is not None:
+            raise HostKeyError(stranger(self._host, shown, why))
 
     def _objection(self, key: paramiko.PKey) -> str | None:
         """Why the host's certificate does not count; None when it does."""
@@ -86,6 +76,35 @@ class Pins(paramiko.MissingHostKeyPolicy):
             why = "that authority is revoked"
         signer = fingerprint(certificate.authority)
         return f" and a certificate ({certificate.key_id[:60]!r}, signed by {signer}): {why}" if why else None
+
+
+def _at(host: Host) -> str:
+    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"  # noqa: PLR2004 - as known_hosts has it
+
+
+def stranger(host: Host, shown: str, why: str) -> str:
+    """Say that the host showed another key than the pinned ones; `why` its certificate does not help."""
+    keys, authorities = ({_parsed(line, host)[1] for line in lines} for lines in (host.host_keys, host.host_cas))
+    pinned = [fingerprint(one) for one in sorted(keys)]
+    pinned += [f"the authority {fingerprint(one)}" for one in sorted(authorities)]
+    return (
+        f"host key: {_at(host)} proved itself with {shown}{why}, the inventory pins {', '.join(pinned) or 'none'}. "
+        f"Either {host.name} was rebuilt, or this is another machine. Next: compare with "
+        f"`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console, then change the inventory"
+    )
+
+
+def fingerprints(host: Host) -> list[str]:
+    """Of the keys that are pinned."""
+    return [fingerprint(_parsed(line, host)[1]) for line in host.host_keys]
+
+
+def revoked(host: Host, shown: str) -> str:
+    """Say that the host showed a key which must not be believed any more."""
+    return (
+        f"host key: {_at(host)} proved itself with {shown}, which known_hosts says is revoked: whoever has that"
+        f" key may be anybody. Next: give {host.name} a new host key, or find out which machine this is"
+    )
 
 
 def _parsed(line: str, host: Host) -> tuple[str, bytes]:

@@ -21,6 +21,7 @@ from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
 from drctl.adapters.ssh_wire import Untimed, Wire
+from drctl.adapters.stream_pump import pumped
 from drctl.core.inventory import Host
 from drctl.core.nouns import dataclass
 
@@ -212,6 +213,7 @@ class Link:
     refusals: _Refusals
     host_key: str
     identified: bool = False
+    remarks: tuple[str, ...] = ()
     because: str = ""
     _owed: dict[paramiko.Channel, float] = field(default_factory=dict)
     _lock: threading.Condition = field(default_factory=threading.Condition)
@@ -254,6 +256,16 @@ class Link:
             else:
                 self.close("reset: the link broke")
             raise LinkProblem(self.because or f"silent: no answer within the {seconds:.1f} s that were left") from None
+
+    def forward(self, seconds: float, target: tuple[str, int]) -> socket.socket:
+        """Open a TCP connection from the host, as a real socket of this process.
+
+        Raises:
+            LinkProblem: busy, with the words of the host, when it could or would not; else as `channel`.
+        """
+        self.refusals.last = ""
+        # not the bare channel: its "Socket is closed" kills paramiko's thread before it has told anyone
+        return pumped(self.channel(seconds, "direct-tcpip", target))
 
     @contextlib.contextmanager
     def watched(self, channel: paramiko.Channel, limit: float) -> Iterator[None]:

@@ -66,6 +66,7 @@ class Settings:
     output: str = "text"
     color: str = "auto"
     language: str = ""
+    transport: str = ""
 
 
 class LazyGroup(click.Group):

@@ -12,6 +12,7 @@ from drctl import __version__
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import now, open_state
+from drctl.cli.transports import FABRIC
 from drctl.cli.wiring import plan_parts
 from drctl.core.bounds import Bounds
 from drctl.core.nouns import dataclass, replace
@@ -77,7 +78,7 @@ def look(settings: Settings, frozen: Frozen, documents: Documents, *, live: bool
 
     states = open_state(settings.state_dir)
     runbook, inventory = documents.runbook, documents.inventory
-    parts = plan_parts(frozen, runbook, states.root, settings.language)
+    parts = plan_parts(frozen, runbook, states.root, settings.language, settings.transport or FABRIC)
     try:
         options = default_options(inventory.environment, live=live, declared=declared)
         made = Planner(parts.context, parts.world, options).plan(frozen.digest)

@@ -17,6 +17,7 @@ from drctl.adapters.journal import JournalWriter
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.recovery import reopen
 from drctl.cli.runs import fold_of
+from drctl.cli.transports import FABRIC, require
 from drctl.cli.wiring import Change, Resuming, Session, Taking, build_parts, frozen_of, thaw_documents
 from drctl.core import events as ev
 from drctl.core.fold import RunState
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def opened(
-    frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], operator: str, held: SavedPlan | None = None
-) -> Iterator[Session]:
+    frozen: Frozen, states: StateDir, watch: Callable[[Entry], None], operator: str, held: SavedPlan | None = None,
+    transport: str = "",
+) -> Iterator[Session]:  # fmt: skip
     """Open a new run: locks, folder, key, first record, frozen plan, one signed checkpoint.
 
-    `held` is the saved plan that the run was found to agree with.
+    `held` is the saved plan that the run was found to agree with, `transport` what opens links to hosts.
     """
+    transport = transport or FABRIC
     documents = thaw_documents(frozen)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locks(states, documents[0], operator))
@@ -56,7 +59,7 @@ def opened(
             uid=folder.uid, id=folder.id, operator=operator, node=socket.gethostname(), epoch=journal.epoch,
             holder=fingerprint(key.public), mode=frozen.mode, language=frozen.language,
         )  # fmt: skip
-        parts = build_parts(frozen, documents, identity, RunState(), folder.outputs, states.root)
+        parts = build_parts(frozen, documents, identity, RunState(), folder.outputs, states.root, transport)
         session = Session(folder, journal, parts, watch, operator)
         with _ended(session, states):
             _first_records(session, frozen, key.public, held)
@@ -115,6 +118,7 @@ def resumed(
         state = _known(folder, again)
         if again.before.closed:
             _finish_closed(folder, again, states, operator)
+        transport = _transport(how, state, again)
         opened_as = state.opened
         assert opened_as is not None  # noqa: S101 - reopen has verified the first record
         frozen = change.frozen if change is not None else frozen_of(state, folder.journal)
@@ -125,7 +129,7 @@ def resumed(
             epoch=max(again.writer.epoch + again.taken_over, taken.epoch if taken is not None else 0),
             holder=fingerprint(key.public), mode=opened_as.mode, language=opened_as.language,
         )  # fmt: skip
-        parts = build_parts(frozen, documents, identity, state, folder.outputs, states.root)
+        parts = build_parts(frozen, documents, identity, state, folder.outputs, states.root, transport)
         session = Session(folder, again.writer, parts, watch, operator)
         session.taking = taken
         with _ended(session, states):
@@ -142,7 +146,7 @@ def _resumed(session: Session, change: Change | None, *, restore_only: bool) -> 
     resumed_by = ev.RunResumed(
         operator=who.operator, node=who.node, version=__version__, restore_only=restore_only, plan_parts=len(texts),
         plan_digest=change.frozen.digest if change is not None else "", reason=change.reason if change else "",
-        accepted=change.steps if change is not None else (),
+        accepted=change.steps if change is not None else (), transport=session.parts.world.transport,
     )  # fmt: skip
     recorder.write(resumed_by, durable=True)
     for number, text in enumerate(texts):
@@ -152,6 +156,17 @@ def _resumed(session: Session, change: Change | None, *, restore_only: bool) -> 
         recorder.deviation(ev.DeviationNoted(path=path, what=what, by=by, because=said.reason))
     if change is not None:
         recorder.sign()
+
+
+def _transport(how: Resuming, state: RunState, again: Reopened) -> str:
+    """What opens links to hosts from now on: what was asked for, else what the newest writer had."""
+    transport = how.transport or state.transport
+    try:
+        require(transport)
+    except DrctlError:
+        again.writer.close()
+        raise
+    return transport
 
 
 def _key(folder: RunFolder, states: StateDir) -> RunKey | None:
@@ -211,7 +226,13 @@ def _taken_up(session: Session, again: Reopened, taken: Taking | None) -> None:
     who = session.parts.context.identity
     if again.taken_over:
         reason = taken.reason if taken is not None else "resumed without the key of its last writer, or elsewhere"
-        event = ev.RunTakenOver(operator=who.operator, node=who.node, reason=reason, epoch=who.epoch)
+        event = ev.RunTakenOver(
+            operator=who.operator,
+            node=who.node,
+            reason=reason,
+            epoch=who.epoch,
+            transport=session.parts.world.transport,
+        )
         session.recorder.write(event, durable=True)
     if again.torn is not None:
         torn = again.torn
@@ -233,6 +254,7 @@ def _first_records(session: Session, frozen: Frozen, public: bytes, held: SavedP
             rpo_us=runbook.objectives.rpo.micros if runbook.objectives.rpo else None,
             language=who.language, zone=context.inventory.zone, held_to=held.digest if held is not None else "",
             held_made_at=held.made_at if held is not None else 0, limit=frozen.bounds.limit,
+            transport=session.parts.world.transport,
         ),
         durable=True,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.statedir import spoken
 from drctl.cli.runs import fold_of
+from drctl.cli.transports import require
 from drctl.cli.wiring import Taking, build_parts, frozen_of, thaw_documents
 from drctl.core.nouns import dataclass
 from drctl.engine.context import Identity
@@ -41,11 +42,13 @@ class Wanted:
         reason: why, for the record.
         given_up: id or uid of the run whose hosts are wanted; empty when only the run itself is taken over.
         fork: go on from this copy although the run went on elsewhere.
+        transport: what opens links to hosts; empty is what the run used last.
     """
 
     reason: str
     given_up: str = ""
     fork: bool = False
+    transport: str = ""
 
 
 def foreseen(folder: RunFolder, states: StateDir, operator: str, wanted: Wanted) -> Taking:
@@ -61,7 +64,9 @@ def foreseen(folder: RunFolder, states: StateDir, operator: str, wanted: Wanted)
         return Taking(reason=wanted.reason)  # `resumed` says what is wrong with it
     frozen = frozen_of(state, folder.journal)
     who = Identity(uid=opened.uid, id=opened.id, operator=operator, epoch=state.epoch, holder="look")
-    parts = build_parts(frozen, thaw_documents(frozen), who, state, folder.outputs, states.root)
+    transport = wanted.transport or state.transport
+    require(transport)
+    parts = build_parts(frozen, thaw_documents(frozen), who, state, folder.outputs, states.root, transport)
     try:
         hosts = sorted((acted_on(state) | (_named(parts.context) if wanted.given_up else set())) - {LOCAL})
         claim = claim_of(who)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.secrets import Masker, Secrets
 from drctl.cli.runs import login
+from drctl.cli.transports import FABRIC
 from drctl.cli.world import RealWorld
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
@@ -103,11 +104,13 @@ class Resuming:
         taking: it is taken over, and not resumed yet; asked for once the run's lock is held.
         changing: it goes on with a changed runbook; asked for then too.
         restore_only: only what is suspended is put back.
+        transport: what opens links to hosts; empty is what the run used last.
     """
 
     taking: Callable[[], Taking] | None = None
     changing: Callable[[], Change | None] | None = None
     restore_only: bool = False
+    transport: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +123,16 @@ class Parts:
 
 
 def build_parts(
-    frozen: Frozen, documents: tuple[Runbook, Inventory], identity: Identity, state: RunState, store: Store, root: Path
-) -> Parts:
+    frozen: Frozen, documents: tuple[Runbook, Inventory], identity: Identity, state: RunState, store: Store,
+    root: Path, transport: str = FABRIC,
+) -> Parts:  # fmt: skip
     """Make the context and the world of a run or plan from its frozen documents."""
     from drctl.kinds import registry
 
     runbook, inventory = documents
     masker = Masker()
     secrets = Secrets(masker, Path(frozen.inventory_file).parent)
-    world = RealWorld(inventory, secrets, root)
+    world = RealWorld(inventory, secrets, root, transport)
 
     def secret(reference: str) -> Secret:
         return secrets.resolve(SecretRef.parse(reference))
@@ -142,10 +146,10 @@ def build_parts(
     return Parts(context=complete(bare), world=world, masker=masker)
 
 
-def plan_parts(frozen: Frozen, runbook: Runbook, root: Path, language: str) -> Parts:
+def plan_parts(frozen: Frozen, runbook: Runbook, root: Path, language: str, transport: str = FABRIC) -> Parts:
     """The parts of a plan of a runbook that was just read and frozen: nothing of it is kept."""
     identity = Identity(uid="", id="plan", operator=login(), language=language)
-    return build_parts(frozen, thaw_documents(frozen, runbook), identity, RunState(), MemoryStore(), root)
+    return build_parts(frozen, thaw_documents(frozen, runbook), identity, RunState(), MemoryStore(), root, transport)
 
 
 def documents_of_run(folder: RunFolder, state: RunState) -> Context:

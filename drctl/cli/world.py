@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.disk import Disk, write_whole
+from drctl.cli.transports import FABRIC
 from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
 from drctl.engine.world import LOCAL
 from drctl.errors import JournalError, RefusedError
@@ -57,10 +58,11 @@ class InventoryFacts:
 class RealWorld:
     """The World of a live run; its looking half serves plans."""
 
-    def __init__(self, inventory: Inventory, secrets: Secrets, state: Path) -> None:
+    def __init__(self, inventory: Inventory, secrets: Secrets, state: Path, transport: str = FABRIC) -> None:
         self._inventory = inventory
         self._secrets = secrets
         self._state = state
+        self.transport = transport
         self._ssh: SshHosts | None = None
         self._buckets: dict[str, S3Objects] = {}
         self._lock = threading.RLock()
@@ -180,7 +182,7 @@ class RealWorld:
             if self._ssh is None:
                 from drctl.adapters.ssh import SshHosts
 
-                self._ssh = SshHosts(self._inventory, self._secrets.resolve)
+                self._ssh = SshHosts(self._inventory, self._secrets.resolve, self.transport)
             return self._ssh
 
     def _bucket(self, name: str) -> S3Objects:

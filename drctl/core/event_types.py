@@ -43,7 +43,8 @@ class RunOpened(Event):
     `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
     and not proven until signatures come. `held_to` is the digest of the saved plan that the run was held to when it
     opened, made at `held_made_at`; empty for a run without one. `limit` are the only hosts that it may act on; none
-    named means every host.
+    named means every host. `transport` opens links to hosts, here and in the two other records that begin a session:
+    fabric, or openssh.
     """
 
     TYPE: ClassVar[str] = "run_opened"
@@ -67,6 +68,7 @@ class RunOpened(Event):
     held_to: str = ""
     held_made_at: int = 0
     limit: tuple[str, ...] = ()
+    transport: str = "fabric"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ class RunResumed(Event):
     plan_parts: int = 0
     accepted: tuple[str, ...] = ()
     reason: str = ""
+    transport: str = "fabric"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class RunTakenOver(Event):
     head: str = ""
     pubkey: str = ""
     epoch: int = 0
+    transport: str = "fabric"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,8 @@ class RunState:
     """The word of a host that this run goes on elsewhere: these records are one of two histories since then."""
     node: str = ""
     """The machine of the newest writer."""
+    transport: str = "fabric"
+    """What opens links to hosts, as the newest writer had it."""
     epoch: int = 1
     pubkey: str = ""
     """The key that signs since the newest of run_opened and run_taken_over."""
@@ -201,6 +203,7 @@ class RunState:
             case ev.RunOpened():
                 self.opened, self.opened_at, self.sessions = event, entry.at, 1
                 self.node, self.pubkey, self.plan_digest = event.node, event.pubkey, event.plan_digest
+                self.transport = event.transport
             case ev.PlanPart():
                 self._take_part(event.text)
             case ev.RunPaused() | ev.RunResumed() | ev.RunTakenOver() | ev.RunClosed():
@@ -223,7 +226,7 @@ class RunState:
                     self.rolling_back = None
             case ev.RunResumed() | ev.RunTakenOver():
                 self.last_pause = self.paused or self.last_pause
-                self.paused, self.node = None, event.node or self.node
+                self.paused, self.node, self.transport = None, event.node or self.node, event.transport
                 self.sessions += 1
                 self._renewing, self._parts = (event, []) if getattr(event, "plan_parts", 0) else (None, [])
                 if isinstance(event, ev.RunTakenOver):

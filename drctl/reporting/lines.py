@@ -49,18 +49,30 @@ def said(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
 def _run(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
     match event:
         case ev.RunOpened():
-            return "▶", "run opened", f"{event.runbook}, run {event.id}, {event.environment}, by {event.operator}"
+            return (
+                "▶",
+                "run opened",
+                f"{event.runbook}, run {event.id}, {event.environment}, by {event.operator}{_over(event.transport)}",
+            )
         case ev.RunPaused():
             return "⏸", "paused", f"{_at(event.path)}{event.because or event.reason} (exit {event.exit})"
         case ev.RunResumed():
-            return "▶", "resumed", f"by {event.operator}" + (f" on {event.node}" if event.node else "")
+            return (
+                "▶",
+                "resumed",
+                f"by {event.operator}" + (f" on {event.node}" if event.node else "") + _over(event.transport),
+            )
         case ev.RunTakenOver():
-            return "▶", "taken over", f"by {event.operator} on {event.node}: {event.reason}"
+            return "▶", "taken over", f"by {event.operator} on {event.node}{_over(event.transport)}: {event.reason}"
         case ev.RunClosed():
             sign = "✔" if event.exit == 0 else "!" if event.state == "exceptions" else "✖"
             text = f"{event.state}, exit {event.exit}" + (f": {event.because}" if event.because else "")
             return sign, "closed", f"{text}; {count(state.records, 'record')}"
     return None
+
+
+def _over(transport: str) -> str:
+    return f", over {transport}" if transport != "fabric" else ""
 
 
 def _stretch(event: ev.Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one for each event

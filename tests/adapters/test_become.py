@@ -1,6 +1,7 @@
 """Becoming another user: a real sudo behind a real sshd, and a sudo that answers oddly."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drctl.adapters import become
+from drctl.adapters import become, openssh
 from drctl.adapters.ssh import SshHosts
 from drctl.core.holdings import LinkError, Standing
 from drctl.core.inventory import Login, SecretRef
@@ -16,7 +17,7 @@ from drctl.core.ports import Claim, ClaimReply, ClaimShell, ClaimState, Command,
 from drctl.core.values import Duration, Secret
 from drctl.errors import RefusedError
 from tests.adapters.shell_conformance import Place, ShellConformance
-from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
+from tests.fakes.sshservers import SSH, Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
 from tests.fakes.sudoers import LOGIN, OTHER, PASSWORD, SudoHost, sudo_host
 
 REF = SecretRef(source="env", target=("SUDO",))
@@ -25,6 +26,13 @@ REF = SecretRef(source="env", target=("SUDO",))
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys.make(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(autouse=True, params=["fabric", pytest.param("openssh", marks=pytest.mark.needs("openssh-client"))])
+def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each over every transport."""
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
+    monkeypatch.setattr(f"{__name__}.SshHosts", functools.partial(SshHosts, transport=request.param))
 
 
 def given(password: str) -> Callable[[SecretRef], Secret]:

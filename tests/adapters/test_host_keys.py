@@ -4,19 +4,21 @@ import base64
 import secrets
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncssh
 import pytest
 
+from drctl.adapters import openssh
 from drctl.adapters.ssh import SshHosts
 from drctl.adapters.ssh_certs import objection, read_certificate
 from drctl.adapters.ssh_keys import fingerprint
 from drctl.core.inventory import Host, SecretRef
 from drctl.core.ports import Claim, ClaimState, Command, Reach
 from drctl.core.values import Duration, Secret
-from tests.fakes.sshservers import Keys, Relay, inventory, openssh_server
+from tests.fakes.sshservers import SSH, Keys, Relay, inventory, openssh_server
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
 
@@ -68,8 +70,18 @@ def no_secret(ref: SecretRef) -> Secret:
     raise AssertionError(f"nothing asked for {ref}")
 
 
+@pytest.fixture(params=["fabric", "openssh"])
+def hosts_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "By":
+    """Hosts over each transport; the settings of the person who runs the tests are not read."""
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
+    return lambda host: SshHosts(inventory(host), no_secret, str(request.param))
+
+
+By = Callable[[Host], SshHosts]
+
+
 def answer_of(
-    authority: Authority, keys: Keys, folder: Path, host: Host, *, certificate: bool = True
+    authority: Authority, keys: Keys, folder: Path, host: Host, hosts_by: By, *, certificate: bool = True
 ) -> tuple[str, str]:
     """What a look and an act get from a sshd that shows this certificate: the key or why not."""
     options = {"HostKey": str(authority.folder / "host")}
@@ -78,7 +90,7 @@ def answer_of(
     env = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
     with openssh_server(keys, folder, env, inside=(), **options) as connect:
         relay = Relay(connect)
-        hosts = SshHosts(inventory(replace(host, port=relay.port)), no_secret)
+        hosts = hosts_by(replace(host, port=relay.port))
         try:
             shell = hosts.shell(host.name)
             command = Command(script="touch $HOME/ran", timeout=Duration(30_000_000))
@@ -102,11 +114,13 @@ def host_of(keys: Keys, authority: Authority, **more: object) -> Host:
 
 
 @pytest.mark.needs("openssh-server", "openssh-client")
-def test_a_certificate_of_the_authority_is_enough(keys: Keys, authority: Authority, tmp_path: Path) -> None:
+def test_a_certificate_of_the_authority_is_enough(
+    keys: Keys, authority: Authority, tmp_path: Path, hosts_by: By
+) -> None:
     shown = fingerprint(authority.blob("host"))
     for principals in ("127.0.0.1", "x.example,h1", "127.0.0.*"):
         authority.certify("-n", principals, "-V", "-1h:+1h")
-        assert answer_of(authority, keys, tmp_path, host_of(keys, authority)) == (shown, "")
+        assert answer_of(authority, keys, tmp_path, host_of(keys, authority), hosts_by) == (shown, "")
 
 
 @pytest.mark.needs("openssh-server", "openssh-client")
@@ -124,11 +138,18 @@ def test_a_certificate_of_the_authority_is_enough(keys: Keys, authority: Authori
     ids=["other name", "no name", "expired", "too early", "other authority", "none"],
 )
 def test_a_certificate_that_does_not_count_stops(
-    keys: Keys, authority: Authority, tmp_path: Path, options: tuple[str, ...] | None, ca: str, parts: tuple[str, ...]
+    keys: Keys,
+    authority: Authority,
+    tmp_path: Path,
+    hosts_by: By,
+    options: tuple[str, ...] | None,
+    ca: str,
+    parts: tuple[str, ...],
 ) -> None:
     if options is not None:
         authority.certify(*options, ca=ca)
-    _, because = answer_of(authority, keys, tmp_path, host_of(keys, authority), certificate=options is not None)
+    host = host_of(keys, authority)
+    _, because = answer_of(authority, keys, tmp_path, host, hosts_by, certificate=options is not None)
     assert because.startswith("host key:")
     assert all(part in because for part in (*parts, fingerprint(authority.blob("host")))), because
 
@@ -136,18 +157,20 @@ def test_a_certificate_that_does_not_count_stops(
 @pytest.mark.needs("openssh-server", "openssh-client")
 @pytest.mark.parametrize("authority", KINDS[:1], indirect=True)
 def test_a_revoked_key_or_authority_is_refused_whatever_vouches_for_it(
-    keys: Keys, authority: Authority, tmp_path: Path
+    keys: Keys, authority: Authority, tmp_path: Path, hosts_by: By
 ) -> None:
     authority.certify("-n", "h1")
     pinned = host_of(keys, authority, host_keys=(authority.public("host"),))
     for revoked in ("host", "ca"):
         host = replace(host_of(keys, authority), revoked_keys=(authority.public(revoked),))
-        _, because = answer_of(authority, keys, tmp_path, host)
+        _, because = answer_of(authority, keys, tmp_path, host, hosts_by)
         assert because.startswith("host key:")
         assert "revoked" in because
-    _, because = answer_of(authority, keys, tmp_path, replace(pinned, revoked_keys=(authority.public("host"),)))
+    _, because = answer_of(
+        authority, keys, tmp_path, replace(pinned, revoked_keys=(authority.public("host"),)), hosts_by
+    )
     assert "revoked" in because
-    assert answer_of(authority, keys, tmp_path, pinned)[1] == ""  # a pinned key counts beside a certificate
+    assert answer_of(authority, keys, tmp_path, pinned, hosts_by)[1] == ""  # a pinned key counts beside a certificate
 
 
 # --- byte by byte -----------------------------------------------------------------------------------------------------

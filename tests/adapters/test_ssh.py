@@ -1,4 +1,4 @@
-"""SSH against real servers: the suite of every shell, then what only a link can do wrong."""
+"""SSH against real servers, by every transport: the suite of every shell, then what only a link can do wrong."""
 
 import base64
 import contextlib
@@ -13,7 +13,7 @@ from typing import Literal
 
 import pytest
 
-from drctl.adapters import ssh_transport
+from drctl.adapters import openssh, openssh_words, ssh_transport
 from drctl.adapters.host_check import Findings
 from drctl.adapters.ssh import SshHosts
 from drctl.adapters.ssh_keys import fingerprint
@@ -22,7 +22,7 @@ from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState
 from drctl.core.values import Duration, Secret
 from drctl.errors import RefusedError
 from tests.adapters.shell_conformance import Place, ShellConformance
-from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
+from tests.fakes.sshservers import SSH, Keys, Relay, asyncssh_server, inventory, openssh_server, tcp
 from tests.fakes.webserver import web_server
 
 
@@ -35,8 +35,11 @@ def no_secret(ref: SecretRef) -> Secret:
     raise AssertionError(f"nothing asked for {ref}")
 
 
-def hosts_of(*hosts: Host) -> SshHosts:
-    return SshHosts(inventory(*hosts), no_secret)
+@pytest.fixture(params=["fabric", pytest.param("openssh", marks=pytest.mark.needs("openssh-client"))])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What opens the links; the settings of the person who runs the tests are not read."""
+    monkeypatch.setattr(openssh, "PROGRAM", SSH)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -68,8 +71,8 @@ def openssh_relay(keys: Keys, tmp_path: Path, env: dict[str, str]) -> Iterator[R
         relay.close()
 
 
-def place_at(host: Host, folder: Path) -> Iterator[Place]:
-    hosts = hosts_of(host)
+def place_at(host: Host, folder: Path, transport: str) -> Iterator[Place]:
+    hosts = SshHosts(inventory(host), no_secret, transport)
     effects, boot = folder / "effects", folder / "boot_id"
 
     def restart() -> None:
@@ -83,15 +86,15 @@ def place_at(host: Host, folder: Path) -> Iterator[Place]:
 
 class TestAsyncssh(ShellConformance):
     @pytest.fixture
-    def place(self, keys: Keys, asyncssh_relay: Relay, tmp_path: Path) -> Iterator[Place]:
-        yield from place_at(keys.host(asyncssh_relay.port), tmp_path)
+    def place(self, keys: Keys, asyncssh_relay: Relay, tmp_path: Path, transport: str) -> Iterator[Place]:
+        yield from place_at(keys.host(asyncssh_relay.port), tmp_path, transport)
 
 
 @pytest.mark.needs("openssh-server")
 class TestOpenSsh(ShellConformance):
     @pytest.fixture
-    def place(self, keys: Keys, openssh_relay: Relay, tmp_path: Path) -> Iterator[Place]:
-        yield from place_at(keys.host(openssh_relay.port), tmp_path)
+    def place(self, keys: Keys, openssh_relay: Relay, tmp_path: Path, transport: str) -> Iterator[Place]:
+        yield from place_at(keys.host(openssh_relay.port), tmp_path, transport)
 
 
 def command(script: str = "echo x >>$HOME/effects; echo ran", seconds: float = 20, cap: int = MEBIBYTE) -> Command:
@@ -103,11 +106,11 @@ def claim(key: str = "k1") -> Claim:
 
 
 @pytest.fixture
-def open_hosts() -> Iterator[Callable[..., SshHosts]]:
+def open_hosts(transport: str) -> Iterator[Callable[..., SshHosts]]:
     made: list[SshHosts] = []
 
     def make(*hosts: Host) -> SshHosts:
-        made.append(hosts_of(*hosts))
+        made.append(SshHosts(inventory(*hosts), no_secret, transport))
         return made[-1]
 
     yield make
@@ -174,13 +177,17 @@ def test_one_of_two_pinned_keys_of_a_type_is_enough(keys: Keys, asyncssh_relay: 
     assert (reply.exit, reply.host_key) == (0, fingerprint(base64.b64decode(keys.public("host").split()[1])))
 
 
-def test_a_login_that_is_refused_or_cannot_be_tried(keys: Keys, asyncssh_relay: Relay, open_hosts: Open) -> None:
+def test_a_login_that_is_refused_or_cannot_be_tried(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, transport: str
+) -> None:
     good = keys.host(asyncssh_relay.port)
+    # OpenSSH's client may have a login of its own for the host, such as GSSAPI
+    nothing = {"fabric": "login: the inventory gives no key", "openssh": "login: 127.0.0.1"}[transport]
     for login, word in (
         (Login(user="u", key=str(keys.folder / "other")), "login: 127.0.0.1"),
         (Login(user="u", key=str(keys.folder / "missing")), "login: key"),
         (Login(user="u", key=str(keys.folder / "host.pub")), "login: "),
-        (Login(user="u"), "login: the inventory gives no key"),
+        (Login(user="u"), nothing),
     ):
         assert unreachable(open_hosts(replace(good, login=login)).shell("h1"), 20).startswith(word)
 
@@ -308,6 +315,8 @@ def test_a_link_lost_for_good_is_in_doubt_and_never_failed(
 def test_a_frozen_link_is_noticed_and_replaced(
     keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(openssh_words, "PING", 1)
+    monkeypatch.setattr(openssh_words, "PINGS", 1)
     monkeypatch.setattr(ssh_transport, "_PING", 0.1)
     monkeypatch.setattr(ssh_transport, "CHANNEL", 0.5)
     shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")

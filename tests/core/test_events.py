@@ -88,7 +88,9 @@ def test_a_record_that_does_not_fit_its_type_is_refused(type_: str, body: dict[s
 
 DEFAULTS = {
     "run_opened": "title='' mode='live' environment='production' inventory='' operator='' node='' version='' "
-    "plan_digest='' plan_parts=0 pubkey='' rto_us=None rpo_us=None language='' zone='UTC'",
+    "plan_digest='' plan_parts=0 pubkey='' rto_us=None rpo_us=None language='' zone='UTC' transport='fabric'",
+    "run_resumed": "transport='fabric'",
+    "run_taken_over": "transport='fabric'",
     "run_paused": "path='' because='' exit=0",
     "run_closed": "because='' exceptions=() by=''",
     "step_started": "host='' attempt=1 generation=1 role='look' kind='' effect='read' title='' text='' digest='' "

@@ -9,6 +9,8 @@ import click
 from drctl.cli.carrying import carry
 from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.sessions import resumed
+from drctl.cli.transports import over
+from drctl.cli.wiring import Resuming
 from drctl.cli.words import Word, by, leave, refuse_closed
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("run_id", metavar="RUN")
 @click.option("--reason", required=True, help="Why; it stands in the record.")
 @click.option("--as", "person", default="", metavar="PERSON", help="Who says so, as the inventory names them.")
+@over
 @click.pass_obj
 def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
     """Close an open run: what was suspended is put back, nothing else is done, nothing is undone.
@@ -36,7 +39,8 @@ def abort(settings: Settings, run_id: str, reason: str, person: str) -> int:
         content = {**by(person), "reason": reason}
         then = "it stops after its running step and closes"
         return leave(settings, folder, Word(kind="abort", said="abort", content=content, then=then, ends=True))
+    how = Resuming(transport=settings.transport)
     return carry(
-        settings, lambda watch: resumed(folder, states, watch, login()), wait=None, yes=False, live=False,
+        settings, lambda watch: resumed(folder, states, watch, login(), how), wait=None, yes=False, live=False,
         unattended=True, verb=lambda executor: executor.abort(f"{who}: {reason}"),
     )  # fmt: skip

@@ -42,7 +42,7 @@ def doctor(settings: Settings) -> int:
         )
     except DrctlError as error:
         rows.append(_row("state folder", error.what, ok=False, next_=error.next))
-    for tool, needed in (("sh", True), ("setsid", True), ("sshd", False), ("chromium", False)):
+    for tool, needed in (("sh", True), ("setsid", True), ("ssh", False), ("sshd", False), ("chromium", False)):
         found = shutil.which(tool) or shutil.which(tool, path="/usr/sbin")
         rows.append(
             _row(

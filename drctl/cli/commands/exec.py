@@ -11,6 +11,8 @@ import click
 from drctl.cli.carrying import signals_of
 from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.sessions import resumed
+from drctl.cli.transports import over
+from drctl.cli.wiring import Resuming
 from drctl.core.values import Duration
 from drctl.errors import Exit, LockedError, UsageError
 
@@ -31,6 +33,7 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
 @click.option("--timeout", default="10m", show_default=True, help="Limit on each host; then it is ended.")
 @click.option("--as", "person", default="", metavar="PERSON", help="Who says so, as the inventory names them.")
 @click.argument("argv", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@over
 @click.pass_obj
 def exec_(
     settings: Settings, run_id: str, selector: str, reason: str, user: str, timeout: str, person: str,
@@ -61,7 +64,7 @@ def exec_(
             where=str(folder.path), meaning="Nothing was done.",
             next=f"stop it there by Ctrl-C, say this again, then: drctl resume {folder.id}",
         )  # fmt: skip
-    with resumed(folder, states, lambda _: None, login()) as session:
+    with resumed(folder, states, lambda _: None, login(), Resuming(transport=settings.transport)) as session:
         context = session.parts.context
         hand = ByHand(context, session.recorder, session.parts.world, session.control, session.pen())
         try:

@@ -12,6 +12,7 @@ from drctl.cli.documents import asked
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.saved import keep, look
+from drctl.cli.transports import over
 from drctl.core.nouns import dataclass
 from drctl.errors import Exit, RefusedError
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     type=click.Choice(["yes", "no"]),
     help="Take shell looks, read-only by the author's word alone (production: no).",
 )
+@over
 @click.pass_obj
 def plan(
     settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...],

@@ -10,6 +10,7 @@ from drctl.cli.carrying import carry
 from drctl.cli.changing import Edited, change_of
 from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import resumed
+from drctl.cli.transports import over
 from drctl.cli.wiring import Resuming
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--accept-change", "steps", multiple=True, metavar="STEP", help="A step that differs in it; repeatable.")
 @click.option("--reason", default="", help="Why the runbook was changed; it stands in the record.")
+@over
 @click.pass_obj
 def resume(
     settings: Settings, run_id: str, wait: str | None, yes: bool, live: bool | None, restore_only: bool,
@@ -54,7 +56,8 @@ def resume(
     changing = (lambda: change_of(folder, edited)) if file else None
 
     def opening(watch: Callable[[Entry], None]) -> AbstractContextManager[Session]:
-        return resumed(folder, states, watch, login(), Resuming(changing=changing, restore_only=restore_only))
+        how = Resuming(changing=changing, restore_only=restore_only, transport=settings.transport)
+        return resumed(folder, states, watch, login(), how)
 
     verb = (lambda executor: executor.restore_only()) if restore_only else None
     return carry(settings, opening, wait=wait, yes=yes, live=live, verb=verb)

@@ -10,6 +10,8 @@ import click
 from drctl.cli.carrying import carry
 from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.sessions import resumed
+from drctl.cli.transports import over
+from drctl.cli.wiring import Resuming
 from drctl.cli.words import Word, by, leave, refuse_closed
 from drctl.errors import RefusedError, UsageError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--reason", default="", help="Why; it stands in the record.")
 @click.option("--as", "person", default="", metavar="PERSON", help="Who says so, as the inventory names them.")
 @click.option("--show", "only_show", is_flag=True, help="Only say what would be taken back, what not, and why.")
+@over
 @click.pass_obj
 def rollback(settings: Settings, run_id: str, to: str, reason: str, person: str, only_show: bool) -> int:
     """Take back what an open run did, newest first, down to the point of no return, and close it.
@@ -51,8 +54,9 @@ def rollback(settings: Settings, run_id: str, to: str, reason: str, person: str,
         then = "it stops after its running step and goes back"
         return leave(settings, folder, Word(kind="rollback", said="rollback", content=content, then=then, ends=True))
     who = person or login()
+    how = Resuming(transport=settings.transport)
     return carry(
-        settings, lambda watch: resumed(folder, states, watch, login()), wait=None, yes=False, live=None,
+        settings, lambda watch: resumed(folder, states, watch, login(), how), wait=None, yes=False, live=None,
         verb=lambda executor: executor.roll_back(to, reason, who),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import login, open_state
 from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
+from drctl.cli.transports import over
 from drctl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Say yes to ordinary prompts; never to one that asks for a name.")
 @click.option("--live/--no-live", default=None, help="Live view on a terminal, or plain lines.")
+@over
 @click.pass_obj
 def run(
     settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...],
@@ -65,7 +67,7 @@ def run(
         kept_in = open_state(settings.state_dir)
         return carry(
             settings,
-            lambda watch: opened(held.frozen, kept_in, watch, login(), held.saved),
+            lambda watch: opened(held.frozen, kept_in, watch, login(), held.saved, settings.transport),
             wait=wait,
             yes=yes,
             live=live,
@@ -77,4 +79,7 @@ def run(
     bounded = bounds.bounds(documents.runbook, documents.inventory)
     frozen = freeze(documents, values, settings.language, bounded)
     states = open_state(settings.state_dir)
-    return carry(settings, lambda watch: opened(frozen, states, watch, login()), wait=wait, yes=yes, live=live)
+    return carry(
+        settings, lambda watch: opened(frozen, states, watch, login(), transport=settings.transport), wait=wait,
+        yes=yes, live=live,
+    )  # fmt: skip

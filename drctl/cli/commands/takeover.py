@@ -11,6 +11,7 @@ from drctl.cli.console import Console
 from drctl.cli.runs import login, open_state
 from drctl.cli.sessions import resumed
 from drctl.cli.takeovers import Wanted, foreseen
+from drctl.cli.transports import over
 from drctl.cli.wiring import Resuming
 from drctl.core import events as ev
 from drctl.core.ports import ClaimReply, ClaimState
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     help="Take the hosts that this other run holds; it is given up and refused there from now on.",
 )  # fmt: skip
 @click.option("--fork", is_flag=True, help="Go on from this copy of the run although it went on elsewhere.")
+@over
 @click.pass_obj
 def takeover(settings: Settings, run_id: str, reason: str, given_up: str, fork: bool) -> int:
     """Make a run the owner of its hosts again: after its writer died, its folder was copied, or another run is lost.
@@ -43,12 +45,11 @@ def takeover(settings: Settings, run_id: str, reason: str, given_up: str, fork: 
         raise UsageError("The reason is empty.", meaning="Nothing was changed.", next="--reason TEXT")
     states = open_state(settings.state_dir)
     folder = states.find(run_id)
-    wanted = Wanted(reason=reason, given_up=given_up, fork=fork)
+    wanted = Wanted(reason=reason, given_up=given_up, fork=fork, transport=settings.transport)
     console = Console(live=False, color=settings.color, output=settings.output, yes=False)
 
-    with resumed(
-        folder, states, console.watch, login(), Resuming(taking=lambda: foreseen(folder, states, login(), wanted))
-    ) as session:
+    how = Resuming(taking=lambda: foreseen(folder, states, login(), wanted), transport=settings.transport)
+    with resumed(folder, states, console.watch, login(), how) as session:
         taking = session.taking
         assert taking is not None  # noqa: S101 - it was just made
         told = session.owners().take_over(taking.hosts, taking.given_up, reason)
