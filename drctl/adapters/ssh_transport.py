@@ -20,6 +20,7 @@ from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
+from drctl.adapters.ssh_watch import WATCH
 from drctl.adapters.ssh_wire import Untimed, Wire
 from drctl.adapters.stream_pump import pumped
 from drctl.core.inventory import Host
@@ -28,7 +29,6 @@ from drctl.core.nouns import dataclass
 CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bounded by what is left for the step
 OPEN = 30.0  # seconds from the open TCP connection to the end of the login
 _KEEPALIVE = 30  # seconds; keeps address translators awake, proves nothing (paramiko does not count the answers)
-_PING = 5.0  # seconds between two questions to a host that owes an answer
 _CHUNK = 65536
 _BROKEN = (paramiko.SSHException, EOFError, OSError)  # what any word on a broken link may raise, closing included
 _BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
@@ -171,7 +171,9 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
-    return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
+    link = Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
+    WATCH.add(link)
+    return link
 
 
 def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault
@@ -216,8 +218,8 @@ class Link:
     remarks: tuple[str, ...] = ()
     because: str = ""
     _owed: dict[paramiko.Channel, float] = field(default_factory=dict)
-    _lock: threading.Condition = field(default_factory=threading.Condition)
-    _watch: threading.Thread | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asking: bool = False
 
     @property
     def alive(self) -> bool:
@@ -228,7 +230,6 @@ class Link:
         """Close; everything that waits on this link returns."""
         with self._lock:
             self.because = self.because or because
-            self._lock.notify_all()
         with contextlib.suppress(Exception):
             self.transport.sock.shutdown(socket.SHUT_RDWR)  # wakes paramiko's thread, which closes it: no other may
         with contextlib.suppress(Exception):
@@ -269,16 +270,9 @@ class Link:
 
     @contextlib.contextmanager
     def watched(self, channel: paramiko.Channel, limit: float) -> Iterator[None]:
-        """While an answer is owed, ask again and again whether the host is there; a frozen link is closed.
-
-        paramiko waits for the answer to `exec` without any limit, so a channel past its own is closed from here too.
-        """
+        """While an answer is owed, the host is asked again and again whether it is there; a frozen link is closed."""
         with self._lock:
             self._owed[channel] = limit
-            if self._watch is None:
-                self._watch = threading.Thread(target=self._keep_watch, daemon=True, name="drctl-watch")
-                self._watch.start()
-            self._lock.notify_all()
         try:
             yield
         finally:
@@ -287,20 +281,26 @@ class Link:
             with contextlib.suppress(*_BROKEN):
                 channel.close()
 
-    def _keep_watch(self) -> None:
-        while self.alive:
-            with self._lock:
-                self._lock.wait_for(lambda: self._owed or self.because)
-                self._lock.wait_for(lambda: self.because, _PING)
-                owed = dict(self._owed)
-            for channel, limit in owed.items():
-                if time.monotonic() > limit + 1:
-                    with contextlib.suppress(*_BROKEN):
-                        channel.close()
-            if owed:
-                # a host that refuses a channel is there; a frozen one is closed
-                with contextlib.suppress(LinkProblem, *_BROKEN):
-                    self.channel(CHANNEL).close()
+    def look_after(self) -> None:
+        """Close channels past their limit: paramiko waits for the answer to `exec` without any. Ask if any is owed."""
+        with self._lock:
+            owed = dict(self._owed)
+            ask = bool(owed) and not self._asking
+            self._asking |= ask
+        for channel, limit in owed.items():
+            if time.monotonic() > limit + 1:
+                with contextlib.suppress(*_BROKEN):
+                    channel.close()
+        if ask:
+            threading.Thread(target=self._ask_after, daemon=True, name="drctl-ask").start()
+
+    def _ask_after(self) -> None:
+        """Ask whether the host is there: one that refuses a channel is, a frozen one is closed."""
+        try:
+            with contextlib.suppress(LinkProblem, *_BROKEN):
+                self.channel(CHANNEL).close()
+        finally:
+            self._asking = False
 
     def exchange(self, order: Order, seconds: float) -> Carried:
         """Carry one order on a channel of its own."""

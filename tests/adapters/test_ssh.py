@@ -13,7 +13,7 @@ from typing import Literal
 
 import pytest
 
-from drctl.adapters import openssh, openssh_words, ssh_transport
+from drctl.adapters import openssh, openssh_words, ssh_transport, ssh_watch
 from drctl.adapters.host_check import Findings
 from drctl.adapters.ssh import SshHosts
 from drctl.adapters.ssh_keys import fingerprint
@@ -317,7 +317,7 @@ def test_a_frozen_link_is_noticed_and_replaced(
 ) -> None:
     monkeypatch.setattr(openssh_words, "PING", 1)
     monkeypatch.setattr(openssh_words, "PINGS", 1)
-    monkeypatch.setattr(ssh_transport, "_PING", 0.1)
+    monkeypatch.setattr(ssh_watch, "PING", 0.1)
     monkeypatch.setattr(ssh_transport, "CHANNEL", 0.5)
     shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
     act = command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo ran', 60)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from drctl.adapters import claims, ssh_transport
+from drctl.adapters import claims, ssh_transport, ssh_watch
 from drctl.core.ports import ClaimReply, ClaimState, Reply
 from tests.campaign._ssh_faults import ANYWHERE, CAP, FAULTS, KNOWN, WEIRD, Allowed, Bout, Case, Lane, named
 from tests.campaign.registry import Figures, box_closed
@@ -46,7 +46,7 @@ LOST = "outcomes not recovered"
 TWICE = "done twice"
 OUTPUT = "output other than the command's"
 _PROMISES = (OK, HANG, NEVER, TYPED, LEFT, LOST, TWICE, OUTPUT)
-_LIMITS = {"CONNECT": 2.0, "BANNER": 2.0, "AUTH": 3.0, "CHANNEL": 2.0, "OPEN": 4.0, "_PING": 0.3}
+_LIMITS = {"CONNECT": 2.0, "BANNER": 2.0, "AUTH": 3.0, "CHANNEL": 2.0, "OPEN": 4.0}
 _GRACE = 12.0
 _SLACK = 30.0  # seconds for a machine that others use as well
 _AT_ONCE = 8
@@ -218,6 +218,7 @@ def short_limits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, seconds in _LIMITS.items():
             patch.setattr(ssh_transport, name, seconds)
+        patch.setattr(ssh_watch, "PING", 0.3)
         patch.setattr(claims, "_GRACE", _GRACE)
         yield
 
