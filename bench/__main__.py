@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", help="which bench")
     parser.add_argument("--rounds", type=int, help="how many rounds (each bench has a default)")
     parser.add_argument("--small", action="store_true", help="the smallest size: does the bench work at all?")
+    parser.add_argument("--only", metavar="PART", help="one part of a bench that has parts")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     parser.add_argument("--list", action="store_true", help="which benches there are")
     asked = parser.parse_args()
@@ -37,7 +38,11 @@ def main() -> int:
     if asked.name not in known:
         parser.error(f"no bench {asked.name!r}; there are: {', '.join(known)}")
     module, found = known[asked.name], conditions()
-    report = module.run(small=asked.small, rounds=asked.rounds or (1 if asked.small else module.ROUNDS))
+    parts = getattr(module, "PARTS", {})
+    if asked.only and asked.only not in parts:
+        parser.error(f"{asked.name} has no part {asked.only!r}; there are: {', '.join(parts) or 'none'}")
+    part = {"only": asked.only} if asked.only else {}
+    report = module.run(small=asked.small, rounds=asked.rounds or (1 if asked.small else module.ROUNDS), **part)
     document = report.document(asked.name, found | {"load_1m_after": conditions()["load_1m"]})
     print(as_json(document) if asked.json else text(document))
     return 1 if report.broken else 0

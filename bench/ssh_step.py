@@ -36,7 +36,7 @@ NAME = "ssh-step"
 ROUNDS = 5
 STEPS = 20
 CAPTURES = (50, 20)  # MB
-_MASTER = "OpenSSH ControlMaster"
+MASTER = "OpenSSH ControlMaster"
 _OURS = ("drctl look", "drctl claimed act")
 
 Client = Callable[[str, int], bytes]
@@ -56,11 +56,11 @@ def run(*, small: bool, rounds: int) -> Report:
         clients: dict[str, Client] = {}
         clients |= stack.enter_context(_drctl(keys, port))
         clients |= stack.enter_context(_paramiko(keys, port, known))
-        clients |= stack.enter_context(_asyncssh(keys, port, known))
+        clients |= stack.enter_context(asyncssh_client(keys, port, known))
         if shutil.which("ssh"):
-            clients |= stack.enter_context(_openssh(keys, port, known))
+            clients |= stack.enter_context(openssh_client(keys, port, known))
         else:
-            report.missing.append(f"{_MASTER}: there is no ssh here")
+            report.missing.append(f"{MASTER}: there is no ssh here")
         report.notes.append(f"far side: {kind}; paramiko {paramiko.__version__}, asyncssh {asyncssh.__version__}")
         steps = [_subject(name, client, 2 if small else STEPS) for name, client in clients.items()]
         report.rows += interleaved("one step", steps, rounds)
@@ -79,7 +79,7 @@ def _subject(name: str, client: Client, steps: int) -> Subject:
             walls.append(time.perf_counter() - began)
         cpu = time.process_time() - cpu
         found = {"ms a step": statistics.median(walls) * 1e3}
-        return found if name == _MASTER else found | {"client CPU ms a step": cpu / steps * 1e3}
+        return found if name == MASTER else found | {"client CPU ms a step": cpu / steps * 1e3}
 
     return Subject(name=name, run=sample, peer=name not in _OURS)
 
@@ -169,12 +169,13 @@ def _paramiko(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Clien
 
 
 @contextlib.contextmanager
-def _asyncssh(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Client]]:
+def asyncssh_client(keys: Keys, port: int, known: Path, at: str = "127.0.0.1") -> Iterator[Mapping[str, Client]]:
+    """By asyncssh, connected."""
     with asyncio.Runner() as loop:
 
         async def connect() -> asyncssh.SSHClientConnection:
             return await asyncssh.connect(
-                "127.0.0.1", port, username=getpass.getuser(), known_hosts=str(known), config=[], agent_path=None,
+                at, port, username=getpass.getuser(), known_hosts=str(known), config=[], agent_path=None,
                 client_keys=[str(keys.folder / "client")],
             )  # fmt: skip
 
@@ -192,16 +193,17 @@ def _asyncssh(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Clien
 
 
 @contextlib.contextmanager
-def _openssh(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Client]]:
+def openssh_client(keys: Keys, port: int, known: Path, at: str = "127.0.0.1") -> Iterator[Mapping[str, Client]]:
+    """By OpenSSH, a process for each command, through a ControlMaster."""
     options = {
         "ControlPath": keys.folder / "cm", "IdentityFile": keys.folder / "client", "UserKnownHostsFile": known,
         "IdentitiesOnly": "yes", "BatchMode": "yes", "StrictHostKeyChecking": "yes", "LogLevel": "ERROR",
     }  # fmt: skip
     said = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    argv = ["ssh", "-F", "none", *said, "-p", str(port), f"{getpass.getuser()}@127.0.0.1"]
+    argv = ["ssh", "-F", "none", *said, "-p", str(port), f"{getpass.getuser()}@{at}"]
     subprocess.run([*argv[:-1], "-M", "-N", "-f", argv[-1]], check=True, stdin=subprocess.DEVNULL)
     try:
-        yield {_MASTER: lambda script, _cap: subprocess.run([*argv, script], check=True, stdout=subprocess.PIPE).stdout}
+        yield {MASTER: lambda script, _cap: subprocess.run([*argv, script], check=True, stdout=subprocess.PIPE).stdout}
     finally:
         subprocess.run([*argv[:-1], "-O", "exit", argv[-1]], check=False, stderr=subprocess.DEVNULL)
 

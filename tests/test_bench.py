@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from bench import lab, ssh_step
+from bench import lab, ssh, ssh_step
+from bench.farm import Word, address, farm
 from bench.measure import Report, Row, Sample, Subject, interleaved, whole_process
+from bench.process_tree import measured, orphans_adopted
+from tests.fakes.sshservers import Keys
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHES = ("journal", "lab", "language", "load", "ssh-step", "start-up")
-WITH_PEERS = ("journal", "language", "load", "ssh-step", "start-up")
+BENCHES = ("journal", "lab", "language", "load", "ssh", "ssh-step", "start-up")
+WITH_PEERS = ("journal", "language", "load", "ssh", "ssh-step", "start-up")
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +66,7 @@ def test_the_smallest_size_runs_and_prints_json(name: str) -> None:
     check_document(document)
     assert document["bench"] == name
     assert any(row["ratios"] for row in document["rows"]) == (name in WITH_PEERS)
-    assert not document["missing"] or name in {"language", "ssh-step"}
+    assert not document["missing"] or name in {"language", "ssh", "ssh-step"}
 
 
 def test_without_openssh_the_far_side_is_asyncssh_and_the_missing_peer_is_named(
@@ -75,6 +80,84 @@ def test_without_openssh_the_far_side_is_asyncssh_and_the_missing_peer_is_named(
     assert {row.name for row in report.rows if row.peer} == {
         "asyncssh", "paramiko channel", "paramiko channel, TCP_NODELAY",
     }  # fmt: skip
+
+
+def test_a_fleet_without_openssh_is_served_by_asyncssh_and_the_missing_peers_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ssh, "SSHD", "/nonexistent")
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    report = ssh.run(small=True, rounds=1, only="W2")
+    assert report.broken == []
+    assert [one.partition(":")[0] for one in report.missing] == ["OpenSSH", "ansible raw"]
+    assert report.notes[0].startswith("far side: asyncssh; no OpenSSH;")
+    assert {row.name for row in report.rows if row.peer} == {"asyncssh", "fabric"}
+
+
+def test_a_part_that_a_bench_has_not_is_refused_with_those_it_has() -> None:
+    done = bench("ssh", "--only", "W9")
+    assert done.returncode == 2
+    assert all(part in done.stderr for part in ssh.PARTS)
+    assert bench("start-up", "--only", "W1").returncode == 2
+
+
+@pytest.mark.parametrize("kind", ["asyncssh", pytest.param("sshd", marks=pytest.mark.needs("openssh-server"))])
+def test_the_hosts_of_a_farm_do_as_their_words_say(tmp_path: Path, kind: str) -> None:
+    Keys.make(tmp_path)
+    words: list[Word] = ["good", "refuse", "mute", "drop", "good"]
+    seen = []
+    with farm(tmp_path, kind, words) as port:
+        for number, _ in enumerate(words, 1):
+            try:
+                with socket.create_connection((address(number), port), timeout=1) as sock:
+                    sock.settimeout(0.2 if words[number - 1] == "mute" else 30)
+                    try:
+                        seen.append("good" if sock.recv(4) == b"SSH-" else "something else")
+                    except TimeoutError:
+                        seen.append("mute")
+            except ConnectionRefusedError:
+                seen.append("refuse")
+            except TimeoutError:
+                seen.append("drop")
+    assert seen == words
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address(1), port), timeout=30)
+
+
+def test_what_a_client_leaves_in_the_background_is_counted_and_ended(tmp_path: Path) -> None:
+    daemon = (
+        "import os, pathlib, time\n"
+        "os.setsid()\n"
+        "while time.process_time() < 0.5: pass\n"
+        "pathlib.Path('new').write_text(str(os.getpid()))\n"
+        "os.rename('new', 'pid')\n"
+        "time.sleep(600)\n"
+    )
+    client = (
+        "import os, subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {daemon!r}])\n"
+        "while not os.path.exists('pid'): time.sleep(0.01)\n"
+        "print('done')\n"
+    )
+    with orphans_adopted():
+        ended = measured([sys.executable, "-c", client], env=dict(os.environ), cwd=tmp_path, memory=True)
+    assert (ended.code, ended.stdout) == (0, "done\n")
+    assert ended.cpu > 0.5
+    assert ended.peak_mb > 5
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_client_that_did_not_do_its_work_on_a_host_is_named() -> None:
+    words: list[Word] = ["good", "refuse", "mute"]
+    typed = {"h1": "ok", "h2": "unreachable: refused: x", "h3": "unreachable: silent: x"}
+    assert ssh.amiss(words, typed, ours=True) == ""
+    assert ssh.amiss(words, {"h1": "ok", "h2": "exit 255", "h3": "exit 255"}, ours=False) == ""
+    assert ssh.amiss(words, typed | {"h1": "exit 1"}, ours=True) == "h1, good: exit 1"
+    assert ssh.amiss(words, typed | {"h3": "ok"}, ours=True) == "h3, mute: ok"
+    assert ssh.amiss(words, typed | {"h3": "unreachable: refused: x"}, ours=True).startswith("h3, mute: ")
+    with pytest.raises(ValueError, match="longer"):
+        ssh.amiss(words, {"h1": "ok"}, ours=True)
 
 
 def test_rounds_are_taken_turn_by_turn_and_ratios_are_paired() -> None:

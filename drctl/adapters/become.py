@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import field
 
-from drctl.adapters.carrier import EVAL, Carried, Streams, exec_text
+from drctl.adapters.carrier import Carried, Streams, exec_text
 from drctl.adapters.claim_text import nonce
 from drctl.core.nouns import dataclass
 from drctl.core.values import Secret
@@ -52,7 +52,7 @@ class Sudo:
     login: str = "the login user"
     password: Callable[[], Secret] | None = None
 
-    def way(self, user: str | None, shell: str, script: str = EVAL) -> "tuple[str, Door | None]":
+    def way(self, user: str | None, shell: str, script: str = "") -> "tuple[str, Door | None]":
         """The exec string for a shell as this user, and what must be heard before anything is said to it."""
         if user is None:
             return exec_text(shell, script), None
@@ -62,7 +62,7 @@ class Sudo:
         if self.password is None:
             return f"exec sudo -n {to}{exec_text(shell, script).removeprefix('exec ')}", None
         door = Door(sudo=self, user=user, password=self.password)
-        greeted = exec_text(shell, f'printf "\\n{_READY}\\n"; {script}').removeprefix("exec ")
+        greeted = exec_text(shell, f'printf "\\n{_READY}\\n"; {script or f"exec {shell}"}').removeprefix("exec ")
         return f"exec sudo -S -k -p {door.prompt} {to}{greeted}", door
 
     def refusal(self, user: str, carried: Carried) -> str:

@@ -21,25 +21,35 @@ _KEY = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _PLAIN = frozenset(b' !"#$&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~\n')
 _FORMAT = tuple(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256))
 
-# A look prints its own process first, then runs in a session of its own, so that it can be ended from outside.
+# A look runs in the session that sshd made for it, or in one of its own where that one has another first process, so
+# that it can be ended from outside. It first prints its process and when that began: nothing has the same two again.
 _LOOK = r"""
-dr_R='eval "$(cat)" || exit 1
-printf "\n@%s begin %s\n" "$1" "$$"
-printf "\n@%s begin %s\n" "$1" "$$" >&2
+dr_R='{
+printf "\n@%s begin %s %s\n" "$1" "$$" "$3"
+printf "\n@%s begin %s %s\n" "$1" "$$" "$3" >&2
 dr_go() {
-  printf "%s\n" "$dr_t" | {
-    exec $2 -euc "eval \"exec 3<&-
-\$(cat <&3)\"" 3<&0 0<&4 4<&-
-  }
+  export DRCTL_CLAIM="$1"
+  set -- "$dr_t"
+  unset dr_N dr_sh dr_p dr_t dr_i dr_R dr_x
+  unset -f dr_go
+  set -eu
+  eval "shift
+$1"
 }
-if [ -n "$dr_i" ]; then printf "$dr_i" 2>/dev/null | dr_go "$@" 4<&0; else dr_go "$@" 4</dev/null; fi
+if [ -n "$dr_i" ]; then printf "$dr_i" 2>/dev/null | (dr_go "$1"); else (dr_go "$1") </dev/null; fi
 dr_x=$?
 printf "\n@%s end %s %s.\n" "$1" "$dr_x" "$1"
-printf "\n@%s end %s %s.\n" "$1" "$dr_x" "$1" >&2'
-if command -v setsid >/dev/null 2>&1; then
-  printf '%s\n' "$dr_p" | DRCTL_CLAIM=$dr_N setsid $dr_sh -c "$dr_R" drctl "$dr_N" "$dr_sh"
+printf "\n@%s end %s %s.\n" "$1" "$dr_x" "$1" >&2
+}'
+{ read -r dr_x </proc/$$/stat; } 2>/dev/null && set -- ${dr_x##*) }
+if [ "${4:-}" = "$$" ]; then
+  set -- "$dr_N" "$dr_sh" "${20}"
+  eval "$dr_p"
+  eval "$dr_R"
+elif command -v setsid >/dev/null 2>&1; then
+  printf '%s\n' "$dr_p" "$dr_R" | DRCTL_CLAIM=$dr_N setsid $dr_sh -s "$dr_N" "$dr_sh" ''
 else
-  printf '%s\n' "$dr_p" | DRCTL_CLAIM=$dr_N $dr_sh -c "$dr_R" drctl "$dr_N" "$dr_sh"
+  printf '%s\n' "$dr_p" "$dr_R" | DRCTL_CLAIM=$dr_N $dr_sh -s "$dr_N" "$dr_sh" ''
 fi
 """
 
@@ -240,11 +250,15 @@ def answer(mark: str, out: bytes) -> Answer | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a look printed so far: its process (0 = it did not begin), its exit code (None = not yet), one stream."""
+    """What a look printed so far: its process (0 = it did not begin), its exit code (None = not yet), one stream.
+
+    `since` is when that process began, in ticks of its host's clock; empty where the host does not say.
+    """
 
     pid: int
     exit: int | None
     content: bytes
+    since: str = ""
 
 
 def seen(mark: str, stream: bytes) -> Seen:
@@ -253,8 +267,9 @@ def seen(mark: str, stream: bytes) -> Seen:
     start = stream.find(head)
     if start < 0:
         return Seen(pid=0, exit=None, content=b"")
-    pid, _, rest = stream[start + len(head) :].partition(b"\n")
+    process, _, rest = stream[start + len(head) :].partition(b"\n")
+    pid, _, since = process.decode().partition(" ")
     content, found, tail = rest.rpartition(f"\n@{mark} end ".encode())
     if not found or look_mark(mark) not in tail:
-        return Seen(pid=int(pid or b"0"), exit=None, content=rest)
-    return Seen(pid=int(pid), exit=int(tail.partition(b" ")[0]), content=content)
+        return Seen(pid=int(pid or "0"), exit=None, content=rest, since=since)
+    return Seen(pid=int(pid), exit=int(tail.partition(b" ")[0]), content=content, since=since)

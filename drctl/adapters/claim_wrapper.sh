@@ -1,11 +1,12 @@
-# The claim wrapper: plain POSIX sh, run by `sh -c 'eval "$(cat)"'` with this text on its input, between the braces and
-# after the assignments that drctl.adapters.claim_text puts before it. A text that was cut off on its way is a syntax
-# error and starts nothing. Every name begins with dr_, so that a variable the host exports is never changed for the
+# The claim wrapper: plain POSIX sh, run by `sh` with this text on its input, between the braces and after the
+# assignments that drctl.adapters.claim_text puts before it. A text that was cut off on its way is a syntax error and
+# starts nothing. Every name begins with dr_, so that a variable the host exports is never changed for the
 # command. Answers stand in frames marked by a nonce: whatever a noisy login shell prints around them is not read.
 #
 #   in   dr_N nonce  dr_m mode  dr_d state folder or empty  dr_run uid  dr_id short id  dr_op operator  dr_ep epoch
 #        dr_h holder  dr_now UTC  dr_k key  dr_g digest of the command  dr_cap most bytes of a stream  dr_t seconds to wait
 #        dr_from uid of a run that is given up, or empty
+#        dr_st when the process of a look began, in ticks, or empty
 #        dr_priv 1 = outputs are secret  dr_kill 1 = may be ended  dr_sh shell of the command  dr_p program of the runner (dr_t, dr_i)
 #   out  \n@NONCE hello\n  then  \n@NONCE reply STATE RC OUT ERR CUT BOOT PID NOTE\n<OUT bytes><ERR bytes>\n@NONCE end\n
 #
@@ -15,7 +16,7 @@
 #   <state folder>/runs/UID/claims/KEY/     meta (boot digest mode since)  rc  pid  out  err  vault  ending
 #   <state folder>/runs/UID/stage/KEY/data  bytes staged for the command
 #   <state folder>/runs/UID/as/USER         users the run became here; each has a folder like this one
-dr_R='eval "$(cat)" || exit 1
+dr_R='{
 printf "%-12s\n" "$$" 1<>"$1/pid" || exit 1
 dr_f=$2/out dr_e=$2/err
 [ "$2" != none ] || { dr_f=/dev/null; dr_e=/dev/null; }
@@ -27,7 +28,8 @@ dr_go() {
   } >"$dr_f" 2>"$dr_e"
 }
 if [ -n "$dr_i" ]; then printf "$dr_i" 2>/dev/null | dr_go "$@" 4<&0; else dr_go "$@" 4</dev/null; fi
-printf "%-12s\n" "$?" 1<>"$1/rc"'
+printf "%-12s\n" "$?" 1<>"$1/rc"
+}'
 dr_u=$(umask)
 umask 077
 printf '\n@%s hello\n' "$dr_N"
@@ -118,6 +120,12 @@ dr_signal() { # SIGNAL TENTHS: true when the session is gone within so many tent
   return 1
 }
 dr_ours() { # is process dr_pid ours, not another that was given its number? Unreadable counts as ours: it is our user's
+  if [ -n "${dr_st:-}" ]; then
+    { read -r dr_x <"/proc/$dr_pid/stat"; } 2>/dev/null || return 1
+    set -- ${dr_x##*) }
+    [ "${20}" = "$dr_st" ]
+    return
+  fi
   [ -r "/proc/$dr_pid/environ" ] || return 0
   tr '\0' '\n' <"/proc/$dr_pid/environ" 2>/dev/null | grep -q "^DRCTL_CLAIM=$dr_k\$"
 }
@@ -311,7 +319,7 @@ if [ "$dr_won" = 1 ]; then
   fi
   sync "$dr_c/rc" "$dr_c/pid" "$dr_c/meta" "$dr_c" "$dr_r/claims" 2>/dev/null
   # in the foreground: a command started by & inherits ignored SIGINT and SIGQUIT for ever
-  printf '%s\n' "$dr_p" | DRCTL_CLAIM=$dr_k DRCTL_STAGE=$dr_s setsid $dr_sh -c "$dr_R" drctl "$dr_c" "$dr_o" "$dr_u" "$dr_sh" >/dev/null 2>&1
+  printf '%s\n' "$dr_p" "$dr_R" | DRCTL_CLAIM=$dr_k DRCTL_STAGE=$dr_s setsid $dr_sh -s "$dr_c" "$dr_o" "$dr_u" "$dr_sh" >/dev/null 2>&1
   dr_rd && dr_known ran
 fi
 

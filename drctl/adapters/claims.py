@@ -75,8 +75,8 @@ class ClaimedShell:
         """Run a look. A link that breaks is opened once more: a look may be repeated."""
         limit = time.monotonic() + _seconds(command)
         mark, carried = self._look(command, limit)
-        begun = claim_text.seen(mark, carried.out).pid
-        if carried.end is End.LOST and begun and limit - time.monotonic() >= 1:
+        begun = claim_text.seen(mark, carried.out)
+        if carried.end is End.LOST and begun.pid and limit - time.monotonic() >= 1:
             left = min(_GRACE, limit - time.monotonic())
             self._end_look(command, mark, begun, left)  # it goes on there, and the host would carry out both
         if carried.end is End.LOST and limit - time.monotonic() >= 1:
@@ -105,7 +105,7 @@ class ClaimedShell:
                 reach = Reach.TIMEOUT
                 because = because or f"no end within {command.timeout.human()}"
                 if out.pid:
-                    because += f"; {self._end_look(command, mark, out.pid, _GRACE)}"
+                    because += f"; {self._end_look(command, mark, out, _GRACE)}"
             else:
                 reach = Reach.UNREACHABLE
                 because = because or self._mute(carried, command.as_user)
@@ -120,11 +120,11 @@ class ClaimedShell:
             host_key=carried.host_key,
         )
 
-    def _end_look(self, command: Command, mark: str, pid: int, seconds: float) -> str:
-        values = {"pid": str(pid), "k": mark}
+    def _end_look(self, command: Command, mark: str, look: claim_text.Seen, seconds: float) -> str:
+        values = {"pid": str(look.pid), "st": look.since, "k": mark}
         answer, carried = self._ask("endlook", values, seconds=seconds, user=command.as_user, spare=True)
         if isinstance(answer, str):
-            return f"the look (process {pid}) could not be ended: {carried.because or 'no answer'}"
+            return f"the look (process {look.pid}) could not be ended: {carried.because or 'no answer'}"
         return "the look was ended" if answer.state == "killed" else f"the look could not be ended: {answer.note}"
 
     # --- acting -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import field
-from typing import Any
+from typing import Any, cast
 
 import fabric
 import paramiko
@@ -20,6 +20,7 @@ from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
+from drctl.adapters.ssh_wire import Untimed, Wire
 from drctl.core.inventory import Host
 from drctl.core.nouns import dataclass
 
@@ -30,6 +31,9 @@ _PING = 5.0  # seconds between two questions to a host that owes an answer
 _CHUNK = 65536
 _BROKEN = (paramiko.SSHException, EOFError, OSError)  # what any word on a broken link may raise, closing included
 _BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
+# one for all links: making it costs as much as a handshake's cryptography. Nothing of a connection is ever set after it
+# was made, for fabric would write it in here, where every other connection would find it
+_CONFIG = fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig())
 _GCM_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")  # a third of the CPU of ctr + hmac
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -79,9 +83,9 @@ def dial_tcp(host: str, port: int, seconds: float) -> socket.socket:
     return sock
 
 
-def _transport_factory(pins: Pins) -> Callable[..., paramiko.Transport]:
-    def make(sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
-        transport = paramiko.Transport(sock, **options)
+def _transport_factory(pins: Pins, wire: Wire) -> Callable[..., paramiko.Transport]:
+    def make(_sock: Any, **options: Any) -> paramiko.Transport:  # noqa: ANN401 - paramiko's own signature
+        transport = paramiko.Transport(cast("socket.socket", wire), packetizer_class=Untimed, **options)
         security = transport.get_security_options()
         certified = [name for name in pins.types if name in CERTIFIED]  # paramiko offers none by itself
         offered = tuple(dict.fromkeys([*certified, *security.key_types]))
@@ -125,12 +129,13 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         raise LinkProblem(f"login: the inventory gives no key, agent or password for {host.login.user}")
     sock = dial(seconds)
     left = max(0.1, limit - time.monotonic())
+    wire = Wire(sock, time.monotonic() + min(OPEN, left))
     with _BUILDING:
         connection = fabric.Connection(
             host.address,
             user=host.login.user,
             port=host.port,
-            config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+            config=_CONFIG,
             connect_timeout=min(OPEN, left),
             connect_kwargs={
                 "sock": sock,
@@ -141,20 +146,19 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
                 "banner_timeout": min(BANNER, left),
                 "auth_timeout": min(AUTH, left),
                 "channel_timeout": CHANNEL,
-                "transport_factory": _transport_factory(pins),
+                "transport_factory": _transport_factory(pins, wire),
             },
         )
     connection.client.set_missing_host_key_policy(pins)
     refusals, channel = _Refusals(), f"paramiko.{id(connection):x}"
     logging.getLogger(channel).addHandler(refusals)
     connection.client.set_log_channel(channel)
-    late = threading.Event()
     try:
-        with _hang_up_after(min(OPEN, left), sock, late):
-            connection.open()
+        connection.open()
         transport: paramiko.Transport = connection.transport
         host_key = fingerprint(transport.get_remote_server_key().asbytes())
         transport.set_keepalive(_KEEPALIVE)
+        wire.opened()
     except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
@@ -162,29 +166,11 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             connection.close()
         with contextlib.suppress(OSError):
             sock.close()
-        if late.is_set():
+        if wire.late:
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
     return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
-
-
-@contextlib.contextmanager
-def _hang_up_after(seconds: float, sock: socket.socket, late: threading.Event) -> Iterator[None]:
-    """Bound what paramiko does not: its own limits cover the banner and parts of the login, not the key exchange."""
-
-    def hang_up() -> None:
-        late.set()
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault

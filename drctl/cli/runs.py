@@ -84,11 +84,27 @@ def fold_of(folder: RunFolder) -> RunState:
     """
     state = RunState() if _absent(folder.path) else RunState.of(entries(folder.journal))
     if state.opened is None:
-        raise RefusedError(
-            f"Run {folder.id} never opened: its first record did not reach the disk.", where=str(folder.path),
-            meaning="Nothing was done in its name.", next="start it anew: drctl run RUNBOOK",
-        )  # fmt: skip
+        raise _never_opened(folder)
     return state
+
+
+def entries_of(folder: RunFolder) -> list[Entry]:
+    """Every event of a run, for those who need them beside their fold.
+
+    Raises:
+        RefusedError: it never opened. JournalError: its journal cannot be read, or lines are missing from it.
+    """
+    found = [] if _absent(folder.path) else list(entries(folder.journal))
+    if not found:
+        raise _never_opened(folder)
+    return found
+
+
+def _never_opened(folder: RunFolder) -> RefusedError:
+    return RefusedError(
+        f"Run {folder.id} never opened: its first record did not reach the disk.", where=str(folder.path),
+        meaning="Nothing was done in its name.", next="start it anew: drctl run RUNBOOK",
+    )  # fmt: skip
 
 
 def _absent(path: Path) -> bool:

@@ -13,6 +13,7 @@ from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import now, open_state
 from drctl.cli.wiring import plan_parts
+from drctl.core.bounds import Bounds
 from drctl.core.nouns import dataclass, replace
 from drctl.core.plan import BLOCKS
 from drctl.core.saved_plan import (
@@ -115,7 +116,8 @@ def saved_of(made: Made, valid: Duration) -> SavedPlan:
         expires_at=made.now + valid.micros, documents=_documents(runbook, frozen.runbook_file),
         inventory=inventory_digests(made.inventory, hosts_used(made.parts.context)), inputs=inputs,
         secrets=tuple(sorted(frozen.inputs.keys() - inputs.keys())), live=made.options.live,
-        declared=made.options.declared, facts=made.facts, coverage=dict(made.plan.coverage),
+        declared=made.options.declared, facts=made.facts, limit=frozen.bounds.limit, fan_out=frozen.bounds.fan_out,
+        coverage=dict(made.plan.coverage),
         rows=tuple(_masked(row, made.mask) for row in row_maps(made.plan)),
     )  # fmt: skip
 
@@ -217,7 +219,7 @@ def hold(settings: Settings, path: str, documents: Documents, given: Given) -> H
             next=AGAIN,
         )  # fmt: skip
     values = _inputs(saved, book, hosts, given)
-    frozen = freeze(documents, values, settings.language)
+    frozen = freeze(documents, values, settings.language, Bounds(limit=saved.limit, fan_out=saved.fan_out))
     _refuse_other_documents(saved, book, frozen, path)
     if now() >= saved.expires_at:
         _expired(saved, path)

@@ -232,7 +232,7 @@ def _first_records(session: Session, frozen: Frozen, public: bytes, held: SavedP
             rto_us=runbook.objectives.rto.micros if runbook.objectives.rto else None,
             rpo_us=runbook.objectives.rpo.micros if runbook.objectives.rpo else None,
             language=who.language, zone=context.inventory.zone, held_to=held.digest if held is not None else "",
-            held_made_at=held.made_at if held is not None else 0,
+            held_made_at=held.made_at if held is not None else 0, limit=frozen.bounds.limit,
         ),
         durable=True,
     )  # fmt: skip

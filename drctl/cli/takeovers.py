@@ -16,7 +16,7 @@ from drctl.cli.wiring import Taking, build_parts, frozen_of, thaw_documents
 from drctl.core.nouns import dataclass
 from drctl.engine.context import Identity
 from drctl.engine.fanout import fan_out
-from drctl.engine.owners import AT_ONCE, acted_on, claim_of
+from drctl.engine.owners import acted_on, claim_of
 from drctl.engine.preflight import named
 from drctl.engine.world import LOCAL
 from drctl.errors import LockedError, UsageError
@@ -65,7 +65,7 @@ def foreseen(folder: RunFolder, states: StateDir, operator: str, wanted: Wanted)
     try:
         hosts = sorted((acted_on(state) | (_named(parts.context) if wanted.given_up else set())) - {LOCAL})
         claim = claim_of(who)
-        seen = fan_out(hosts, lambda host: parts.world.shell(host).standing(claim), AT_ONCE)
+        seen = fan_out(hosts, lambda host: parts.world.shell(host).standing(claim), frozen.bounds.fan_out)
     finally:
         parts.world.close()
     standings = dict(zip(hosts, seen, strict=True))

@@ -136,7 +136,7 @@ def build_parts(
     person = next((p.name for p in inventory.people.values() if identity.operator in {p.name, *p.logins}), "")
     bare = Context(
         runbook=runbook, inventory=inventory, kinds=registry(), vars={}, clock=world.clock, state=state, store=store,
-        inputs=thaw_inputs(runbook, frozen.inputs, secret), secret=secret,
+        inputs=thaw_inputs(runbook, frozen.inputs, secret), secret=secret, bounds=frozen.bounds,
         identity=replace(identity, operator_person=person),
     )  # fmt: skip
     return Parts(context=complete(bare), world=world, masker=masker)
@@ -159,6 +159,7 @@ def documents_of_run(folder: RunFolder, state: RunState) -> Context:
     bare = Context(
         runbook=runbook, inventory=inventory, kinds=registry(), vars={}, clock=SystemClock(), state=state,
         store=folder.outputs, inputs=thaw_inputs(runbook, frozen.inputs, no_secret), identity=identity,
+        bounds=frozen.bounds,
     )  # fmt: skip
     return complete(bare)
 
@@ -197,7 +198,8 @@ class Session:
 
     def owners(self) -> Owners:
         """Whose the hosts of this session are."""
-        return Owners(self.parts.context.identity, self.recorder, self.parts.world)
+        context = self.parts.context
+        return Owners(context.identity, self.recorder, self.parts.world, context.bounds.fan_out)
 
     def last_words(self, error: JournalError) -> None:
         """Say in the journal, if it still takes one record, why the run stops."""

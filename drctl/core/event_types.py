@@ -42,7 +42,8 @@ class RunOpened(Event):
 
     `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
     and not proven until signatures come. `held_to` is the digest of the saved plan that the run was held to when it
-    opened, made at `held_made_at`; empty for a run without one.
+    opened, made at `held_made_at`; empty for a run without one. `limit` are the only hosts that it may act on; none
+    named means every host.
     """
 
     TYPE: ClassVar[str] = "run_opened"
@@ -65,6 +66,7 @@ class RunOpened(Event):
     zone: str = "UTC"
     held_to: str = ""
     held_made_at: int = 0
+    limit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from drctl.core.event_types import (
     Anchored,
@@ -91,13 +91,11 @@ EVENTS: Mapping[str, type[Event]] = {
 def encode(event: Event) -> dict[str, Any]:
     """Turn an event into a record's body. Fields at their default are left out: a default never changes."""
     body: dict[str, Any] = {}
-    for f in dataclasses.fields(event):
-        value = getattr(event, f.name)
-        has_default = f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
-        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+    for name, has_default, default in _defaults(type(event)):
+        value = getattr(event, name)
         if has_default and value == default and type(value) is type(default):
             continue
-        body[f.name] = _plain(value)
+        body[name] = _plain(value)
     return body
 
 
@@ -110,8 +108,14 @@ def decode(type_: str, body: Mapping[str, Any]) -> Event:
     cls = EVENTS.get(type_)
     if cls is None:
         return UnknownEvent(type=type_, body=dict(body))
-    hints = _hints(cls)
-    known = {name: _typed(f"{type_}.{name}", hints[name], body[name]) for name in hints if name in body}
+    known, name = {}, ""
+    try:
+        for name, read in _readers(cls).items():
+            if name in body:
+                known[name] = read(body[name])
+    except _MisfitError as error:
+        message = f"{type_}.{name}{error.inside} is not {error.wanted}"
+        raise ValueError(message) from None
     try:
         return cls(**known)
     except TypeError as error:
@@ -119,17 +123,24 @@ def decode(type_: str, body: Mapping[str, Any]) -> Event:
         raise ValueError(message) from error
 
 
-_HINTS: dict[type[Event], dict[str, object]] = {}
+_DEFAULTS: dict[type[Event], tuple[tuple[str, bool, object], ...]] = {}
 
 
-def _hints(cls: type[Event]) -> dict[str, object]:
-    if cls not in _HINTS:
-        every = typing.get_type_hints(cls)
-        _HINTS[cls] = {f.name: every[f.name] for f in dataclasses.fields(cls)}
-    return _HINTS[cls]
+def _defaults(cls: type[Event]) -> tuple[tuple[str, bool, object], ...]:
+    """The fields of an event: name, whether there is a default, and that, to be compared with only."""
+    if cls in _DEFAULTS:
+        return _DEFAULTS[cls]
+    found: list[tuple[str, bool, object]] = []
+    for f in dataclasses.fields(cls):
+        made = f.default_factory is not dataclasses.MISSING
+        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        found.append((f.name, made or default is not dataclasses.MISSING, default))
+    return _DEFAULTS.setdefault(cls, tuple(found))
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, (str, int)) and not isinstance(value, enum.Enum):  # most of them, and quickly told
+        return value
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -139,39 +150,86 @@ def _plain(value: object) -> object:
     return value
 
 
-def _typed(name: str, hint: object, value: object) -> object:
-    """Bring a JSON value to the field's type; only the shapes that events use are known."""
+class _MisfitError(Exception):
+    """A JSON value is not what its field holds. `inside`: where in the value."""
+
+    def __init__(self, wanted: str, inside: str = "") -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+        self.inside = inside
+
+
+_Read: TypeAlias = Callable[[object], object]
+"""Brings a JSON value to the type of a field."""
+
+
+_READERS: dict[type[Event], Mapping[str, _Read]] = {}
+
+
+def _readers(cls: type[Event]) -> Mapping[str, _Read]:
+    if cls not in _READERS:
+        every = typing.get_type_hints(cls)
+        _READERS[cls] = {f.name: _reader(every[f.name]) for f in dataclasses.fields(cls)}
+    return _READERS[cls]
+
+
+def _reader(hint: object) -> _Read:
+    """How a field with this hint is read; only the shapes that events use are known."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
-        return value
+        return lambda value: value
     if origin in (types.UnionType, typing.Union):
-        inner = next(h for h in args if h is not type(None))
-        return None if value is None else _typed(name, inner, value)
+        inner = _reader(next(h for h in args if h is not type(None)))
+        return lambda value: None if value is None else inner(value)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise _wrong(name, "a list")
-        if args[-1] is not Ellipsis and len(value) != len(args):
-            raise _wrong(name, f"of {len(args)} members")
-        return tuple(_typed(name, args[0], v) for v in value)
+        return _list_reader(_reader(args[0]), None if args[-1] is Ellipsis else len(args))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            raise _wrong(name, "a map")
-        return {k: _typed(f"{name}.{k}", args[1], v) for k, v in value.items()}
+        return _map_reader(_reader(args[1]))
     assert isinstance(hint, type)  # noqa: S101 - the shapes end here
-    return _single(name, hint, value)
+    return _word_reader(hint) if issubclass(hint, enum.Enum) else _single_reader(hint)
 
 
-def _single(name: str, hint: type, value: object) -> object:
-    """A text, a number, a truth, or a word of an enumeration."""
-    if issubclass(hint, enum.Enum):
-        known = {member.value: member for member in hint}
+def _list_reader(member: _Read, length: int | None) -> _Read:
+    def read(value: object) -> object:
+        if not isinstance(value, list):
+            raise _MisfitError("a list")
+        if length is not None and len(value) != length:
+            raise _MisfitError(f"of {length} members")
+        return tuple(map(member, value))
+
+    return read
+
+
+def _map_reader(member: _Read) -> _Read:
+    def read(value: object) -> object:
+        if not isinstance(value, dict):
+            raise _MisfitError("a map")
+        found, key = {}, ""
+        try:
+            for key, one in value.items():
+                found[key] = member(one)
+        except _MisfitError as error:
+            raise _MisfitError(error.wanted, f".{key}{error.inside}") from None
+        return found
+
+    return read
+
+
+def _word_reader(hint: type[enum.Enum]) -> _Read:
+    known = {member.value: member for member in hint}
+
+    def read(value: object) -> object:
         if not isinstance(value, str) or value not in known:
-            raise _wrong(name, f"one of {', '.join(known)}")
+            raise _MisfitError(f"one of {', '.join(known)}")
         return known[value]
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise _wrong(name, f"of type {hint.__name__}")
-    return value
+
+    return read
 
 
-def _wrong(name: str, wanted: str) -> ValueError:
-    return ValueError(f"{name} is not {wanted}")
+def _single_reader(hint: type) -> _Read:
+    def read(value: object) -> object:
+        if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+            raise _MisfitError(f"of type {hint.__name__}")
+        return value
+
+    return read

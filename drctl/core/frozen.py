@@ -11,6 +11,7 @@ import json
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from drctl.core.bounds import Bounds
 from drctl.core.nouns import dataclass
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Frozen:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     mode: str = "live"
     language: str = ""
+    bounds: Bounds = field(default_factory=Bounds)
 
     def text(self) -> str:
         """The canonical text."""
@@ -47,6 +49,8 @@ class Frozen:
             "mode": self.mode,
             "language": self.language,
         }
+        if self.bounds != Bounds():
+            content["bounds"] = {"limit": list(self.bounds.limit), "fan_out": self.bounds.fan_out}
         return json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
     @property
@@ -76,6 +80,7 @@ def thaw(text: str) -> Frozen:
     if not isinstance(content, dict) or content.get("v") != 1:
         raise ValueError("this plan was frozen by another version of drctl")
     try:
+        bounds = content.get("bounds", {})
         return Frozen(
             runbook_file=content["runbook"],
             files=content["files"],
@@ -84,6 +89,7 @@ def thaw(text: str) -> Frozen:
             inputs=content["inputs"],
             mode=content["mode"],
             language=content["language"],
+            bounds=Bounds(limit=tuple(bounds["limit"]), fan_out=bounds["fan_out"]) if bounds else Bounds(),
         )
     except KeyError as error:
         raise ValueError(f"the frozen plan lacks {error}") from error

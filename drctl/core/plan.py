@@ -101,7 +101,10 @@ IGNORANCE: Final = (Status.NOW, Status.NOT_LOOKED, Status.DEPENDS, Status.CANNOT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All rows, and the digest of the frozen documents and inputs they were made from."""
+    """All rows, and the digest of the frozen documents and inputs they were made from.
+
+    `limit` are the only hosts that may be acted on; none named means every host.
+    """
 
     runbook: str
     title: str
@@ -113,6 +116,7 @@ class Plan:
     rows: tuple[PlannedStep, ...]
     warnings: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    limit: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from drctl.core.bounds import FAN_OUT
 from drctl.core.nouns import dataclass
 from drctl.core.records import ParseError, canonical, strict_json
 from drctl.core.values import to_json
@@ -71,6 +72,8 @@ class SavedPlan:
         inventory: digests of the entries used, by name: `host db1`.
         inputs: in tagged form, defaults filled in; secrets are left out.
         secrets: names of inputs that are secrets.
+        limit: the only hosts that may be acted on; none named means every host.
+        fan_out: hosts at a time.
         live: whether looks were taken; `declared` whether shell looks were.
         rows: the rows of the plan, as `drctl plan --output json` gives them.
     """
@@ -89,6 +92,8 @@ class SavedPlan:
     facts: tuple[Fact, ...]
     rows: tuple[Mapping[str, Any], ...]
     coverage: Mapping[str, int]
+    limit: tuple[str, ...] = ()
+    fan_out: int = FAN_OUT
 
     @property
     def digest(self) -> str:
@@ -98,7 +103,13 @@ class SavedPlan:
     def _content(self) -> dict[str, Any]:
         plain = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         plain["facts"] = [dataclasses.asdict(fact) for fact in self.facts]
-        plain |= {"secrets": list(self.secrets), "rows": list(self.rows), "format": FORMAT, "v": VERSION}
+        plain |= {
+            "secrets": list(self.secrets),
+            "rows": list(self.rows),
+            "limit": list(self.limit),
+            "format": FORMAT,
+            "v": VERSION,
+        }
         return plain
 
     def text(self) -> bytes:
@@ -128,7 +139,8 @@ def read_plan(data: bytes) -> SavedPlan:
     try:
         facts = tuple(Fact(**fact) for fact in _maps(content.pop("facts")))
         rows, secrets = tuple(_maps(content.pop("rows"))), tuple(map(str, _list(content.pop("secrets"))))
-        return SavedPlan(**content, facts=facts, rows=rows, secrets=secrets)
+        limit = tuple(map(str, _list(content.pop("limit", []))))
+        return SavedPlan(**content, facts=facts, rows=rows, secrets=secrets, limit=limit)
     except (KeyError, TypeError) as error:
         raise NotAPlanError(f"it lacks something: {error}") from error
 

@@ -65,7 +65,7 @@ class Acts:
         self._world = world
         self._control = control
         self._waits = waits or Waits()
-        self._owners = Owners(looks.context.identity, recorder, world)
+        self._owners = Owners(looks.context.identity, recorder, world, looks.context.bounds.fan_out)
         self._running: dict[str, Running] = {}
 
     @property

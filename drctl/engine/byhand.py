@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from drctl.engine.world import World
 
 ROOT: Final = "exec"
-AT_ONCE: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +53,10 @@ class Order:
         return shlex.join(self.argv) + (f" (as {self.user})" if self.user else "")
 
 
-def chosen(selector: str, inventory: Inventory) -> tuple[str, ...]:
+def chosen(selector: str, inventory: Inventory, option: str = "--on") -> tuple[str, ...]:
     """The hosts of a selector: names of hosts, roles or groups, or `local`, with commas between them.
+
+    `option` is where it was typed.
 
     Raises:
         UsageError: a name that is none of them.
@@ -68,8 +69,8 @@ def chosen(selector: str, inventory: Inventory) -> tuple[str, ...]:
         if not hosts:
             known = ", ".join(sorted({LOCAL, *inventory.hosts}))
             raise UsageError(
-                f"{name!r} is no host, role or group of this run's inventory.", where="--on",
-                meaning="Nothing was done.", next=f"--on one of: {known}",
+                f"{name!r} is no host, role or group of this run's inventory.", where=option,
+                meaning="Nothing was done.", next=f"{option} one of: {known}",
             )  # fmt: skip
         found.update(dict.fromkeys(hosts))
     return tuple(found)
@@ -113,7 +114,7 @@ class ByHand:
             ev.DeviationNoted(path=f"{ROOT}/{number}", what=what, by=order.by, because=order.reason)
         )
         units = [self._unit(order, host, step) for host, step in zip(order.hosts, steps, strict=True)]
-        return fan_out(units, self._acts.carry_out, AT_ONCE)
+        return fan_out(units, self._acts.carry_out, self._context.bounds.fan_out)
 
     def _number(self) -> int:
         used = [path.split("/")[1] for path in self._recorder.state.steps if path.startswith(f"{ROOT}/")]

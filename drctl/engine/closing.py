@@ -31,6 +31,8 @@ class Close:
 def exceptions(state: RunState) -> tuple[str, ...]:
     """Words of people instead of outcomes, what was not put back, what is still in doubt, missed objectives."""
     found = [deviation.text for _, deviation in state.deviations]
+    if state.opened is not None and state.opened.limit:
+        found.append(f"run under --limit {','.join(state.opened.limit)}: on no other host anything was done")
     found += partial(state)
     found += [f"{step.path}: in doubt, and nobody said what became of it" for step in state.in_doubt]
     figures = attained(state)

@@ -30,7 +30,7 @@ from drctl.engine.parts import (
     parts,
     within,
 )
-from drctl.engine.repeats import FAN_OUT, frozen_now, left_block, over_at_once, relisted
+from drctl.engine.repeats import frozen_now, left_block, over_at_once, relisted
 from drctl.engine.scope import RunScope
 from drctl.engine.selection import allowed
 from drctl.engine.short import listed
@@ -103,7 +103,11 @@ class Containers:
         Nothing to carry out is not frozen: a person who says "again" wants the list as it is then.
         """
         frozen = self._frozen(step)
-        over = (Outcome.FAILED, str(frozen)) if isinstance(frozen, Unknown) else over_at_once(step, frozen)
+        over = (
+            (Outcome.FAILED, str(frozen))
+            if isinstance(frozen, Unknown)
+            else over_at_once(step, frozen, RunScope(context=self._context).at(step))
+        )
         kept = Roster() if over is not None or isinstance(frozen, Unknown) else frozen
         packed = pack(kept.values, self._context.store, self._crew.looks.pen.mask).values
         if not again or packed:
@@ -255,7 +259,7 @@ class Containers:
             self._soak(selection, number, [steps[host] for host in groups[number - 1]] if number else [])
             careful = number == 0 and selection.canaries is not None and len(groups) > 1
             bad = sum(not good(steps[host], end) for host, end in done.items())
-            how = Together(at_once=min(FAN_OUT, len(batch)), allowed=0 if careful else most - bad)
+            how = Together(at_once=min(self._context.bounds.fan_out, len(batch)), allowed=0 if careful else most - bad)
             members = [steps[host] for host in batch]
             done |= dict(zip(batch, side_by_side(members, how, self._branches, self._walk.step), strict=True))
             outcome = together(members, [done[host] for host in batch], how.allowed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from drctl.core.bounds import Bounds
 from drctl.core.nouns import dataclass
 from drctl.core.outline import Outline
 from drctl.core.places import On, PlaceKind
@@ -62,6 +63,7 @@ class Context:
     identity: Identity
     store: Store
     planning: bool = False
+    bounds: Bounds = field(default_factory=Bounds)
     outline: Outline = field(default_factory=Outline)
     secret: Callable[[str], Secret] = no_secret
     rounds: dict[tuple[str, int, int], tuple[Frame, ...]] = field(default_factory=dict)

@@ -87,7 +87,7 @@ class Executor:
         looks = Looks(context, recorder, world, pen, halted, ladder)
         self._questions = questions
         self._sleeps = Sleeps(context.clock, recorder)
-        self._owners = Owners(context.identity, recorder, world)
+        self._owners = Owners(context.identity, recorder, world, context.bounds.fan_out)
         waits = Waits(ladder=ladder, halted=act_halted)
         self._acts = Acts(looks, recorder, world, control, waits)
         turns = Turns(looks, self._acts, Guards(looks, recorder, questions), recorder)

@@ -71,7 +71,7 @@ def coerce(spec: FieldSpec, value: Any) -> Any:  # noqa: ANN401 - what a field o
         return spec.default
     if isinstance(value, Secret) and not spec.secret:
         raise FieldError(spec.name, "is given a secret, and this field is shown and recorded", "use `env` or `stdin`")
-    if spec.type in {"text", "host"} and isinstance(value, SCALARS) and not isinstance(value, bool):
+    if spec.type in {"text", "host", "file"} and isinstance(value, SCALARS) and not isinstance(value, bool):
         value = text_of(value)
     words = value if spec.type in {"argv", "list"} and isinstance(value, tuple) else (value,)
     if not spec.secret and any(isinstance(word, str) and "\0" in word for word in words):
@@ -93,6 +93,7 @@ def _fits(wanted: str, value: object) -> bool:
     types: dict[str, tuple[type, ...]] = {
         "text": (str, Secret),
         "host": (str,),
+        "file": (str, Secret),
         "int": (int,),
         "decimal": (int, Decimal),
         "bool": (bool,),

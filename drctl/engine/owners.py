@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
+from drctl.core.bounds import FAN_OUT
 from drctl.core.outcomes import Outcome
 from drctl.core.ports import Claim, ClaimReply, ClaimState
 from drctl.engine.fanout import fan_out
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from drctl.engine.recorder import Recorder
     from drctl.engine.world import World
 
-AT_ONCE: Final = 32
 REPLACED: Final = "replaced"
 """Why a writer stops whose run goes on elsewhere."""
 
@@ -44,8 +44,9 @@ def acted_on(state: RunState) -> set[str]:
 class Owners:
     """The hosts of one run, as its writer sees them."""
 
-    def __init__(self, who: Identity, recorder: Recorder, world: World) -> None:
+    def __init__(self, who: Identity, recorder: Recorder, world: World, at_once: int = FAN_OUT) -> None:
         self._who = who
+        self._at_once = at_once
         self._recorder = recorder
         self._world = world
 
@@ -91,7 +92,7 @@ class Owners:
     def _say(self, places: Iterable[str], given_up: str) -> dict[str, ClaimReply]:
         claim = claim_of(self._who)
         wanted = sorted({*acted_on(self._recorder.state), *places} - {LOCAL})
-        answers = fan_out(wanted, lambda place: self._world.shell(place).take(claim, given_up), AT_ONCE)
+        answers = fan_out(wanted, lambda place: self._world.shell(place).take(claim, given_up), self._at_once)
         told = dict(zip(wanted, answers, strict=True))
         for place, answer in told.items():
             self.heard(place, answer)
@@ -108,7 +109,7 @@ class Owners:
             Stop: a host says that the run goes on elsewhere, so it is not this writer's to end.
         """
         claim, places = claim_of(self._who), sorted(acted_on(self._recorder.state))
-        answers = fan_out(places, lambda place: self._world.shell(place).release(claim), AT_ONCE)
+        answers = fan_out(places, lambda place: self._world.shell(place).release(claim), self._at_once)
         for place, answer in zip(places, answers, strict=True):
             if answer.held_by is not None and answer.held_by.replaces:
                 self.heard(place, answer)

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 def place_of(context: Context, step: Step, scope: RunScope | None = None) -> str | Unknown:
     """The one place of a step, computed when it has to be; Unknown with its reason when it cannot be told."""
+    place = _place_of(context, step, scope)
+    if isinstance(place, str) and place != LOCAL and context.bounds.leave_out(place) and step.acts:
+        return Unknown(f"{place} is left out by --limit {','.join(context.bounds.limit)}", not_yet=False)
+    return place
+
+
+def _place_of(context: Context, step: Step, scope: RunScope | None) -> str | Unknown:
     fixed = fixed_place(step.on, context.inventory)
     if fixed is not None or step.on is None:
         return fixed or LOCAL
@@ -29,7 +36,7 @@ def place_of(context: Context, step: Step, scope: RunScope | None = None) -> str
     value: object = LOCAL
     if step.on.selection is not None:
         batch = carried(step)
-        hosts = batch.hosts or () if batch is not None else chosen(step.on.selection, names)
+        hosts = batch.hosts or () if batch is not None else chosen(step.on.selection, names, bounded=False)
         none = Unknown("the selection gives no host", not_yet=False)
         value = hosts if isinstance(hosts, Unknown) else hosts[0] if hosts else none
     elif step.on.computed is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from drctl.core.bounds import MOST
 from drctl.core.expressions import evaluate
 from drctl.core.inventory import Environment
 from drctl.core.kind import ActKind
@@ -75,6 +76,7 @@ class Planner:
             runbook=runbook.name, title=self._title(runbook.title), digest=digest, inventory=inventory.name,
             environment=inventory.environment.value, rto=runbook.objectives.rto, rpo=runbook.objectives.rpo,
             rows=annotated(self._made, context), inputs={name: shown(value) for name, value in context.inputs.items()},
+            limit=context.bounds.limit,
         )  # fmt: skip
 
     def _add(self, row: PlannedStep, of: Step | Phase, home: str = "") -> None:
@@ -175,7 +177,8 @@ class Planner:
                 because=because, unknown=(*wanted.unknown, *plan.unknown), takes=step.takes,
                 needs=(*wanted.needs, *self._rows.needs(step, ""), *_repeated(step)), timeout=step.timeout,
                 back=self._rows.back(step) if step.acts and not is_table(step) else "",
-                open=wanted.status is Status.DEPENDS, at_once=at_once(step, plan.frozen),
+                open=wanted.status is Status.DEPENDS,
+                at_once=at_once(step, plan.frozen, self._sight.context.bounds.fan_out),
                 pauses=soaks(step, plan.frozen),
             ), step,
         )  # fmt: skip
@@ -218,7 +221,7 @@ class Planner:
         shown = len(members) if rounds is None else MOST_SHOWN if self._one_by_one else 0
         beside = [inner.acts for inner in members]
         for number, inner in enumerate(members[:shown]):
-            others = sum(beside) > beside[number] and at_once(step, None) > 1  # what these do may come first
+            others = sum(beside) > beside[number] and at_once(step, None, MOST) > 1  # what these do may come first
             with self._sight.perhaps(really=others):
                 self._member(step, members[:number], inner, depth + 1, wanted)
         if len(members) > shown:

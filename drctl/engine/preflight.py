@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from drctl.engine.recorder import Recorder
     from drctl.engine.world import Looking
 
-AT_ONCE = 32
 CLAIMABLE = """
 d=${XDG_STATE_HOME:-${HOME:-}/.local/state}/drctl
 while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done
@@ -105,7 +104,7 @@ class Preflight:
     def _missing(self, needs: set[Need]) -> dict[Need, str]:
         """What of it is not there, and why."""
         each = sorted(needs, key=str)
-        answers = fan_out(each, self._ask, AT_ONCE)
+        answers = fan_out(each, self._ask, self._context.bounds.fan_out)
         found = dict(zip(each, answers, strict=True))
         told = {need for need, answer in found.items() if answer}
         told -= {

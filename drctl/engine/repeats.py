@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from drctl.engine.sight import Sight
 
 MOST_ROUNDS = 100_000
+LIMITED = "--limit leaves out every host of it"
 
 
 def frozen_now(step: Step, scope: RunScope, left: tuple[str, ...] = ()) -> Roster | Unknown:
@@ -55,17 +56,13 @@ def relisted(old: tuple[Value, ...], new: tuple[Value, ...]) -> tuple[Value, ...
     return (*old, *(item for item in new if item not in old))
 
 
-FAN_OUT = 32
-"""Hosts of one batch at most that a step acts on at a time."""
-
-
-def at_once(step: Step, frozen: Roster | None) -> int:
-    """How many of the steps right inside a container run together."""
+def at_once(step: Step, frozen: Roster | None, fan_out: int) -> int:
+    """How many of the steps right inside a container run together; of a batch at most `fan_out` hosts."""
     if step.loop is not None:
         return 1 if step.loop.first_ok else step.loop.at_once
     if is_table(step):
         batches = frozen.batches or () if frozen is not None else ()
-        return min(FAN_OUT, max((len(batch) for batch in batches), default=1))
+        return min(fan_out, max((len(batch) for batch in batches), default=1))
     branches = isinstance(step.body, Block) and step.body.parallel and not is_rolling(step)
     return (step.body.at_once or len(step.body.steps)) if branches and isinstance(step.body, Block) else 1
 
@@ -79,7 +76,7 @@ def soaks(step: Step, frozen: Roster | None) -> Duration | None:
     return Duration(selection.soak.micros * (len(batches) - 1))
 
 
-def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
+def over_at_once(step: Step, frozen: Roster, scope: RunScope) -> tuple[Outcome, str] | None:
     """How a container ends for which there is nothing to carry out, and why; None when there is something."""
     if frozen.items == ():
         needs_one = step.loop is not None and step.loop.first_ok
@@ -88,6 +85,8 @@ def over_at_once(step: Step, frozen: Roster) -> tuple[Outcome, str] | None:
         return None
     if carried(step) is not None:
         return Outcome.SKIPPED, "every host of this batch has left the block"
+    if step.on is not None and step.on.selection is not None and chosen(step.on.selection, scope, bounded=False):
+        return Outcome.SKIPPED, LIMITED
     return Outcome.EMPTY, "the selection gives no host"
 
 
@@ -166,7 +165,7 @@ class Repeats:
             because = what if frozen.not_yet else str(frozen)
             once = (self._unknown_round(step, frozen),)
             return Shown(known=False, rounds=once, status=status, because=because, unknown=(str(frozen),))
-        over = over_at_once(step, frozen)
+        over = over_at_once(step, frozen, self._sight.scope(step=step))
         if over is not None:
             outcome, because = over
             fine = outcome is Outcome.SKIPPED or outcome in step.judgement.tolerate

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from drctl.engine.scope import RunScope
 
 
-def chosen(selection: Selection, scope: RunScope) -> tuple[str, ...] | Unknown:
-    """The hosts that satisfy everything the selection says, in inventory order; Unknown when that cannot be told."""
+def chosen(selection: Selection, scope: RunScope, *, bounded: bool = True) -> tuple[str, ...] | Unknown:
+    """The hosts that satisfy everything the selection says, in inventory order; Unknown when that cannot be told.
+
+    Of these, only those within the run's `--limit`, if it is `bounded`.
+    """
     inventory = scope.context.inventory
     named = _names(selection.hosts, scope)
     left_out = _names(selection.leave_out, scope)
@@ -39,13 +42,15 @@ def chosen(selection: Selection, scope: RunScope) -> tuple[str, ...] | Unknown:
             return wanted
         if wanted:
             found.append(host.name)
-    return tuple(found if selection.take is None else found[: selection.take])
+    taken = found if selection.take is None else found[: selection.take]
+    return tuple(host for host in taken if not (bounded and scope.context.bounds.leave_out(host)))
 
 
 def candidates(selection: Selection, scope: RunScope) -> tuple[str, ...]:
     """The hosts it may give, as far as the inventory tells: conditions and lists that are not known leave none out."""
-    hosts = scope.context.inventory.hosts.values()
-    return tuple(host.name for host in hosts if selection.fits(host) and selection.hosts is None)
+    bounds, hosts = scope.context.bounds, scope.context.inventory.hosts.values()
+    fitting = (host.name for host in hosts if selection.fits(host) and selection.hosts is None)
+    return tuple(host for host in fitting if not bounds.leave_out(host))
 
 
 def possible(on: On | None, inventory: Inventory) -> tuple[str, ...]:

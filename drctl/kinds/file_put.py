@@ -165,6 +165,9 @@ def _words(path: str, said: Mapping[str, str]) -> str:
 class FilePut(CommandAct):
     """Puts a text of at most 1 MiB into a file on a host: whole or not at all, by a rename.
 
+    It stands in the runbook (`text`) or in a file beside it (`source`), which is read when the runbook is loaded and
+    frozen with the run: what was planned and approved is what is put, wherever the run goes on. `${{ }}` is filled in.
+
     The text goes by standard input and is checked by its SHA-256 before the file gets its name. A file that is there
     keeps mode and owner unless they are given; a new one is `644`. A link stays, and the file it names is replaced. The
     folder must be there. A text is recorded: a secret does not belong into it.
@@ -186,17 +189,23 @@ class FilePut(CommandAct):
 """
 
     path: str = arg(type="text", doc="The file; a relative path starts in the home folder.")
-    text: str | None = arg(type="text", doc="What is to stand in it, as it is.", default=None)
-    source: str | None = arg(type="text", doc="A local file; not in this version, which takes `text`.", default=None)
+    text: str | None = arg(type="text", doc="What is to stand in it.", default=None)
+    source: str | None = arg(
+        type="file",
+        doc="Instead of `text`: a file beside the runbook that holds it, templates filled in.",
+        default=None,
+    )
     mode: str = arg(type="text", doc="Octal, as `640`; kept if not given.", default="")
     owner: str = arg(type="text", doc="USER or USER:GROUP; kept if not given.", default="")
 
     def __post_init__(self) -> None:
         if not self.path.strip("/.") or self.path.endswith("/") or "\0" in self.path:
             raise FieldError("path", "this is not the path of a file")
-        if self.source is not None:
-            raise FieldError("source", "local files are not in this version", "give the text itself, as text:")
-        if self.text is None:
+        if self.text is not None and self.source is not None:
+            raise FieldError(
+                "source", "both text and source are given", "one of them says what is to stand in the file"
+            )
+        if self.text is None and self.source is None:
             raise FieldError("text", "there is nothing to put into the file", 'write text: "" for an empty file')
         if len(self._content()) > MEBIBYTE:
             raise FieldError(
@@ -239,7 +248,7 @@ class FilePut(CommandAct):
         return _FileBack(wanted=wanted)
 
     def _content(self) -> bytes:
-        return (self.text or "").encode(errors="surrogatepass")
+        return (self.text or self.source or "").encode(errors="surrogatepass")
 
     def _wanted(self) -> _Wanted:
         digest = hashlib.sha256(self._content()).hexdigest()

@@ -32,6 +32,8 @@ MOST_CALLS: Final = 500
 """Includes of one runbook, those inside of others counted each time."""
 MOST_TEXT: Final = 4 * 1024 * 1024
 """Characters of all that is included, counted each time: what is written once must not be read for ever."""
+MOST_BESIDE: Final = 1024 * 1024
+"""Bytes of a file that a field names: what `file.put` puts into one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +79,18 @@ class Files:
             self.length += len(self.texts.get(name, ""))
             return name
         return None
+
+    def beside(self, name: str) -> bytes:
+        """The bytes of a file that is no document; its text is kept with those that are.
+
+        Raises:
+            OSError: it cannot be read, or is longer than `MOST_BESIDE`.
+        """
+        data = self.read(name)
+        if len(data) > MOST_BESIDE:
+            raise OSError(f"it has {len(data):,} bytes, and at most {MOST_BESIDE:,} can be kept with the run")
+        self.texts[name] = data.decode("utf-8", "replace")
+        return data
 
     def _there(self, name: str, fields: Fields) -> bool:
         """Whether the file can be read; said at the place that names it."""

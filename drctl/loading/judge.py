@@ -126,7 +126,7 @@ class Judge:
         """The value of a field of a kind."""
         match value:
             case Template():
-                self.template(value, names, spec.type, secret=spec.secret)
+                self.template(value, names, "text" if spec.type == "file" else spec.type, secret=spec.secret)
             case Formula():
                 self.formula(value, names)
             case Script():

@@ -31,7 +31,7 @@ from drctl.loading.shapes import (
     refuse,
     written,
 )
-from drctl.loading.texts import FormulaText, ScriptText, TemplateText
+from drctl.loading.texts import FileText, FormulaText, ScriptText, TemplateText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Map
@@ -221,6 +221,7 @@ class SqlText:
 
 _TYPES: Final[dict[str, Shape]] = {
     "text": TemplateText(),
+    "file": FileText(),
     "host": TemplateText(),
     "int": OrTemplate(Int()),
     "decimal": OrTemplate(Number()),

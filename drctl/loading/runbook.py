@@ -51,7 +51,9 @@ def load_runbook(
     value = None
     if root is not None:
         call = _Call(chain=(path,), around=Around(path=""))
-        included = _RunbookReader(Reading(problems, Texts()), kinds, inventory, files, call).read(root)
+        included = _RunbookReader(Reading(problems, Texts(), beside=files.beside), kinds, inventory, files, call).read(
+            root
+        )
         if included is not None:
             value = replace(included.runbook, source=dict(files.texts))
     return Loaded(value=None if problems.failed else value, diagnostics=problems.sorted())

@@ -19,6 +19,7 @@ from drctl.loading.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import enum
+    from collections.abc import Callable
 
     from drctl.core.diagnostics import Where
     from drctl.loading.codes import Problems
@@ -57,15 +58,19 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a shape needs to read: where problems go, and what the value belongs to ('step promote')."""
+    """What a shape needs to read: where problems go, and what the value belongs to ('step promote').
+
+    `beside` gives the bytes of a file that a field names, and keeps its text with the document; raises OSError.
+    """
 
     problems: Problems
     texts: Texts
     within: str = ""
+    beside: Callable[[str], bytes] | None = None
 
     def inside(self, within: str) -> Reading:
         """The same for a value of something else."""
-        return Reading(self.problems, self.texts, within)
+        return Reading(self.problems, self.texts, within, self.beside)
 
     @property
     def of(self) -> str:

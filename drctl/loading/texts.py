@@ -6,14 +6,16 @@ What a parser complains of is reported at its character in the file.
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from drctl.core.diagnostics import Where
 from drctl.core.expressions import ExpressionError, parse
 from drctl.core.nouns import dataclass
 from drctl.core.scripts import Script
 from drctl.core.templates import Template
 from drctl.core.written import Formula, Text
-from drctl.loading.nodes import Mapping, Node, Scalar
+from drctl.loading.nodes import Mapping, Node, Scalar, Source, Style
 from drctl.loading.shapes import BAD, WRITTEN, Bad, Reading, Schema, empty, written
 
 if TYPE_CHECKING:
@@ -31,6 +33,36 @@ class TemplateText:
         """Read and parse it."""
         scalar = written(node, reading, "a text")
         return BAD if isinstance(scalar, Bad) else parsed(Template.parse, scalar, reading)
+
+    def schema(self) -> Schema:
+        """Text."""
+        return dict(WRITTEN)
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """The name of a file beside the document; the value is its text, in which `${{ }}` may stand."""
+
+    def read(self, node: Node, reading: Reading) -> Template | Bad:
+        """Read the name, the file and the templates in it."""
+        scalar = written(node, reading, "the name of a file")
+        if isinstance(scalar, Bad) or reading.beside is None:
+            return BAD
+        name = (PurePosixPath(scalar.where.file).parent / scalar.text).as_posix()
+        try:
+            text = reading.beside(name).decode("utf-8")
+        except OSError as error:
+            why = f"{name} cannot be read: {error.strerror or error}"
+        except UnicodeDecodeError as error:
+            why = f"{name} is no text in UTF-8: byte {error.start + 1:,} cannot be read"
+        except ValueError as error:  # a NUL in the name
+            why = f"this cannot be the name of a file: {error}"
+        else:
+            source = Source(file=name, text=text, lines=tuple(text.split("\n")))
+            inside = Scalar(text=text, where=Where(file=name, line=0, column=1), style=Style.LITERAL, source=source)
+            return parsed(Template.parse, inside, reading)
+        reading.problems.error("E100", node.where, f"{why}{reading.of}", "name a file beside the one this stands in")
+        return BAD
 
     def schema(self) -> Schema:
         """Text."""

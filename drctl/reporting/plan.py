@@ -43,6 +43,8 @@ def plan_text(plan: Plan, runbook_path: str, inventory_path: str) -> str:
     lines.append(clean(f"  plan sha256:{plan.digest[:16]}…   inventory {plan.inventory}, {plan.environment}"))
     goals = [f"{n} {human(d)}" for n, d in (("RTO", plan.rto), ("RPO", plan.rpo)) if d is not None]
     lines.append("  goal " + (" · ".join(goals) or "none promised"))
+    if plan.limit:
+        lines += wrap(f"{', '.join(plan.limit)}: no other host is acted on", first="  limit ")
     lines += [t for name, value in plan.inputs.items() for t in wrap(one_line(f"{name} = {value}"), first="  input ")]
     lines += [t for warning in plan.warnings for t in wrap(one_line(warning), first="  ! warning: ")]
     lines += _stop_lines(plan)
@@ -167,8 +169,9 @@ def plan_json(plan: Plan) -> str:
         {
             "runbook": plan.runbook, "title": plan.title, "digest": plan.digest, "inventory": plan.inventory,
             "environment": plan.environment, "rto_us": _micros(plan.rto), "rpo_us": _micros(plan.rpo),
-            "inputs": dict(plan.inputs), "warnings": list(plan.warnings), "coverage": dict(plan.coverage),
-            "unknown": [row.path for row in plan.unknowns], "risks": risks_of(plan), "estimate": estimate_map(plan),
+            "inputs": dict(plan.inputs), "limit": list(plan.limit), "warnings": list(plan.warnings),
+            "coverage": dict(plan.coverage), "unknown": [row.path for row in plan.unknowns], "risks": risks_of(plan),
+            "estimate": estimate_map(plan),
             "rows": row_maps(plan),
         },
         ensure_ascii=False,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from drctl.core.integrity import Verification
 
 SCHEMA = 1
+_LINES = ",\n  "
 _SSH_BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"  # RFC 8709, section 4: what precedes a public key
 INCIDENT = {
     "reporter": ("reporter", "reported_by"),
@@ -91,7 +92,22 @@ def build(entries: list[Entry], state: RunState, audit: Verification, output: Ca
 
 def as_json(report: Report) -> str:
     """The report for machines: every field of it, times in microseconds and as text."""
-    return json.dumps(dataclasses.asdict(report), ensure_ascii=False, indent=1) + "\n"
+    parts = []
+    for f in dataclasses.fields(report):
+        value = getattr(report, f.name)
+        many = isinstance(value, tuple) and value
+        text = f"[\n  {_LINES.join(map(_written, value))}\n ]" if many else _written(value)
+        parts.append(f" {_written(f.name)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _written(value: object) -> str:
+    """JSON in one line: with an indent, json writes in Python what it otherwise writes in C."""
+    return json.dumps(value, ensure_ascii=False, default=_fields)
+
+
+def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any noun of a report
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
 def _header(entries: Sequence[Entry], state: RunState, times: Clock, *, intact: bool) -> Header:

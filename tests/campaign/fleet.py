@@ -27,7 +27,6 @@ from drctl.cli.runs import fold_of
 from drctl.core.fold import RunState
 from drctl.core.outcomes import Outcome
 from drctl.core.states import Unit
-from drctl.engine.repeats import FAN_OUT
 from drctl.errors import Exit
 from tests.campaign.registry import Figures
 from tests.fakes.fleets import DROPS, HANGS, MUTE, OK, REFUSES, Place, fleet
@@ -149,6 +148,7 @@ class Fleet:
         """Carry the runbook out; its exit code."""
         argv = [sys.executable, "-m", "tests.campaign.fleet", "--state-dir", str(self.folder / "state")]
         argv += ["--output", "json", "run", "book.yaml", "--inventory", "inventory.yaml", "--no-live"]
+        argv += ["--fan-out", str(self.at_once)]
         env = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(self.folder), "FLEET_SABOTAGE": SABOTAGE}
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             child = subprocess.Popen(argv, cwd=self.folder, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
@@ -223,8 +223,7 @@ def _judge_one(over: Fleet, step: str, name: str, unit: Unit | None, meant: tupl
 
 
 def _judge_time(over: Fleet, step: str, spans: Mapping[str, float]) -> None:
-    at_once = FAN_OUT if step == "table" else over.at_once
-    waves = math.ceil(len(over.sorts) / at_once) * over.limit
+    waves = math.ceil(len(over.sorts) / over.at_once) * over.limit
     over.figures.count(f"{step}: seconds", round(spans[step]))
     over.figures.count(f"{step}: % of waves x timeout ({waves} s)", round(100 * spans[step] / waves))
     over.figures.check(spans[step] <= 3 * waves, LATE, f"{step}: {spans[step]:.0f} s, {waves} s of waves")

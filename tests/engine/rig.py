@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from drctl.core import events as ev
+from drctl.core.bounds import Bounds
 from drctl.core.diagnostics import Where
 from drctl.core.fold import Entry, RunState
 from drctl.core.inventory import Bucket, Channel, Database, Environment, Host, Inventory, Login, Person, SecretRef
@@ -302,6 +303,7 @@ class Rig:
     files: dict[str, str] = field(default_factory=dict)
     ends: list[Exit] = field(default_factory=list)
     epoch: int = 1
+    bounds: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -342,6 +344,7 @@ class Rig:
             state=self.state,
             store=self.store,
             planning=planning,
+            bounds=self.bounds,
             identity=Identity(
                 uid="ab" * 16,
                 id="7K2QX",
@@ -361,7 +364,7 @@ class Rig:
                 ev.RunOpened(
                     uid="ab" * 16, id="7K2QX", runbook=self.runbook.name, operator=self.operator,
                     rto_us=objectives.rto.micros if objectives.rto else None,
-                    rpo_us=objectives.rpo.micros if objectives.rpo else None,
+                    rpo_us=objectives.rpo.micros if objectives.rpo else None, limit=self.bounds.limit,
                 ),
                 durable=True,
             )  # fmt: skip

@@ -288,8 +288,13 @@ async def _pump(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[by
 
 
 @contextlib.contextmanager
-def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Iterator[int]:
-    """Serve `/bin/sh -c COMMAND` on an ephemeral port; `prelude` is what a noisy login shell would run first."""
+def asyncssh_server(
+    keys: Keys, env: dict[str, str], prelude: str = "", *, at: Sequence[str] = ("127.0.0.1",), port: int = 0
+) -> Iterator[int]:
+    """Serve `/bin/sh -c COMMAND` on an ephemeral port; `prelude` is what a noisy login shell would run first.
+
+    With more than one address in `at`, the port is the caller's to choose.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -297,8 +302,8 @@ def asyncssh_server(keys: Keys, env: dict[str, str], prelude: str = "") -> Itera
 
     async def start() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
-            "127.0.0.1",
-            0,
+            at,
+            port,
             server_factory=lambda: ForwardingServer(commands.connections),
             server_host_keys=[str(keys.folder / "host")],
             authorized_client_keys=str(keys.folder / "client.pub"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from drctl.core.model import Include, Runbook, Step
+from drctl.core.model import Action, Include, Runbook, Step
+from drctl.core.templates import Template
 from drctl.kinds import registry
 from drctl.loading import Loaded, load_runbook
 from tests.loading.documents import inventory, said
@@ -190,3 +191,45 @@ def test_a_step_of_it_fails_as_the_including_step_says() -> None:
     assert loaded.value is not None
     inner: list[Step] = [step for step in loaded.value.steps() if step.home]
     assert {step.on_failure.value for step in inner} == {"abort"}
+
+
+# -- files that a field names ------------------------------------------------------------------------------------------
+
+
+def put(source: str) -> str:
+    return main("{id: it, on: db1, do: file.put, with: {path: /srv/notice, source: " + source + "}, undo: {none: a}}")
+
+
+def test_a_file_that_a_field_names_is_read_kept_with_the_document_and_may_hold_templates() -> None:
+    loaded = load(main=put("texts/notice.yaml"), texts__notice="down since ${{ run.id }}\n")
+    assert said(loaded) == []
+    assert loaded.value is not None
+    assert loaded.value.source["books/texts/notice.yaml"] == "down since ${{ run.id }}\n"
+    (step,) = loaded.value.steps()
+    assert isinstance(step.body, Action)
+    source = step.body.fields["source"]
+    assert isinstance(source, Template)
+    assert not source.is_plain
+
+
+@pytest.mark.parametrize("text", ["one\n  two ${{ run.idd }}\n", "x\ny ${{ 1 + }}\n"])
+def test_what_is_wrong_in_such_a_file_is_told_at_its_place_there(text: str) -> None:
+    loaded = load(main=put("notice.yaml"), notice=text)
+    assert loaded.value is None
+    assert str(loaded.diagnostics[0].where).startswith("books/notice.yaml:2:")
+
+
+def test_a_file_that_cannot_be_read_is_told_where_it_is_named() -> None:
+    (found,) = load(main=put("nowhere.yaml")).diagnostics
+    assert (found.code, found.where.file, found.where.line) == ("E100", "books/main.yaml", 5)
+    assert "books/nowhere.yaml cannot be read: No such file" in found.summary
+    (found,) = load(main=put("big.yaml"), big="x" * 1024 * 1024 + "x").diagnostics
+    assert "1,048,577 bytes" in found.summary
+
+
+def test_a_file_that_is_no_text_is_refused() -> None:
+    def read(path: str) -> bytes:
+        return put("raw").encode() if path.endswith("main.yaml") else b"ab\xff"
+
+    (found,) = load_runbook("books/main.yaml", read, registry(), inventory()).diagnostics
+    assert "no text in UTF-8: byte 3" in found.summary

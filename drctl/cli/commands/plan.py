@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from drctl.cli.bounding import Bounding, bounding
 from drctl.cli.documents import asked
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
 @click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs from a YAML map; -i wins over it.")
+@bounding
 @click.option("--out", metavar="FILE", help="Keep the plan in a file, for `drctl run --plan FILE`.")
 @click.option("--valid", default="60m", metavar="DURATION", show_default=True, help="How long the kept plan stands.")
 @click.option("--max-unknown", type=click.IntRange(min=0), metavar="N", help="Refuse when more steps are unknown.")
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 def plan(
     settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...],
     inputs_file: str | None, out: str | None, valid: str, max_unknown: int | None, no_live_reads: bool,
-    declared_reads: str | None,
+    declared_reads: str | None, limit: str | None, fan_out: int | None,
 ) -> int:  # fmt: skip
     """Show what a run would do, found by looking only. Nothing is changed anywhere.
 
@@ -47,7 +49,14 @@ def plan(
     keeping = Keeping(out=out, valid=valid, max_unknown=max_unknown)
     given = Given(flags=inputs, file=inputs_file)
     return make_plan(
-        settings, runbook, inventory, given, live=not no_live_reads, declared=declared_reads, keeping=keeping
+        settings,
+        runbook,
+        inventory,
+        given,
+        Bounding(limit=limit, fan_out=fan_out),
+        live=not no_live_reads,
+        declared=declared_reads,
+        keeping=keeping,
     )
 
 
@@ -65,6 +74,7 @@ def make_plan(
     runbook: str,
     inventory: str | None,
     given: Given,
+    bounding: Bounding,
     *,
     live: bool,
     declared: str | None,
@@ -74,8 +84,9 @@ def make_plan(
     from drctl.reporting.plan import plan_json, plan_text
 
     documents = asked(runbook, inventory)
+    bounds = bounding.bounds(documents.runbook, documents.inventory)
     values = gather_inputs(documents.runbook, documents.inventory, given, ask=False)
-    frozen = freeze(documents, values, settings.language)
+    frozen = freeze(documents, values, settings.language, bounds)
     made = look(settings, frozen, documents, live=live, declared=None if declared is None else declared == "yes")
     saved = None
     if keeping.out is not None and not _too_much(made.plan, keeping):

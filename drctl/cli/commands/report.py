@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.commands.audit import judge_file
-from drctl.cli.runs import entries, fold_of, open_state
+from drctl.cli.runs import entries_of, open_state
 from drctl.cli.streams import speak_utf8
+from drctl.core.fold import RunState
 from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
     from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
+    from drctl.reporting.report_model import Report
 
 FORMATS = {"html": "report.html", "markdown": "report.md", "json": "report.json"}
 
@@ -55,7 +57,8 @@ def write_reports(folder: RunFolder, wanted: list[str]) -> list[Path]:
     Raises:
         JournalError: the journal cannot be read, or the folder cannot be written.
     """
-    return [_write(folder.path / FORMATS[form], render(folder, form)) for form in wanted]
+    made = _built(folder)
+    return [_write(folder.path / FORMATS[form], _form(made, form)) for form in wanted]
 
 
 def _write(path: Path, text: str) -> Path:
@@ -71,11 +74,18 @@ def _write(path: Path, text: str) -> Path:
 
 def render(folder: RunFolder, form: str) -> str:
     """Render one form from the verified journal."""
+    return _form(_built(folder), form)
+
+
+def _built(folder: RunFolder) -> Report:
+    """Read the journal, once for all forms."""
     from drctl.reporting.report import build
 
-    state, every = fold_of(folder), list(entries(folder.journal))
-    audit = judge_file(folder.journal)
-    made = build(every, state, audit, folder.outputs.get)
+    every = entries_of(folder)
+    return build(every, RunState.of(every), judge_file(folder.journal), folder.outputs.get)
+
+
+def _form(made: Report, form: str) -> str:
     if form == "json":
         from drctl.reporting.report import as_json
 

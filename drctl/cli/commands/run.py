@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from drctl.cli.bounding import Bounding, bounding
 from drctl.cli.carrying import carry
 from drctl.cli.commands.plan import Keeping, make_plan
 from drctl.cli.documents import asked
@@ -14,7 +15,7 @@ from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import login, open_state
 from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
-from drctl.errors import Exit
+from drctl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from drctl.cli.app import Settings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--inventory", metavar="FILE", help="Inventory (else DRCTL_INVENTORY, else inventory.yaml here).")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an input.")
 @click.option("--inputs", "inputs_file", metavar="FILE", help="Inputs from a YAML map; -i wins over it.")
+@bounding
 @click.option(
     "--plan",
     "plan_file",
@@ -41,14 +43,20 @@ if TYPE_CHECKING:
 def run(
     settings: Settings, runbook: str, inventory: str | None, inputs: tuple[str, ...],
     inputs_file: str | None, plan_file: str | None, dry_run: bool, wait: str | None, yes: bool, live: bool | None,
+    limit: str | None, fan_out: int | None,
 ) -> int:  # fmt: skip
     """Run a runbook. Everything it does is recorded; it can be resumed after any interruption.
 
     Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with
     exceptions, 13 not as the plan has it; the whole table stands in the README.
     """
-    given = Given(flags=inputs, file=inputs_file)
+    given, bounds = Given(flags=inputs, file=inputs_file), Bounding(limit=limit, fan_out=fan_out)
     if plan_file is not None:
+        if bounds.given:
+            raise UsageError(
+                "A kept plan has its own --limit and --fan-out, and the run is held to them.", where="--plan",
+                meaning="Nothing was done.", next="leave them out, or make a new plan with them",
+            )  # fmt: skip
         held = hold(settings, plan_file, asked(runbook, inventory), given)
         if dry_run:
             show_drift(settings, held)
@@ -63,9 +71,10 @@ def run(
             live=live,
         )
     if dry_run:
-        return make_plan(settings, runbook, inventory, given, live=True, declared=None, keeping=Keeping())
+        return make_plan(settings, runbook, inventory, given, bounds, live=True, declared=None, keeping=Keeping())
     documents = asked(runbook, inventory)
     values = gather_inputs(documents.runbook, documents.inventory, given, ask=True)
-    frozen = freeze(documents, values, settings.language)
+    bounded = bounds.bounds(documents.runbook, documents.inventory)
+    frozen = freeze(documents, values, settings.language, bounded)
     states = open_state(settings.state_dir)
     return carry(settings, lambda watch: opened(frozen, states, watch, login()), wait=wait, yes=yes, live=live)

@@ -1,0 +1,64 @@
+"""`--limit` and `--fan-out` on the command line: what is refused before anything is opened, and what is kept."""
+
+import json
+
+import pytest
+
+from drctl.errors import Exit
+from tests.cli.conftest import Drctl, book, step
+
+HOSTS = """
+inventory: here
+environment: lab
+defaults: {host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA5HN9fWIaTnGdf5hAyuk/SjMbMAoCXzZAcuGqZkSj1M, login: {user: u}}
+hosts:
+  w1: {address: 127.0.0.1, port: 1, groups: [web]}
+  w2: {address: 127.0.0.1, port: 1, groups: [web]}
+  db1: {address: 127.0.0.1, port: 1, role: primary}
+"""
+
+
+@pytest.fixture
+def fleet(drctl: Drctl) -> Drctl:
+    drctl.write("inventory.yaml", HOSTS)
+    return drctl
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_opened(fleet: Drctl) -> None:
+    act = "{id: promote, on: primary, run: 'true', effect: idempotent, undo: {none: a test}}"
+    fleet.write("book.yaml", book(step("here", "true"), f"      - {act}\n"))
+    for args, words in (
+        (("--limit", "w1"), ("only/promote on db1", "--limit w1,db1")),
+        (("--limit", "web,nowhere"), ("'nowhere'", "--limit one of")),
+        (("--limit", "local"), ("names no host",)),
+        (("--fan-out", "0"), ("--fan-out",)),
+        (("--fan-out", "1000"), ("256",)),
+    ):
+        for command in ("run", "plan"):
+            said = fleet(command, "book.yaml", *args)
+            assert said.code == Exit.USAGE, said
+            assert all(word in said.err for word in words), said.err
+    assert fleet.ids() == []
+
+
+def test_a_limited_run_of_local_steps_says_so_in_plan_record_and_report(fleet: Drctl) -> None:
+    fleet.write("book.yaml", book(step("here", "true")))
+    plan = fleet("plan", "book.yaml", "--limit", "web")
+    assert "limit w1, w2: no other host is acted on" in plan.out
+    said = fleet("run", "book.yaml", "--no-live", "--limit", "web", "--fan-out", "2")
+    assert said.code == Exit.EXCEPTIONS, said
+    (id_,) = fleet.ids()
+    assert json.loads(fleet.journal(id_).read_text().splitlines()[0])["body"]["limit"] == ["w1", "w2"]
+    assert "--limit w1,w2" in (fleet.state / "runs" / id_ / "report.md").read_text()
+
+
+def test_a_kept_plan_keeps_its_bounds_and_the_run_is_held_to_them(fleet: Drctl) -> None:
+    fleet.write("book.yaml", book(step("here", "true")))
+    assert fleet("plan", "book.yaml", "--limit", "w2", "--out", "book.plan").code == 0
+    other = fleet("run", "book.yaml", "--plan", "book.plan", "--no-live", "--limit", "w1")
+    assert other.code == Exit.USAGE
+    assert "its own --limit" in other.err
+    said = fleet("run", "book.yaml", "--plan", "book.plan", "--no-live")
+    assert said.code == Exit.EXCEPTIONS, said
+    (id_,) = fleet.ids()
+    assert json.loads(fleet.journal(id_).read_text().splitlines()[0])["body"]["limit"] == ["w2"]
