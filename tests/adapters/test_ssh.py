@@ -373,6 +373,16 @@ def test_a_reset_at_any_byte_leaves_an_effect_with_its_outcome_or_none(
     assert (answer.reply and answer.reply.exit, effects) == (0, 1)
 
 
+@pytest.mark.needs("openssh-server")
+def test_a_look_that_kills_its_own_shell_is_no_broken_link(keys: Keys, openssh_relay: Relay, open_hosts: Open) -> None:
+    shell = open_hosts(keys.host(openssh_relay.port)).shell("h1")
+    look = shell.read(command("kill -9 $$"))
+    assert (look.reach, look.exit) == (Reach.UNREACHABLE, None)
+    assert look.because.startswith("ended: ")
+    assert shell.read(command("true")).exit == 0
+    assert openssh_relay.accepted == 1
+
+
 # --- what a host may be like ------------------------------------------------------------------------------------------
 
 
