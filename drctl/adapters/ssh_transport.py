@@ -336,7 +336,10 @@ class Link:
             status = _status(channel) if end is End.DONE and not streams.over else None
         if end is End.DONE and status is None and not streams.over:
             end = End.LOST
-        because = "" if end in (End.DONE, End.TIMEOUT) else self.because or "reset: the link broke"
+        # what a signal killed has no exit code, and the link is in order
+        in_order = channel.eof_received and self.alive
+        lost = "ended: a signal killed the shell on the host" if in_order else "reset: the link broke"
+        because = "" if end in (End.DONE, End.TIMEOUT) else self.because or lost
         return streams.carried(end, because=because, status=status, host_key=key)
 
 

@@ -282,17 +282,20 @@ def test_a_look_that_is_asked_again_was_ended_before(
 ) -> None:
     shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
     shows = tmp_path / "begun"
-    look = command('echo $$ >>"$HOME/begun"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo seen')
+    script = (
+        'head -c 100000 /dev/zero; echo $$ >>"$HOME/begun"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo seen'
+    )
     shows.touch()
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(shell.read, look)
+        future = pool.submit(shell.read, command(script))
         until(shows.read_text, "the look")
-        asyncssh_relay.cut()
+        until(lambda: asyncssh_relay.passed["from the host"] > 100000, "its output, so that drctl knows of it")
+        asyncssh_relay.end("from the host")  # what was passed on is read before the end
         until(lambda: len(shows.read_text().split()) > 1, "the second look")
         first, _ = shows.read_text().split()
         gone = not running(int(first))
         (tmp_path / "go").touch()
-        assert future.result(30).stdout == b"seen\n"
+        assert future.result(30).stdout.endswith(b"seen\n")
     assert gone
 
 
@@ -377,6 +380,16 @@ def test_a_reset_at_any_byte_leaves_an_effect_with_its_outcome_or_none(
         effects = (tmp_path / "effects").read_text().count("x")
     assert answer.state in (ClaimState.RAN, ClaimState.REATTACHED), answer
     assert (answer.reply and answer.reply.exit, effects) == (0, 1)
+
+
+@pytest.mark.needs("openssh-server")
+def test_a_look_that_kills_its_own_shell_is_no_broken_link(keys: Keys, openssh_relay: Relay, open_hosts: Open) -> None:
+    shell = open_hosts(keys.host(openssh_relay.port)).shell("h1")
+    look = shell.read(command("kill -9 $$"))
+    assert (look.reach, look.exit) == (Reach.UNREACHABLE, None)
+    assert look.because.startswith("ended: ")
+    assert shell.read(command("true")).exit == 0
+    assert openssh_relay.accepted == 1
 
 
 # --- what a host may be like ------------------------------------------------------------------------------------------

@@ -189,6 +189,9 @@ def judge(over: Fleet, code: int, seen: Watched) -> None:
     (run,) = StateDir(over.folder / "state").list()
     state = fold_of(run)
     figures.check(code == Exit.EXCEPTIONS, EXIT, f"exit {code}: {said}")
+    if code != Exit.EXCEPTIONS:
+        figures.tried = len(over.sorts)  # it stopped on its way: there is nothing to hold the rest against
+        return
     told: dict[tuple[str, str], Unit] = {(step, host): unit for step, host, unit in outcomes(state, list(over.sorts))}
     spans = seconds(run.journal)
     for name in ("preflight", "giving back"):

@@ -154,7 +154,8 @@ def judge(bout: Bout, allowed: Allowed, figures: Figures) -> None:
     _ended_so(bout, answer, allowed, figures)
     if told in ("killed", "timeout") and bout.effects and case.fault != "half open away":
         left = bout.left()
-        figures.check(not left or bool(set(left) & set(named(because))), LEFT, f"{where}: {left}")
+        known = any(Path(f"/proc/{pid}").exists() for pid in named(because))  # the first process of its session
+        figures.check(not left or known, LEFT, f"{where}: {left}")
     if case.look and told in KNOWN:
         figures.count("looks that run on after an answer", len(bout.left()))
     if told == "still_running":
