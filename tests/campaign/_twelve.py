@@ -270,6 +270,8 @@ class Twelve:
 
     def judge(self) -> None:
         """Everything that must hold in the end."""
+        if self.closed and self.codes[-1] < 0:
+            self.live()  # killed, maybe between the last record and its signature: the next one signs
         check, run = self.check, self.run
         effects = self.effects()
         check.announced(effects)
