@@ -138,7 +138,7 @@ def _plain_text(value: str) -> str:
 
 def _plain(value: object, depth: int) -> JSON:
     """A copy of plain dicts, lists, integers and text; raises `_Unfit` for anything else. Never shows the value."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or (type(value) is str and value.isascii()):  # most of a record
         return value
     if hasattr(value, "reveal"):
         raise _Unfit("a secret")
@@ -165,7 +165,7 @@ _WHY: Mapping[type, str] = {
 def _plain_mapping(value: Mapping[object, object], depth: int) -> dict[str, JSON]:
     plain: dict[str, JSON] = {}
     for key, item in value.items():
-        if not isinstance(key, str) or hasattr(key, "reveal"):
+        if type(key) is not str and (not isinstance(key, str) or hasattr(key, "reveal")):
             raise _Unfit("a key that is not text")
         try:
             plain[_plain_text(str.__str__(key))] = _plain(item, depth)
