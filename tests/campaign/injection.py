@@ -32,7 +32,6 @@ from tests.kinds.worlds import Machine
 NAME = "injection"
 ROWS = ("R11",)
 CI_COUNT = 400
-SECONDS = 60.0
 
 DONE = "executed"
 CHANGED = "arrived as something else"

@@ -35,7 +35,6 @@ _OFFSETS = 5
 _ROUND = len(FAULTS) + 2 * (_OFFSETS - 1)
 COUNT = 40 * _ROUND
 CI_COUNT = 5 * _ROUND
-SECONDS = 150.0
 
 OK = "told as ended so, and the host differs"
 HANG = "no answer within the limit and the grace"
