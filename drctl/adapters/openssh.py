@@ -331,7 +331,8 @@ class Master:
         """Why a channel ended before its time; the master's last words come just before its end."""
         if self.because or self.tied.ended_within(_STATUS / 4):
             return self.because or self.tied.said().end
-        return "reset: the channel was closed without an exit status, on a link that is still there"
+        # what a signal killed has no exit code, and the client tells of none
+        return "ended: the shell on the host ended without an exit code, as a signal ends it; the link is still there"
 
     def _at_door(self, session: Session, streams: Streams, door: Door, limit: float) -> tuple[End, str] | None:
         """Let sudo be asked and answered; how it refused, if so. Nothing of the order has been sent."""
