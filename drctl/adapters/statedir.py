@@ -193,7 +193,11 @@ class StateDir:
             raise UsageError(
                 f"{id_or_prefix!r} could be any of {several}.", where=str(self.root), next="type more of the id"
             )
-        raise UsageError(f"There is no run {id_or_prefix!r}.", where=str(self.root), next="drctl runs list")
+        raise UsageError(
+            f"There is no run {id_or_prefix!r}.",
+            where=str(self.root),
+            next="drctl runs   (of this folder; another one: --state-dir)",
+        )
 
     # Keys
 

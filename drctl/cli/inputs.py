@@ -59,7 +59,10 @@ def gather_inputs(runbook: Runbook, inventory: Inventory, given: Given, *, ask: 
     for name, (where, _) in texts.items():
         if name not in specs:
             known = ", ".join(specs) or "none"
-            raise UsageError(f"The runbook has no input {name!r}; it has: {known}.", where=where)
+            raise UsageError(
+                f"The runbook has no input {name!r}; it has: {known}.", where=where, meaning="Nothing was changed.",
+                next="--input NAME=VALUE with one of these",
+            )  # fmt: skip
         if specs[name].type is InputType.SECRET:
             source = specs[name].source
             raise UsageError(

@@ -179,7 +179,9 @@ def read_saved(path: str) -> SavedPlan:
             data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", error)
-        raise UsageError(f"The plan cannot be read: {why}.", where=path or "''", meaning=UNCHANGED) from error
+        raise UsageError(
+            f"The plan cannot be read: {why}.", where=path or "''", meaning=UNCHANGED, next=AGAIN
+        ) from error
     if len(data) > LARGEST:
         raise DocumentError("It is too large for a plan.", where=path, next=AGAIN)
     try:

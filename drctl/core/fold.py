@@ -302,13 +302,16 @@ class RunState:
         else:
             unit.finished, unit.finished_at, unit.finished_seq = event, entry.at, entry.seq
             unit.finished_us = self.timeline.now
-            if event.final and event.outcome != Outcome.IN_DOUBT.value:
+            anew = not event.final and event.outcome == Outcome.NOT_RUN.value  # it is to be done again
+            if anew or (event.final and event.outcome != Outcome.IN_DOUBT.value):
                 self._settle_questions(event.path)
 
     def _apply_block(self, entry: Entry) -> None:
         event = entry.event
         if isinstance(event, ev.BlockStarted):
             entered = self.blocks[event.path].entered + 1 if event.path in self.blocks else 1
+            if entered > 1:  # what was asked about its first end is not about this one
+                self._settle_questions(event.path)
             self.blocks[event.path] = BlockState(
                 path=event.path, form=event.form, title=event.title, started_at=entry.at, started_seq=entry.seq,
                 started_us=self.timeline.now, host=event.host, frozen=event.frozen, by=event.by, entered=entered,

@@ -19,6 +19,14 @@ HOST: Final = "@"
 """Before the name of a host in an address."""
 
 
+def step_name(path: str) -> str:
+    """What people call a step who are told its host besides: `put` for `act/put/@web1`, `copy/3` for `act/copy/3`."""
+    parts = path.split("/")
+    while len(parts) > 1 and parts[-1].startswith(HOST):
+        parts.pop()
+    return "/".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
+
+
 def round_of(step: Step, frame: Frame) -> Step:
     """One round of a step that repeats.
 

@@ -7,6 +7,7 @@ a reason; nothing takes it back.
 from __future__ import annotations
 
 import shlex
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from drctl.core import events as ev
@@ -19,6 +20,7 @@ from drctl.core.templates import Template
 from drctl.engine.acts import Acts
 from drctl.engine.fanout import fan_out
 from drctl.engine.looks import Looks, Pen
+from drctl.engine.short import listed
 from drctl.engine.units import ActUnit
 from drctl.engine.world import LOCAL
 from drctl.errors import RefusedError, UsageError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from drctl.engine.world import World
 
 ROOT: Final = "exec"
+ON: Final = "--on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ class Order:
         return shlex.join(self.argv) + (f" (as {self.user})" if self.user else "")
 
 
-def chosen(selector: str, inventory: Inventory, option: str = "--on") -> tuple[str, ...]:
+def chosen(selector: str, inventory: Inventory, option: str = ON) -> tuple[str, ...]:
     """The hosts of a selector: names of hosts, roles or groups, or `local`, with commas between them.
 
     `option` is where it was typed.
@@ -67,13 +70,25 @@ def chosen(selector: str, inventory: Inventory, option: str = "--on") -> tuple[s
         group = [host.name for host in inventory.hosts.values() if name in host.groups]
         hosts = [name] if name == LOCAL or name in inventory.hosts else [held.name] if held is not None else group
         if not hosts:
-            known = ", ".join(sorted({LOCAL, *inventory.hosts}))
             raise UsageError(
                 f"{name!r} is no host, role or group of this run's inventory.", where=option,
-                meaning="Nothing was done.", next=f"{option} one of: {known}",
+                meaning="Nothing was done.", next=f"{option} one of: {_instead(name, inventory, option)}",
             )  # fmt: skip
         found.update(dict.fromkeys(hosts))
     return tuple(found)
+
+
+def _instead(name: str, inventory: Inventory, option: str) -> str:
+    """What may be said instead of a name that is none, and what was perhaps meant; a limit cannot name `local`."""
+    hosts = inventory.hosts.values()
+    kinds = {
+        "hosts": sorted({*inventory.hosts, *([LOCAL] if option == ON else [])}),
+        "groups": sorted({group for host in hosts for group in host.groups}),
+        "roles": sorted({host.role for host in hosts if host.role}),
+    }
+    near = get_close_matches(name, [one for names in kinds.values() for one in names])
+    meant = f"   (did you mean {' or '.join(near)}?)" if near else ""
+    return "; ".join(f"{kind} {listed(names)}" for kind, names in kinds.items() if names) + meant
 
 
 class ByHand:

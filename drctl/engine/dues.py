@@ -11,7 +11,7 @@ from drctl.core import events as ev
 from drctl.core.model import Fence, Frame, Step, Way, WayKind
 from drctl.core.nouns import dataclass, replace
 from drctl.core.outcomes import Outcome
-from drctl.core.rounds import HOST, round_of
+from drctl.core.rounds import HOST, round_of, step_name
 from drctl.engine.parts import is_rolling, parts, within
 from drctl.engine.places import place_of
 from drctl.engine.short import listed
@@ -70,7 +70,7 @@ class Due:
 
     def __str__(self) -> str:
         """What is taken back, and where."""
-        return f"{self.step.path.rpartition('/')[2]} on {self.host or LOCAL}"
+        return f"{step_name(self.step.path)} on {self.host or LOCAL}"
 
 
 def way_path(path: str, *, restore: bool, stage: int = 0) -> str:

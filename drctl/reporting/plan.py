@@ -12,6 +12,8 @@ from drctl.reporting.plan_risks import estimate_lines, estimate_map, risk_lines,
 from drctl.reporting.texts import WIDTH, clean, count, cut, human, last_name, one_line, pad, width, wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drctl.core.values import Duration
 
 SIGNS = {
@@ -37,8 +39,11 @@ STATUS = 67
 LABEL = 10
 
 
-def plan_text(plan: Plan, runbook_path: str, inventory_path: str) -> str:
-    """Screen 1. Commands are never broken or shortened; everything else keeps to 80 columns."""
+def plan_text(plan: Plan, runbook_path: str, inventory_path: str, flags: Sequence[str] = ()) -> str:
+    """Screen 1. Commands are never broken or shortened; everything else keeps to 80 columns.
+
+    `flags` are what else a run like this plan is started with; the inputs and the limit are the plan's own.
+    """
     lines = [clean(f"{plan.runbook}  {plan.title}".rstrip())]
     lines.append(clean(f"  plan sha256:{plan.digest[:16]}…   inventory {plan.inventory}, {plan.environment}"))
     goals = [f"{n} {human(d)}" for n, d in (("RTO", plan.rto), ("RPO", plan.rpo)) if d is not None]
@@ -63,7 +68,7 @@ def plan_text(plan: Plan, runbook_path: str, inventory_path: str) -> str:
             *_coverage_lines(plan),
             *estimate_lines(plan),
             "",
-            *_next(plan, runbook_path, inventory_path),
+            *_next(plan, runbook_path, inventory_path, flags),
         ]
     )
 
@@ -155,11 +160,13 @@ def _coverage_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _next(plan: Plan, runbook_path: str, inventory_path: str) -> list[str]:
+def _next(plan: Plan, runbook_path: str, inventory_path: str, flags: Sequence[str]) -> list[str]:
     command = f"drctl run {shlex.quote(runbook_path)} --inventory {shlex.quote(inventory_path)}"
     for name, value in plan.inputs.items():
         if value != "***" and not value.startswith("unknown ("):
             command += f" -i {shlex.quote(f'{name}={value}')}"
+    bounds = ["--limit", ",".join(plan.limit)] if plan.limit else []  # without it the run would act on every host
+    command = " ".join([command, *(shlex.quote(word) for word in (*bounds, *flags))])
     return ["Nothing was changed anywhere.", f"Next: {clean(command)}"]
 
 

@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from drctl.core.approvals import agreement
+from drctl.core.rounds import step_name
 from drctl.core.values import Time
 from drctl.reporting.facts import changed, question_word, step_facts, taken_back
 from drctl.reporting.texts import clean, clock, cut, human, last_name, moment, one_line, shown, wrap
@@ -105,13 +106,13 @@ def standing(state: RunState) -> list[str]:
     if state.fenced:
         lines += label("Fenced", ", ".join(state.fenced))
     if done:
-        lines += label("Changed", ", ".join(f"{last_name(f.path)} on {f.host or 'local'}" for f in done))
+        lines += label("Changed", ", ".join(f"{step_name(f.path)} on {f.host or 'local'}" for f in done))
     elif not doubt and not back:
         lines += label(
             "Changed", "nothing so far" if not state.intents else "nothing that is known to have taken effect"
         )
     if back:
-        lines += label("Undone", ", ".join(f"{last_name(f.path)} on {f.host or 'local'}" for f in back))
+        lines += label("Undone", ", ".join(f"{step_name(f.path)} on {f.host or 'local'}" for f in back))
     if doubt:
         lines += label("In doubt", ", ".join(doubt))
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drctl.core.rounds import HOST, step_name
 from drctl.reporting.facts import (
     Objective,
     StepFacts,
@@ -149,7 +150,13 @@ def _slowest(state: RunState) -> list[str]:
     timed = [f for f in own_steps(state) if f.elapsed is not None]
     slow = sorted(timed, key=_length, reverse=True)[:3]
     slow = [f for f in slow if _length(f) >= 1_000_000]  # noqa: PLR2004 - below a second nothing is slow
-    return label("Slowest", " · ".join(f"{last_name(f.path)} {human(_length(f))}" for f in slow)) if slow else []
+    return label("Slowest", " · ".join(f"{_round(f)} {human(_length(f))}" for f in slow)) if slow else []
+
+
+def _round(facts: StepFacts) -> str:
+    """A step as people call it, and its host where it is one of several."""
+    name = last_name(facts.path)
+    return f"{step_name(facts.path)} on {facts.host}" if name.startswith(HOST) else name
 
 
 def _length(facts: StepFacts) -> int:

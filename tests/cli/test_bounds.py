@@ -29,7 +29,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_opened(fleet: Drctl)
     fleet.write("book.yaml", book(step("here", "true"), f"      - {act}\n"))
     for args, words in (
         (("--limit", "w1"), ("only/promote on db1", "--limit w1,db1")),
-        (("--limit", "web,nowhere"), ("'nowhere'", "--limit one of")),
+        (("--limit", "web,nowhere"), ("'nowhere'", "--limit one of: hosts db1, w1, w2; groups web; roles primary\n")),
+        (("--limit", "web,primry"), ("'primry'", "(did you mean primary?)")),
         (("--limit", "local"), ("names no host",)),
         (("--fan-out", "0"), ("--fan-out",)),
         (("--fan-out", "1000"), ("256",)),
@@ -45,6 +46,9 @@ def test_a_limited_run_of_local_steps_says_so_in_plan_record_and_report(fleet: D
     fleet.write("book.yaml", book(step("here", "true")))
     plan = fleet("plan", "book.yaml", "--limit", "web")
     assert "limit w1, w2: no other host is acted on" in plan.out
+    assert plan.out.rstrip().endswith(" --limit w1,w2")
+    over = fleet("plan", "book.yaml", "--limit", "web", "--fan-out", "2", "--transport", "fabric")
+    assert over.out.rstrip().endswith(" --limit w1,w2 --fan-out 2 --transport fabric")
     said = fleet("run", "book.yaml", "--no-live", "--limit", "web", "--fan-out", "2")
     assert said.code == Exit.EXCEPTIONS, said
     (id_,) = fleet.ids()

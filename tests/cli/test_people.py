@@ -70,7 +70,12 @@ def test_a_late_answer_is_kept_in_the_record_and_does_not_count(drctl: Drctl) ->
 def test_a_typed_answer_is_checked_like_an_input(drctl: Drctl) -> None:
     said, id_ = drctl.ran(MANUAL)
     assert said.code == Exit.PAUSED
-    for wrong in ("lost=many", "lost=-1", "found=1"):
+    for values in ((), ("--value", "found=1")):
+        said = drctl("answer", id_, "q1", "done", *values, "--as", "li")
+        assert said.code == Exit.USAGE, said
+        assert "lost is missing" in said.err
+        assert f"next: drctl answer {id_} q1 done --as li --value lost=VALUE" in said.err
+    for wrong in ("lost=many", "lost=-1"):
         assert drctl("answer", id_, "q1", "done", "--value", wrong, "--as", "li").code == 0
         refused = drctl("resume", id_, "--no-live")
         assert refused.code == Exit.PAUSED, wrong

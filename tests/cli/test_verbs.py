@@ -111,6 +111,8 @@ def test_rollback_to_a_step_stays_open_before_it(drctl: Drctl) -> None:
     assert said.code == Exit.PAUSED, said
     assert f"drctl resume {id_}" in said.out
     assert "only/b" in said.out
+    assert "answer as above" not in said.out
+    assert "No question 'fails' waits" in drctl("skip", id_, "fails", "--reason", "x").err
     assert ledger(drctl) == ["a", "b", "un-b"]
     (drctl.folder / "missing").touch()
     assert drctl("resume", id_, "--no-live").code == Exit.EXCEPTIONS

@@ -77,6 +77,7 @@ def test_to_a_step_takes_it_and_what_came_after_back_and_stands_before_it() -> N
     assert rig.state.closed is None
     assert rig.state.paused is not None
     assert (rig.state.paused.reason, rig.state.paused.path) == ("rolled_back", "main/b")
+    assert rig.state.open_questions == (), "what was asked of an end that is taken back is over"
     rig.host("db2").on("do-fails", 0)
     assert rig.resume() is Exit.EXCEPTIONS, "going back is an exception"
     assert rig.host("db1").effects == ["do-a", "do-c", "un-c", "do-c", "re-c", "re-a"]
@@ -352,6 +353,7 @@ def test_going_back_over_phases_includes_loops_and_tables_does_it_all_again(to: 
     assert rig.run() is Exit.STEP_FAILED
     done = list(rig.host("db1").effects)
     assert rig.roll_back(to) is Exit.PAUSED
+    assert rig.state.open_questions == ()
     back = rig.host("db1").effects[len(done) :]
     assert [text.replace("un-", "do-") for text in reversed(back)] == done[len(done) - len(back) :]
     rig.host("db2").on("do-fails", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,7 @@ from drctl.cli.inputs import pair
 from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.words import Word, by, refuse_closed, stands
 from drctl.cli.words import leave as leave_word
+from drctl.core.nouns import replace
 from drctl.engine.answers import EVIDENCE, NEEDS_REASON, YES, Given
 from drctl.errors import UsageError
 from drctl.reporting.texts import clean
@@ -173,7 +175,7 @@ def leave(settings: Settings, run_id: str, said: Given, evidence: str = "") -> i
             next=f"drctl answer {folder.id} {asked.id} {'|'.join(asked.choices)}",
         )
     typed = f"drctl answer {folder.id} {asked.id} {said.choice}" + (f" --as {said.by}" if said.by else "")
-    _complete(typed, asked, said)
+    _complete(typed, asked, replace(said, values={**said.values, **({EVIDENCE: evidence} if evidence else {})}))
     _refuse_same(folder, asked, said.choice, said.by or login())
     given = dict(said.values)
     if evidence:
@@ -232,7 +234,7 @@ def _complete(typed: str, asked: ev.Asked, said: Given) -> None:
     """Refuse at once what the run would refuse later: a person who has typed must not wait to learn that.
 
     Raises:
-        UsageError: the name of the target, or the reason, is missing.
+        UsageError: the name of the target, the reason or a value is missing, or a value is not asked for.
     """
     if asked.target and said.choice in YES and said.target != asked.target:
         raise UsageError(
@@ -243,4 +245,23 @@ def _complete(typed: str, asked: ev.Asked, said: Given) -> None:
         raise UsageError(
             f"{said.choice} of {asked.path} needs a reason.", meaning="Nothing was said to the run.",
             next=f"{typed} --reason TEXT",
+        )  # fmt: skip
+    if asked.kind == "manual" and said.choice == "done":
+        _complete_values(typed, asked, said)
+
+
+def _complete_values(typed: str, asked: ev.Asked, said: Given) -> None:
+    names = [str(spec["name"]) for spec in asked.fields]
+    missing = [
+        str(spec["name"]) for spec in asked.fields
+        if spec["name"] not in said.values and not spec.get("has_default") and not spec.get("optional")
+    ]  # fmt: skip
+    unknown = [f"{name[:60]!r} is not asked for" for name in said.values if name not in names]
+    if missing or unknown:
+        wrong = "; ".join([*unknown, *(f"{name} is missing" for name in missing)])
+        given = [shlex.quote(f"{name}={text}") for name, text in said.values.items() if name in names]
+        values = [f" --value {one}" for one in (*given, *(f"{name}=VALUE" for name in missing))]
+        raise UsageError(
+            f"The answer to {asked.path} is not complete: {wrong}.", meaning="Nothing was said to the run.",
+            next=typed + "".join(values),
         )  # fmt: skip

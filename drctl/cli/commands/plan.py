@@ -93,9 +93,10 @@ def make_plan(
     saved = None
     if keeping.out is not None and not _too_much(made.plan, keeping):
         saved = keep(made, keeping.out, keeping.valid)
-    shown = (
-        plan_json(made.plan) if settings.output == "json" else plan_text(made.plan, runbook, documents.inventory_path)
-    )
+    if settings.output == "json":
+        shown = plan_json(made.plan)
+    else:
+        shown = plan_text(made.plan, runbook, documents.inventory_path, _flags(settings, bounding))
     click.echo(made.mask(shown))
     if _too_much(made.plan, keeping):
         raise _refusal(made.plan, keeping)
@@ -103,6 +104,12 @@ def make_plan(
         then = f"drctl run {shlex.quote(runbook)} --plan {shlex.quote(keeping.out or '')}"
         click.echo(f"Kept for {keeping.valid}: sha256:{saved.digest}\n  next: {then}", err=True)
     return int(Exit.NOTHING_CHANGED if _stops_first(made.plan) else Exit.DONE)
+
+
+def _flags(settings: Settings, bounding: Bounding) -> tuple[str, ...]:
+    """How the plan was asked for, besides runbook, inputs and limit: a run of it is asked for in the same way."""
+    many = ("--fan-out", str(bounding.fan_out)) if bounding.fan_out is not None else ()
+    return (*many, *(("--transport", settings.transport) if settings.transport else ()))
 
 
 def _too_much(plan: Plan, keeping: Keeping) -> bool:
