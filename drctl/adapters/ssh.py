@@ -30,6 +30,7 @@ from drctl.core.dns import Dns
 from drctl.core.inventory import Host, Inventory, SecretRef
 from drctl.core.nouns import replace
 from drctl.core.ports import ClaimShell, Command, Dialer, Http, PortReply, PortState, Reach
+from drctl.core.transports import FABRIC, OPENSSH
 from drctl.core.values import Duration, Secret
 from drctl.errors import DefectError, DrctlError
 
@@ -72,11 +73,11 @@ class SshHosts:
     """
 
     def __init__(
-        self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret], transport: str = "fabric"
+        self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret], transport: str = FABRIC
     ) -> None:
         self._inventory = inventory
         self._resolve = resolve_secret
-        self._opener = {"fabric": self._by_fabric, "openssh": _by_openssh}[transport]
+        self._opener = {FABRIC: self._by_fabric, OPENSSH: _by_openssh}[transport]
         self._keys = PrivateKeys()
         self._watch = Watch()
         self._lock = threading.Lock()
