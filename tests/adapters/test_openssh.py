@@ -118,10 +118,10 @@ def test_255_of_a_command_is_no_lost_link(hosts: SshHosts, relay: Relay) -> None
     assert relay.accepted == 1
 
 
-@pytest.mark.parametrize("script", ["kill -9 $$", "kill -9 $PPID"])
-def test_an_end_without_an_exit_code_is_lost(hosts: SshHosts, script: str) -> None:
+@pytest.mark.parametrize(("script", "word"), [("kill -9 $$", "ended"), ("kill -9 $PPID", "reset")])
+def test_an_end_without_an_exit_code_is_lost(hosts: SshHosts, script: str, word: str) -> None:
     said = exchanged(hosts, f"echo x; {script}; sleep 600".encode())
-    assert (said.end, said.status, said.because.partition(":")[0]) == (End.LOST, None, "reset"), said
+    assert (said.end, said.status, said.because.partition(":")[0]) == (End.LOST, None, word), said
 
 
 def test_a_link_cut_in_the_middle_is_lost_and_the_next_word_opens_another(
