@@ -23,7 +23,7 @@ def no_secret(ref: SecretRef) -> Secret:
 
 
 def until(there: Callable[[], object], what: str) -> None:
-    for _ in range(3000):
+    for _ in range(6000):
         if there():
             return
         time.sleep(0.01)
