@@ -8,8 +8,7 @@ all hosts are as their words say, and ends with its stdin, whatever became of it
   plays no part.
 - refuse: nobody listens, so the kernel answers with a reset.
 - mute: connections are taken by the kernel and nobody ever says a word, not even a banner.
-- drop: a listener with a backlog of 0 that nobody accepts from. Linux keeps one connection for it, which the farm makes
-  itself, and drops every further SYN without an answer (`sk_acceptq_is_full` in tcp_input.c): no firewall is needed.
+- drop: every SYN is dropped without an answer, as behind a firewall (`tests.fakes.sshservers.drop_all`).
 
 A process whose parent ended becomes a child of the farm, which ends what is left before it ends itself.
 """
@@ -27,12 +26,10 @@ from typing import Literal
 
 from bench.measure import ROOT
 from bench.process_tree import end_all, offspring, orphans_adopted
-from tests.fakes.sshservers import SSHD, Keys, asyncssh_server, openssh_server
+from tests.fakes.sshservers import SSHD, Keys, asyncssh_server, drop_all, openssh_server
 
 Word = Literal["good", "refuse", "mute", "drop"]
 _BACKLOG = 1024
-_FILLERS = 4  # connections that are tried on a host that drops: the kernel keeps one
-_PATIENCE = 0.2  # seconds in which a connect on loopback would long have been there
 _TRIES = 20  # ports
 
 
@@ -74,7 +71,7 @@ def main(folder: Path, kind: str, words: Sequence[str]) -> None:
                 sock.close()
             elif word == "mute":
                 sock.listen(_BACKLOG)
-        _fill([sock for sock, word in zip(sockets, words, strict=True) if word == "drop"], stack)
+        drop_all([sock for sock, word in zip(sockets, words, strict=True) if word == "drop"], stack)
         if kind == "sshd":
             stack.enter_context(openssh_server(keys, folder, env))  # it writes sshd_config
             for sock in good:
@@ -106,20 +103,6 @@ def _bound(addresses: Sequence[str]) -> tuple[list[socket.socket], int]:
                 unwanted.pop_all()
                 return sockets, port
     raise RuntimeError(f"no port was free on all of {len(addresses)} addresses")
-
-
-def _fill(listeners: Sequence[socket.socket], stack: contextlib.ExitStack) -> None:
-    """Let these take no connection any more, and prove it."""
-    last: list[socket.socket] = []
-    for sock in listeners:
-        sock.listen(0)
-        for _ in range(_FILLERS):
-            filler = stack.enter_context(socket.socket())
-            filler.settimeout(0)
-            filler.connect_ex(sock.getsockname())
-        last.append(filler)
-    if last and select.select([], last, [], _PATIENCE)[1]:
-        raise RuntimeError("a host that was to drop every SYN has taken one")
 
 
 def _serve(listeners: Sequence[socket.socket], config: Path) -> None:

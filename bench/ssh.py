@@ -19,7 +19,6 @@ import signal
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +30,7 @@ import fabric
 import paramiko
 
 from bench import ssh_step
-from bench.farm import Word, address, farm
+from bench.farm import Word, farm
 from bench.measure import Report, Row, Sample, Subject, interleaved
 from bench.process_tree import orphans_adopted
 from bench.ssh_clients import Done, Outcomes, Work, ansible, drctl, drctl_check, openssh, python_client, version
@@ -213,13 +212,10 @@ def _w2(bench: _Bench) -> None:
 def _w3(bench: _Bench) -> None:
     with bench.on(["good"]) as one, contextlib.ExitStack() as stack:
         work, group = replace(one, steps=bench.size.each), "W3, steps on one connected host"
-        clients = dict(
-            stack.enter_context(ssh_step.asyncssh_client(work.keys, work.port, work.known_hosts(), address(1)))
-        )
+        known = work.known_hosts()
+        clients = dict(stack.enter_context(ssh_step.asyncssh_client(work.keys, work.port, known)))
         if shutil.which("ssh"):
-            clients |= stack.enter_context(
-                ssh_step.openssh_client(work.keys, work.port, work.known_hosts(), address(1))
-            )
+            clients |= stack.enter_context(ssh_step.openssh_client(work.keys, work.port, known))
 
         def ours(work: Work, name: str) -> Sample:
             done = drctl(work)
@@ -228,12 +224,7 @@ def _w3(bench: _Bench) -> None:
             return {_STEP: statistics.median(b - a for a, b in itertools.pairwise(ends)) / 1e3}
 
         def peer(client: ssh_step.Client) -> Sample:
-            walls = []
-            for _ in range(work.steps):
-                began = time.perf_counter()
-                client("true", 1000)
-                walls.append(time.perf_counter() - began)
-            return {_STEP: statistics.median(walls) * 1e3}
+            return {_STEP: ssh_step.step_ms(client, work.steps)}
 
         act = replace(work, effect="idempotent")
         kinds = {_LOOK: work, _ACT: act, _VERIFIED: replace(act, verified=True)}

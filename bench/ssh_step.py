@@ -24,7 +24,7 @@ from pathlib import Path
 import asyncssh
 import paramiko
 
-from bench.far_side import far_side
+from bench.farm import address, farm
 from bench.measure import Report, Sample, Subject, interleaved
 from drctl.adapters.ssh import SshHosts
 from drctl.core.inventory import SecretRef
@@ -50,9 +50,9 @@ def run(*, small: bool, rounds: int) -> Report:
         folder = Path(name)
         keys = Keys.make(folder)
         kind = "sshd" if Path(SSHD).exists() else "asyncssh"
-        port = stack.enter_context(far_side(folder, kind))
+        port = stack.enter_context(farm(folder, kind, ["good"]))
         known = folder / "known_hosts"
-        known.write_text(f"[127.0.0.1]:{port} {keys.public('host')}\n")
+        known.write_text(f"[{address(1)}]:{port} {keys.public('host')}\n")
         clients: dict[str, Client] = {}
         clients |= stack.enter_context(_drctl(keys, port))
         clients |= stack.enter_context(_paramiko(keys, port, known))
@@ -72,16 +72,22 @@ def run(*, small: bool, rounds: int) -> Report:
 
 def _subject(name: str, client: Client, steps: int) -> Subject:
     def sample() -> Sample:
-        walls, cpu = [], time.process_time()
-        for _ in range(steps):
-            began = time.perf_counter()
-            client("true", 1000)
-            walls.append(time.perf_counter() - began)
+        cpu = time.process_time()
+        found = {"ms a step": step_ms(client, steps)}
         cpu = time.process_time() - cpu
-        found = {"ms a step": statistics.median(walls) * 1e3}
         return found if name == MASTER else found | {"client CPU ms a step": cpu / steps * 1e3}
 
     return Subject(name=name, run=sample, peer=name not in _OURS)
+
+
+def step_ms(client: Client, steps: int) -> float:
+    """Milliseconds of wall that a step takes: the median of so many."""
+    walls = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        client("true", 1000)
+        walls.append(time.perf_counter() - began)
+    return statistics.median(walls) * 1e3
 
 
 def _capture(name: str, client: Client, size: int, report: Report) -> Subject:
@@ -104,7 +110,7 @@ def _no_secret(ref: SecretRef) -> Secret:
 
 @contextlib.contextmanager
 def _drctl(keys: Keys, port: int) -> Iterator[Mapping[str, Client]]:
-    hosts = SshHosts(inventory(keys.host(port)), _no_secret)
+    hosts = SshHosts(inventory(keys.host(port, address=address(1))), _no_secret)
     shell: ClaimShell = hosts.shell("h1")
     numbers = itertools.count()
 
@@ -140,7 +146,7 @@ def _paramiko(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Clien
         client = paramiko.SSHClient()
         client.load_host_keys(str(known))
         key = paramiko.Ed25519Key.from_private_key_file(str(keys.folder / "client"))
-        client.connect("127.0.0.1", port, getpass.getuser(), pkey=key, allow_agent=False, look_for_keys=False)
+        client.connect(address(1), port, getpass.getuser(), pkey=key, allow_agent=False, look_for_keys=False)
         ends.callback(client.close)
         transport = client.get_transport()
         if transport is None:
@@ -169,13 +175,13 @@ def _paramiko(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Clien
 
 
 @contextlib.contextmanager
-def asyncssh_client(keys: Keys, port: int, known: Path, at: str = "127.0.0.1") -> Iterator[Mapping[str, Client]]:
-    """By asyncssh, connected."""
+def asyncssh_client(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Client]]:
+    """By asyncssh, connected to host 1 of a farm."""
     with asyncio.Runner() as loop:
 
         async def connect() -> asyncssh.SSHClientConnection:
             return await asyncssh.connect(
-                at, port, username=getpass.getuser(), known_hosts=str(known), config=[], agent_path=None,
+                address(1), port, username=getpass.getuser(), known_hosts=str(known), config=[], agent_path=None,
                 client_keys=[str(keys.folder / "client")],
             )  # fmt: skip
 
@@ -193,14 +199,14 @@ def asyncssh_client(keys: Keys, port: int, known: Path, at: str = "127.0.0.1") -
 
 
 @contextlib.contextmanager
-def openssh_client(keys: Keys, port: int, known: Path, at: str = "127.0.0.1") -> Iterator[Mapping[str, Client]]:
-    """By OpenSSH, a process for each command, through a ControlMaster."""
+def openssh_client(keys: Keys, port: int, known: Path) -> Iterator[Mapping[str, Client]]:
+    """By OpenSSH, a process for each command, through a ControlMaster to host 1 of a farm."""
     options = {
         "ControlPath": keys.folder / "cm", "IdentityFile": keys.folder / "client", "UserKnownHostsFile": known,
         "IdentitiesOnly": "yes", "BatchMode": "yes", "StrictHostKeyChecking": "yes", "LogLevel": "ERROR",
     }  # fmt: skip
     said = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    argv = ["ssh", "-F", "none", *said, "-p", str(port), f"{getpass.getuser()}@{at}"]
+    argv = ["ssh", "-F", "none", *said, "-p", str(port), f"{getpass.getuser()}@{address(1)}"]
     subprocess.run([*argv[:-1], "-M", "-N", "-f", argv[-1]], check=True, stdin=subprocess.DEVNULL)
     try:
         yield {MASTER: lambda script, _cap: subprocess.run([*argv, script], check=True, stdout=subprocess.PIPE).stdout}

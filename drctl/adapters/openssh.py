@@ -324,15 +324,19 @@ class Master:
             status = session.control.exit_status(_STATUS) if end is End.DONE and not streams.over else None
             if end is End.DONE and status is None and not streams.over:
                 end = End.LOST if session.pipes.sent else End.NO_LINK
-        because = "" if end in (End.DONE, End.TIMEOUT) else self._gone()
+        because = "" if end in (End.DONE, End.TIMEOUT) else self._gone(hung_up=session.control.hung_up)
         return streams.carried(end, because=because, status=status, host_key=key)
 
-    def _gone(self) -> str:
-        """Why a channel ended before its time; the master's last words come just before its end."""
+    def _gone(self, *, hung_up: bool) -> str:
+        """Why a channel ended before its time; the master's last words come just before its end.
+
+        `hung_up`: the master says that the channel is over. It does not say whether anything was started there.
+        """
         if self.because or self.tied.ended_within(_STATUS / 4):
             return self.because or self.tied.said().end
-        # what a signal killed has no exit code, and the client tells of none
-        return "ended: the shell on the host ended without an exit code, as a signal ends it; the link is still there"
+        if hung_up:
+            return "ended: the shell on the host, if it began, ended without an exit code, as by a signal"
+        return "reset: no exit code came, on a link that is still there"
 
     def _at_door(self, session: Session, streams: Streams, door: Door, limit: float) -> tuple[End, str] | None:
         """Let sudo be asked and answered; how it refused, if so. Nothing of the order has been sent."""
@@ -349,5 +353,5 @@ class Master:
             return None
         hung_up = end is End.DONE and not door.over and session.control.exit_status(_STATUS) is None
         if hung_up and self.tied.ended_within(_STATUS / 4):
-            return End.NO_LINK, self._gone()  # not sudo ended: the link broke
+            return End.NO_LINK, self._gone(hung_up=True)  # not sudo ended: the link broke
         return End.REFUSED, door.closed(streams, waited=end is End.TIMEOUT)

@@ -38,6 +38,7 @@ class Control:
 
     def __init__(self, path: str, seconds: float) -> None:
         self._limit = time.monotonic() + seconds
+        self.hung_up = False  # the master said no more: the channel is over
         with contextlib.ExitStack() as stack:
             try:
                 self._sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
@@ -106,6 +107,7 @@ class Control:
             self._sock.settimeout(self._left())
             data = self._sock.recv(size - len(got))
             if not data:
+                self.hung_up = True
                 raise ConnectionResetError("it closed the connection")
             got += data
         return bytes(got)

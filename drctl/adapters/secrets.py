@@ -33,7 +33,7 @@ _BROKEN: Final = 3
 """How much longer an encoded form is at most when a line end stands behind each of its characters."""
 
 
-_MASKERS: "list[Masker]" = []
+_MASKERS: "list[Masker]" = []  # of the whole process: an error that nobody foresaw comes out where no session is left
 
 
 def starred(text: str) -> str:

@@ -25,10 +25,12 @@ from drctl.adapters.link_words import advised
 from drctl.adapters.openssh import Master, open_master
 from drctl.adapters.ssh_keys import PrivateKeys
 from drctl.adapters.ssh_transport import Credentials, LinkProblem, dial_tcp, open_link
+from drctl.adapters.ssh_watch import Watch
 from drctl.core.dns import Dns
 from drctl.core.inventory import Host, Inventory, SecretRef
 from drctl.core.nouns import replace
 from drctl.core.ports import ClaimShell, Command, Dialer, Http, PortReply, PortState, Reach
+from drctl.core.transports import FABRIC, OPENSSH
 from drctl.core.values import Duration, Secret
 from drctl.errors import DefectError, DrctlError
 
@@ -71,12 +73,13 @@ class SshHosts:
     """
 
     def __init__(
-        self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret], transport: str = "fabric"
+        self, inventory: Inventory, resolve_secret: Callable[[SecretRef], Secret], transport: str = FABRIC
     ) -> None:
         self._inventory = inventory
         self._resolve = resolve_secret
-        self._opener = _OPENERS[transport]
+        self._opener = {FABRIC: self._by_fabric, OPENSSH: _by_openssh}[transport]
         self._keys = PrivateKeys()
+        self._watch = Watch()
         self._lock = threading.Lock()
         self._carriers: dict[tuple[str, ...], HostCarrier] = {}
         self._shells: dict[str, ClaimedShell] = {}
@@ -123,9 +126,21 @@ class SshHosts:
         if found is not None:
             return found
         hop = self.carrier(via[-1], via[:-1]) if via else None
-        made = HostCarrier(host, functools.partial(self._opener, host, hop, self._credentials), self._asks)
+        made = HostCarrier(host, functools.partial(self._opener, host, hop), self._asks)
         with self._lock:
             return self._carriers.setdefault((*via, host_name), made)
+
+    def _by_fabric(self, host: Host, hop: "HostCarrier | None", seconds: float) -> Link:
+        def dial(seconds: float) -> socket.socket:
+            if hop is None:
+                return dial_tcp(host.address, host.port, seconds)
+            limit = time.monotonic() + seconds
+            with _on_the_way(hop):
+                return hop.link(limit).forward(limit - time.monotonic(), (host.address, host.port))
+
+        link = open_link(host, self._credentials(host), dial, seconds)
+        self._watch.add(link)  # ssh asks its hosts for a sign of life by itself
+        return link
 
     def _sudo(self, host: Host) -> Sudo:
         ref = host.become_password
@@ -292,18 +307,7 @@ class HostCarrier:
         return None
 
 
-def _by_fabric(host: Host, hop: HostCarrier | None, credentials: Callable[[Host], Credentials], seconds: float) -> Link:
-    def dial(seconds: float) -> socket.socket:
-        if hop is None:
-            return dial_tcp(host.address, host.port, seconds)
-        limit = time.monotonic() + seconds
-        with _on_the_way(hop):
-            return hop.link(limit).forward(limit - time.monotonic(), (host.address, host.port))
-
-    return open_link(host, credentials(host), dial, seconds)
-
-
-def _by_openssh(host: Host, hop: HostCarrier | None, _: Callable[[Host], Credentials], seconds: float) -> Link:
+def _by_openssh(host: Host, hop: HostCarrier | None, seconds: float) -> Link:
     if hop is None:
         return open_master(host, None, seconds)
     limit = time.monotonic() + seconds
@@ -312,9 +316,6 @@ def _by_openssh(host: Host, hop: HostCarrier | None, _: Callable[[Host], Credent
     if not isinstance(way, Master):
         raise DefectError(f"the way to {host.name} was opened by another transport")
     return open_master(host, way, limit - time.monotonic())
-
-
-_OPENERS = {"fabric": _by_fabric, "openssh": _by_openssh}
 
 
 @contextlib.contextmanager

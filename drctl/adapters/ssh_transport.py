@@ -20,7 +20,6 @@ from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
-from drctl.adapters.ssh_watch import WATCH
 from drctl.adapters.ssh_wire import Untimed, Wire
 from drctl.adapters.stream_pump import pumped
 from drctl.core.inventory import Host
@@ -115,7 +114,7 @@ class _Refusals(logging.Handler):
 
 
 def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) -> "Link":
-    """Connect, check the host key and log in.
+    """Connect, check the host key and log in. Whoever opens a link has it looked after (`ssh_watch`).
 
     Raises:
         LinkProblem: refused, silent, reset, address, host key, or login, in its first word.
@@ -171,9 +170,7 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
-    link = Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
-    WATCH.add(link)
-    return link
+    return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
 
 
 def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault

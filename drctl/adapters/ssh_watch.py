@@ -50,7 +50,3 @@ class Watch:
                 return
             for link in links:
                 link.look_after()
-
-
-WATCH = Watch()
-"""The one of this process: its links are few, and its thread rests."""

@@ -12,7 +12,6 @@ from drctl import __version__
 from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import now, open_state
-from drctl.cli.transports import FABRIC
 from drctl.cli.wiring import plan_parts
 from drctl.core.bounds import Bounds
 from drctl.core.nouns import dataclass, replace
@@ -30,6 +29,7 @@ from drctl.core.saved_plan import (
     rows_compared,
     text_digest,
 )
+from drctl.core.transports import FABRIC
 from drctl.core.values import Duration, Time, from_json
 from drctl.errors import DocumentError, PlanChangedError, UsageError
 

@@ -17,10 +17,11 @@ from drctl.adapters.journal import JournalWriter
 from drctl.adapters.keys import fingerprint
 from drctl.adapters.recovery import reopen
 from drctl.cli.runs import fold_of
-from drctl.cli.transports import FABRIC, require
+from drctl.cli.transports import require
 from drctl.cli.wiring import Change, Resuming, Session, Taking, build_parts, frozen_of, thaw_documents
 from drctl.core import events as ev
 from drctl.core.fold import RunState
+from drctl.core.transports import FABRIC
 from drctl.engine.context import Identity
 from drctl.engine.scope import RunScope
 from drctl.errors import DrctlError, JournalError, LockedError, RefusedError

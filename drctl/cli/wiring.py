@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.secrets import Masker, Secrets
 from drctl.cli.runs import login
-from drctl.cli.transports import FABRIC
 from drctl.cli.world import RealWorld
 from drctl.core import events as ev
 from drctl.core.fold import Entry, RunState
 from drctl.core.frozen import Frozen, digest_of, thaw
 from drctl.core.inventory import SecretRef
 from drctl.core.nouns import dataclass, replace
+from drctl.core.transports import FABRIC
 from drctl.engine.context import Context, Identity, no_secret
 from drctl.engine.opening import complete, thaw_inputs
 from drctl.engine.outputs import MemoryStore

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from drctl.adapters.clock import SystemClock
 from drctl.adapters.disk import Disk, write_whole
-from drctl.cli.transports import FABRIC
 from drctl.core.ports import DatabaseFacts, Dialer, Http, Probe
+from drctl.core.transports import FABRIC
 from drctl.engine.world import LOCAL
 from drctl.errors import JournalError, RefusedError
 

@@ -14,6 +14,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from drctl.core.nouns import dataclass
+from drctl.core.transports import FABRIC
 
 JsonMap = Mapping[str, Any]
 
@@ -68,7 +69,7 @@ class RunOpened(Event):
     held_to: str = ""
     held_made_at: int = 0
     limit: tuple[str, ...] = ()
-    transport: str = "fabric"
+    transport: str = FABRIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ class RunResumed(Event):
     plan_parts: int = 0
     accepted: tuple[str, ...] = ()
     reason: str = ""
-    transport: str = "fabric"
+    transport: str = FABRIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ class RunTakenOver(Event):
     head: str = ""
     pubkey: str = ""
     epoch: int = 0
-    transport: str = "fabric"
+    transport: str = FABRIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.core.states import BlockState, Entry, MarkState, QuestionState, StepState, Unit
 from drctl.core.timeline import Timeline
+from drctl.core.transports import FABRIC
 from drctl.core.values import Duration, Time
 
 __all__ = [
@@ -67,7 +68,7 @@ class RunState:
     """The word of a host that this run goes on elsewhere: these records are one of two histories since then."""
     node: str = ""
     """The machine of the newest writer."""
-    transport: str = "fabric"
+    transport: str = FABRIC
     """What opens links to hosts, as the newest writer had it."""
     epoch: int = 1
     pubkey: str = ""

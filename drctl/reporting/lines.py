@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
+from drctl.core.transports import FABRIC
 from drctl.reporting.facts import SIGNS, WORDS, question_word
 from drctl.reporting.texts import clock, count, cut, human, last_name, one_line, pad, shown
 
@@ -72,7 +73,7 @@ def _run(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
 
 
 def _over(transport: str) -> str:
-    return f", over {transport}" if transport != "fabric" else ""
+    return f", over {transport}" if transport != FABRIC else ""
 
 
 def _stretch(event: ev.Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one for each event

@@ -23,11 +23,6 @@ from tests.fakes.sudoers import LOGIN, OTHER, PASSWORD, SudoHost, sudo_host
 REF = SecretRef(source="env", target=("SUDO",))
 
 
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("keys"))
-
-
 @pytest.fixture(autouse=True, params=["fabric", pytest.param("openssh", marks=pytest.mark.needs("openssh-client"))])
 def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each over every transport."""

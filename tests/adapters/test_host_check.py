@@ -16,11 +16,6 @@ from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, open
 TOOLS = "cat date df id sh stat sleep setsid tr"
 
 
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("keys"))
-
-
 @dataclass(slots=True)
 class Checked:
     """A host with few programs, each of which a test may replace."""

@@ -15,9 +15,10 @@ from drctl.adapters import openssh
 from drctl.adapters.ssh import SshHosts
 from drctl.adapters.ssh_certs import objection, read_certificate
 from drctl.adapters.ssh_keys import fingerprint
-from drctl.core.inventory import Host, SecretRef
+from drctl.core.inventory import Host
 from drctl.core.ports import Claim, ClaimState, Command, Reach
-from drctl.core.values import Duration, Secret
+from drctl.core.values import Duration
+from tests.adapters.steps import no_secret
 from tests.fakes.sshservers import SSH, Keys, Relay, inventory, openssh_server
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
@@ -56,18 +57,9 @@ class Authority:
         return base64.b64decode((self.folder / "host-cert.pub").read_text().split()[1])
 
 
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("keys"))
-
-
 @pytest.fixture(params=KINDS)
 def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority:
     return Authority.make(tmp_path / "ca", request.param)
-
-
-def no_secret(ref: SecretRef) -> Secret:
-    raise AssertionError(f"nothing asked for {ref}")
 
 
 @pytest.fixture(params=["fabric", "openssh"])

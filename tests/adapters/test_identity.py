@@ -25,11 +25,6 @@ cat >"$HOME/sql"
 """
 
 
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("keys"))
-
-
 Guarded = Callable[..., ClaimReply]
 
 

@@ -12,15 +12,10 @@ from drctl.adapters.ssh import SshHosts
 from drctl.core.kind import Seen
 from drctl.core.values import Duration
 from drctl.kinds import host_reboot
+from tests.adapters.steps import until
 from tests.adapters.test_become import given
-from tests.adapters.test_claims import until
 from tests.fakes.sshservers import Keys, Relay, asyncssh_server, inventory, tcp
 from tests.kinds.worlds import ClaimedOnce, act, probe
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("keys"))
 
 
 def test_a_machine_restarts_over_ssh_and_comes_back_with_another_boot(

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drctl.adapters.ssh import SshHosts
-from drctl.core.inventory import Host, SecretRef
+from drctl.core.inventory import Host
 from drctl.core.ports import Claim, ClaimReply, ClaimShell, Command, Reply
-from drctl.core.values import Duration, Secret
-from tests.fakes.sshservers import Keys, Relay, Way, inventory
+from drctl.core.values import Duration
+from tests.adapters.steps import no_secret, until
+from tests.fakes.sshservers import Keys, Relay, Way, drop_all, inventory
 
 CAP = 65536
 LONG, SHORT = 60.0, 3.0
@@ -59,19 +60,6 @@ class Lane:
 
     def host(self) -> Host:
         return self.keys.host(self.relay.port)
-
-
-def no_secret(ref: SecretRef) -> Secret:
-    raise AssertionError(f"nothing asked for {ref}")
-
-
-def until(there: Callable[[], object], what: str) -> None:
-    """Wait for what a case needs in order to go on."""
-    for _ in range(6000):
-        if there():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"never came: {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +209,10 @@ def refused(bout: Bout) -> Allowed:
 
 
 def syn_dropped(bout: Bout) -> Allowed:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
-        address = full.getsockname()
-        for _ in range(2):  # Linux takes one more than the backlog, and drops what comes after
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)  # noqa: FBT003 - its only argument
-            sock.connect_ex(address)
-        bout.hosts = SshHosts(inventory(replace(bout.lane.host(), port=address[1])), no_secret)
+    with socket.socket() as bound, contextlib.ExitStack() as stack:
+        bound.bind(("127.0.0.1", 0))
+        drop_all([bound], stack)
+        bout.hosts = SshHosts(inventory(replace(bout.lane.host(), port=bound.getsockname()[1])), no_secret)
         bout.start()
         bout.end(LONG)
     bout.hosts = SshHosts(inventory(bout.lane.host()), no_secret)

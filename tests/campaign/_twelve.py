@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.far_side import far_side
+from bench.farm import address, farm
 from drctl.adapters.journal_reader import read
 from drctl.adapters.statedir import RunFolder, StateDir
 from drctl.cli.runs import entries, fold_of
@@ -112,7 +112,7 @@ environment: lab
 zone: UTC
 hosts:
   far:
-    address: 127.0.0.1
+    address: {address(1)}
     port: {self.port}
     login: {{user: {getpass.getuser()}, key: {self.keys.folder}/client}}
     host_key: {self.keys.public("host")}
@@ -126,7 +126,7 @@ roles: {{commander: [li]}}
 def far(folder: Path) -> Iterator[Far]:
     """Start it: sshd where there is one, else asyncssh."""
     keys = Keys.make(folder)
-    with far_side(folder, "sshd" if Path(SSHD).exists() else "asyncssh") as port:
+    with farm(folder, "sshd" if Path(SSHD).exists() else "asyncssh", ["good"]) as port:
         yield Far(keys, port)
 
 

@@ -26,7 +26,7 @@ from drctl.core.values import Duration
 from drctl.errors import DefectError, Exit
 from drctl.kinds.file_put import FilePut
 from tests.campaign.registry import Figures, cases
-from tests.kinds.test_hostile_values import CASES, HOSTILE, Kept, World, canaries, carried_out, made
+from tests.kinds.test_hostile_values import CASES, HOSTILE, Kept, World, canaries, carried_out, made, pasted
 from tests.kinds.worlds import Machine
 
 NAME = "injection"
@@ -286,21 +286,6 @@ def _carried(case: Case, here: Here) -> str | None:
     return whole_run(here, case.value) if case.sort == "run" else PLACES[case.place](here, case.value)
 
 
-def _hostile(folder: Path) -> int:
-    """How many of the values are executed when they are pasted into a script."""
-    found = 0
-    for number, value in enumerate(HOSTILE):
-        own = folder / str(number)
-        own.mkdir()
-        for text in (f"echo {value}", f"echo '{value}'", f'echo "{value}"'):
-            if "\0" not in text and len(text) < 1000:
-                subprocess.run(
-                    ["/bin/sh", "-c", text], cwd=own, check=False, capture_output=True, stdin=subprocess.DEVNULL
-                )
-        found += bool(canaries(own))
-    return found
-
-
 def run(count: int, rng: random.Random) -> Figures:
     """So many of all places with all values."""
     figures = Figures()
@@ -308,7 +293,7 @@ def run(count: int, rng: random.Random) -> Figures:
         figures.count(name, 0)
     with tempfile.TemporaryDirectory(prefix="drctl-i-") as name:
         figures.count("hostile values", len(HOSTILE))
-        figures.count("values that a shell executes", _hostile(Path(name)))
+        figures.count("values that a shell executes", pasted(Path(name)))
         for case in cases(_space(), count, rng, figures):
             with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=name) as own:
                 one(case, Path(own), patch, figures)

@@ -99,6 +99,20 @@ def test_without_ssh_nothing_is_opened_and_it_is_said_what_to_install(
     assert masters == []
 
 
+def test_a_transport_that_only_a_newer_drctl_knows_is_told_and_nothing_is_recorded(
+    drctl: Drctl, masters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, id_ = drctl.ran(on_db1("false"), "--transport", "openssh")
+    before = drctl.journal(id_).read_bytes()
+    masters.clear()
+    monkeypatch.setattr("drctl.cli.transports.OPENSSH", "another")  # so it is not known here
+    for words in (("resume", id_), ("takeover", id_, "--reason", "x")):
+        said = drctl(*words)
+        assert (said.code, "links were opened by 'openssh'" in said.err) == (4, True), said
+    assert drctl.journal(id_).read_bytes() == before
+    assert masters == []
+
+
 def test_another_word_is_no_transport(drctl: Drctl, masters: list[str]) -> None:
     said = drctl("run", drctl.write("book.yaml", on_db1("true")), "--transport", "telnet")
     assert (said.code, masters) == (2, [])

@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncssh
 
 from bench.measure import ROOT
-from tests.fakes.sshservers import Commands, ForwardingServer
+from tests.fakes.sshservers import Commands, ForwardingServer, drop_all
 
 OK, HANGS, REFUSES, MUTE, DROPS = "ok", "hangs", "refuses", "mute", "drops"
 """Sorts: in order; its command never ends (that is the runbook's part: the file `hangs` is in its home folder); nothing
@@ -59,19 +59,13 @@ class _Homes(Commands):
         return self.env | {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
 
 
-def _dead(sort: str, host: str, stack: contextlib.ExitStack) -> Place:
+def _dead(sort: str, host: str, stack: contextlib.ExitStack) -> socket.socket:
     """A host that nobody can log in to."""
     sock = stack.enter_context(socket.socket())
     sock.bind((host, 0))
-    place: Place = sock.getsockname()
-    if sort != REFUSES:
-        sock.listen(0 if sort == DROPS else 100)
-    if sort == DROPS:  # Linux takes one connection more than the backlog, and drops what comes after
-        for _ in range(2):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)  # noqa: FBT003 - its only argument
-            filler.connect_ex(place)
-    return place
+    if sort == MUTE:
+        sock.listen(100)
+    return sock
 
 
 async def _serve(folder: Path) -> None:
@@ -86,6 +80,7 @@ async def _serve(folder: Path) -> None:
         encoding=None,
     )
     listening: dict[str, Place] = {}
+    dead: dict[str, socket.socket] = {}
     with contextlib.ExitStack() as stack:
         acceptors = []
         for name, sort in sorts.items():
@@ -96,7 +91,9 @@ async def _serve(folder: Path) -> None:
                 acceptors.append(await asyncssh.listen(hosts[name], 0, options=options))
                 listening[name] = (hosts[name], acceptors[-1].get_port())
             else:
-                listening[name] = _dead(sort, hosts[name], stack)
+                dead[name] = _dead(sort, hosts[name], stack)
+                listening[name] = dead[name].getsockname()
+        drop_all([sock for name, sock in dead.items() if sorts[name] == DROPS], stack)
         print(json.dumps(listening), flush=True)  # noqa: T201 - its output
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         for acceptor in acceptors:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -198,6 +199,28 @@ def _reset(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RD)  # wakes a thread that waits in recv; a closed descriptor would not
     sock.close()
+
+
+_FILLERS = 4  # connections that are tried on a host that drops: the kernel keeps one
+_PATIENCE = 0.2  # seconds in which a connect on loopback would long have been there
+
+
+def drop_all(bound: Sequence[socket.socket], stack: contextlib.ExitStack) -> None:
+    """Let these bound sockets drop every SYN without an answer, and prove it: no firewall is needed.
+
+    Nobody accepts from them, with a backlog of 0. Linux keeps one connection for each, which is made here and kept with
+    `stack`, and drops what comes after (`sk_acceptq_is_full` in tcp_input.c).
+    """
+    last: list[socket.socket] = []
+    for sock in bound:
+        sock.listen(0)
+        for _ in range(_FILLERS):
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(0)
+            filler.connect_ex(sock.getsockname())
+        last.append(filler)
+    if last and select.select([], last, [], _PATIENCE)[1]:
+        raise RuntimeError("a host that was to drop every SYN has taken one")
 
 
 def tcp(port: int) -> Callable[[], socket.socket]:

@@ -176,18 +176,23 @@ def canaries(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.strip() == "canary"]
 
 
-def test_the_values_are_hostile(tmp_path: Path) -> None:
+def pasted(folder: Path) -> int:
+    """How many of the values are executed when they are pasted into a script."""
     found = 0
     for number, value in enumerate(HOSTILE):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        own = folder / str(number)
+        own.mkdir()
         for text in (f"echo {value}", f"echo '{value}'", f'echo "{value}"'):
             if "\0" not in text and len(text) < 1000:
                 subprocess.run(
-                    ["/bin/sh", "-c", text], cwd=folder, check=False, capture_output=True, stdin=subprocess.DEVNULL
+                    ["/bin/sh", "-c", text], cwd=own, check=False, capture_output=True, stdin=subprocess.DEVNULL
                 )
-        found += bool(canaries(folder))
-    assert found >= 14
+        found += bool(canaries(own))
+    return found
+
+
+def test_the_values_are_hostile(tmp_path: Path) -> None:
+    assert pasted(tmp_path) >= 14
 
 
 def test_every_kind_has_a_sample() -> None:

@@ -1,0 +1,161 @@
+"""A link that breaks, freezes or dies under a command, by every transport: what is said of the command afterwards."""
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drctl.adapters import openssh_words, ssh_transport, ssh_watch
+from drctl.core.ports import ClaimReply, ClaimState, Reach
+from tests.adapters.conftest import Open
+from tests.adapters.steps import EFFECT, claim, command, until
+from tests.fakes.sshservers import Keys, Relay
+
+
+def in_background(call: Callable[[], ClaimReply]) -> "Future[ClaimReply]":
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(call)
+    pool.shutdown(wait=False)
+    return future
+
+
+def test_the_outcome_is_read_after_the_link_was_reset(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo ran; exit 5')
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.cut()
+    until(lambda: asyncssh_relay.accepted > 1, "a second connection")
+    (tmp_path / "go").touch()
+    answer = future.result(30)
+    assert (answer.state, answer.reply and answer.reply.exit) == (ClaimState.REATTACHED, 5)
+    assert answer.reply is not None
+    assert answer.reply.stdout == b"ran\n"
+    assert (tmp_path / "effects").read_text() == "x\n"
+
+
+def running(pid: int) -> bool:
+    """Whether a process lives; one that nobody has buried does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    return False
+
+
+def test_a_look_that_is_asked_again_was_ended_before(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    shows = tmp_path / "begun"
+    script = (
+        'head -c 100000 /dev/zero; echo $$ >>"$HOME/begun"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo seen'
+    )
+    shows.touch()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(shell.read, command(script))
+        until(shows.read_text, "the look")
+        until(lambda: asyncssh_relay.passed["from the host"] > 100000, "its output, so that drctl knows of it")
+        asyncssh_relay.end("from the host")  # what was passed on is read before the end
+        until(lambda: len(shows.read_text().split()) > 1, "the second look")
+        first, _ = shows.read_text().split()
+        gone = not running(int(first))
+        (tmp_path / "go").touch()
+        assert future.result(30).stdout.endswith(b"seen\n")
+    assert gone
+
+
+def test_a_link_lost_for_good_is_in_doubt_and_never_failed(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = command('echo x >>"$HOME/effects"; sleep 0.5', 4)
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.mode = "reset"
+    asyncssh_relay.cut()
+    answer = future.result(30)
+    assert (answer.state, answer.gone, answer.reply) == (ClaimState.IN_DOUBT, False, None)
+    assert "reset" in answer.because
+    asyncssh_relay.mode = "pass"
+    assert shell.attach(claim(), act).state is ClaimState.REATTACHED
+
+
+def test_a_frozen_link_is_noticed_and_replaced(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openssh_words, "PING", 1)
+    monkeypatch.setattr(openssh_words, "PINGS", 1)
+    monkeypatch.setattr(ssh_watch, "PING", 0.1)
+    monkeypatch.setattr(ssh_transport, "CHANNEL", 0.5)
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    act = command('echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done; echo ran', 60)
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.freeze()
+    (tmp_path / "go").touch()
+    until(lambda: asyncssh_relay.accepted > 1, "a second connection")
+    asyncssh_relay.thaw()
+    assert future.result(60).state is ClaimState.REATTACHED
+    assert (tmp_path / "effects").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("then", ["is ended", "is left"])
+def test_a_host_that_freezes_for_good_during_a_command_is_in_doubt_and_never_called_unreachable(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    for name in ("CHANNEL", "BANNER", "OPEN"):
+        monkeypatch.setattr(ssh_transport, name, 0.5)
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    script = 'echo x >>"$HOME/effects"; until [ -e "$HOME/go" ]; do sleep 0.02; done'
+    act = replace(command(script, 3), killable=then == "is ended")
+    shell.read(command("true"))  # the link is open
+    future = in_background(lambda: shell.run(claim(), act))
+    until((tmp_path / "effects").read_text, "the effect")
+    asyncssh_relay.freeze()
+    answer = future.result(60)
+    assert (answer.state, answer.gone) == (ClaimState.IN_DOUBT, False), answer
+    assert "silent" in answer.because
+    asyncssh_relay.cut()
+    (tmp_path / "go").touch()
+    assert shell.attach(claim(), act).state is ClaimState.REATTACHED
+
+
+def test_a_link_that_died_in_silence_is_opened_again_for_the_next_command(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open
+) -> None:
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    for number in range(4):
+        assert shell.run(claim(f"k{number}"), command("true")).state is ClaimState.RAN
+        assert shell.read(command("true")).exit == 0
+        asyncssh_relay.cut()
+    assert asyncssh_relay.accepted == 4
+
+
+@pytest.mark.parametrize("offset", [*range(0, 3000, 500), 6000, 9000, 12000])
+def test_a_reset_at_any_byte_leaves_an_effect_with_its_outcome_or_none(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, offset: int
+) -> None:
+    asyncssh_relay.reset_after = offset
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    answer = shell.run(claim(), command(EFFECT))
+    effects = (tmp_path / "effects").read_text().count("x")
+    if answer.state is ClaimState.UNREACHABLE:
+        assert effects == 0
+        answer = shell.run(claim(), command(EFFECT))
+        effects = (tmp_path / "effects").read_text().count("x")
+    assert answer.state in (ClaimState.RAN, ClaimState.REATTACHED), answer
+    assert (answer.reply and answer.reply.exit, effects) == (0, 1)
+
+
+@pytest.mark.needs("openssh-server")
+def test_a_look_that_kills_its_own_shell_is_no_broken_link(keys: Keys, openssh_relay: Relay, open_hosts: Open) -> None:
+    shell = open_hosts(keys.host(openssh_relay.port)).shell("h1")
+    look = shell.read(command("kill -9 $$"))
+    assert (look.reach, look.exit) == (Reach.UNREACHABLE, None)
+    assert look.because.startswith("ended: ")
+    assert shell.read(command("true")).exit == 0
+    assert openssh_relay.accepted == 1
