@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drctl.cli.takeovers import wanted_hosts
 from drctl.core.bounds import Bounds
 from drctl.core.frozen import Frozen, thaw
 from drctl.core.nouns import replace
@@ -108,6 +109,12 @@ def test_a_look_at_one_host_that_is_left_out_is_taken() -> None:
     rig.host("db2").on("list", said("x"))
     assert rig.run() is Exit.EXCEPTIONS
     assert rig.outcome("look") == "ok"
+
+
+def test_a_host_that_is_left_out_is_not_taken_from_the_run_that_holds_it() -> None:
+    look = "{id: look, on: db2, run: list, effect: read}"
+    rig = within(Rig(book(look, "{" + act("it", ", on: db1") + "}"), hosts=("db1", "db2")), "db1")
+    assert wanted_hosts(rig.context()) == {"db1"}
 
 
 def test_so_many_hosts_at_a_time_and_no_more() -> None:
