@@ -108,7 +108,8 @@ def _wrapper() -> str:
 
 def _said(assignments: Mapping[str, str], text: str) -> bytes:
     head = "\n".join(f"dr_{name}={quoted(value)}" for name, value in assignments.items())
-    return f"{{\n{head}\n{text}\n}}\n".encode("utf-8", "surrogateescape")
+    # an exported SHELLOPTS sets options in every bash: without globs no newer epoch would be seen
+    return f"{{\n{head}\nset +efuvx\n{text}\n}}\n".encode("utf-8", "surrogateescape")
 
 
 def look_text(mark: str, command: Command, shell: str) -> bytes:

@@ -29,6 +29,7 @@ CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bo
 OPEN = 30.0  # seconds from the open TCP connection to the end of the login
 _KEEPALIVE = 30  # seconds; keeps address translators awake, proves nothing (paramiko does not count the answers)
 _CHUNK = 65536
+_FROZEN = "frozen: the host stopped answering on an open link"
 _BROKEN = (paramiko.SSHException, EOFError, OSError)  # what any word on a broken link may raise, closing included
 _BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
 # one for all links: making it costs as much as a handshake's cryptography. Nothing of a connection is ever set after it
@@ -170,7 +171,9 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
-    return Link(host=host, connection=connection, transport=transport, refusals=refusals, host_key=host_key)
+    return Link(
+        host=host, connection=connection, transport=transport, wire=wire, refusals=refusals, host_key=host_key
+    )  # fmt: skip
 
 
 def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault
@@ -209,6 +212,7 @@ class Link:
     host: Host
     connection: Any
     transport: paramiko.Transport
+    wire: Wire
     refusals: _Refusals
     host_key: str
     identified: bool = False
@@ -216,7 +220,7 @@ class Link:
     because: str = ""
     _owed: dict[paramiko.Channel, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _asking: bool = False
+    _asked: float = 0.0  # when the host was asked whether it is there, while that is going on
 
     @property
     def alive(self) -> bool:
@@ -248,7 +252,7 @@ class Link:
         except _BROKEN as error:
             if "Timeout opening channel" in str(error):
                 if seconds >= CHANNEL:
-                    self.close("frozen: the host stopped answering on an open link")
+                    self.close(_FROZEN)
             elif self.alive:  # paramiko keeps one exception for all threads: another one took the refusal away
                 raise LinkProblem("busy: the host refused a channel", busy=True) from None
             else:
@@ -279,17 +283,33 @@ class Link:
                 channel.close()
 
     def look_after(self) -> None:
-        """Close channels past their limit: paramiko waits for the answer to `exec` without any. Ask if any is owed."""
+        """Close channels past their limit: paramiko waits for the answer to `exec` without any. Ask if any is owed.
+
+        Every word to the host waits behind what is being sent, so no word is said here. Where the kernel takes nothing
+        any more, not even the question goes out: then the link is closed.
+        """
+        now = time.monotonic()
         with self._lock:
             owed = dict(self._owed)
-            ask = bool(owed) and not self._asking
-            self._asking |= ask
-        for channel, limit in owed.items():
-            if time.monotonic() > limit + 1:
-                with contextlib.suppress(*_BROKEN):
-                    channel.close()
+            ask = bool(owed) and not self._asked
+            stuck = self._asked and now - max(self._asked, self.wire.moved) > CHANNEL
+            self._asked = now if ask else self._asked
+        if stuck:
+            self.close(_FROZEN)
+        late = [channel for channel, limit in owed.items() if now > limit + 1]
+        if late:
+            threading.Thread(target=self._hang_up, args=(late,), daemon=True, name="drctl-late").start()
         if ask:
-            threading.Thread(target=self._ask_after, daemon=True, name="drctl-ask").start()
+            try:
+                threading.Thread(target=self._ask_after, daemon=True, name="drctl-ask").start()
+            except RuntimeError:  # this machine has no thread to spare, which says nothing of the host
+                self._asked = 0.0
+                raise
+
+    def _hang_up(self, channels: list[paramiko.Channel]) -> None:
+        for channel in channels:
+            with contextlib.suppress(*_BROKEN):
+                channel.close()
 
     def _ask_after(self) -> None:
         """Ask whether the host is there: one that refuses a channel is, a frozen one is closed."""
@@ -297,7 +317,7 @@ class Link:
             with contextlib.suppress(LinkProblem, *_BROKEN):
                 self.channel(CHANNEL).close()
         finally:
-            self._asking = False
+            self._asked = 0.0
 
     def exchange(self, order: Order, seconds: float) -> Carried:
         """Carry one order on a channel of its own."""

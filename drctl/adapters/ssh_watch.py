@@ -3,6 +3,7 @@
 paramiko sends keepalives and does not count the answers, and it waits for some answers without any limit.
 """
 
+import contextlib
 import threading
 from typing import Protocol
 
@@ -35,8 +36,8 @@ class Watch:
         with self._lock:
             self._links.append(link)
             if not self._kept:
-                self._kept = True
                 threading.Thread(target=self._keep, daemon=True, name="drctl-watch").start()
+                self._kept = True
 
     def _keep(self) -> None:
         rest = threading.Event()
@@ -49,4 +50,5 @@ class Watch:
             if not links:
                 return
             for link in links:
-                link.look_after()
+                with contextlib.suppress(Exception):  # a thread that cannot be started here must not cost the others
+                    link.look_after()

@@ -31,6 +31,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket, until: float) -> None:
         self.late = False
+        self.moved = time.monotonic()  # when the kernel last took or gave bytes
         self._sock = sock
         self._until: float | None = until
         self._ahead = b""
@@ -44,6 +45,7 @@ class Wire:
             if self._is_late():
                 return b""
             ahead, at = self._sock.recv(max(size, _AHEAD)), 0
+            self.moved = time.monotonic()
             self._ahead = ahead
         self._at = at + size
         return ahead[at : at + size]
@@ -56,7 +58,9 @@ class Wire:
         """
         if self._is_late():
             raise ConnectionAbortedError
-        return self._sock.send(data)
+        sent = self._sock.send(data)
+        self.moved = time.monotonic()
+        return sent
 
     def settimeout(self, seconds: float | None) -> None:
         """Let paramiko set what it likes: its 0.1 s would wake an idle link ten times a second."""
@@ -67,7 +71,8 @@ class Wire:
         self._sock.settimeout(OPEN)
 
     def _is_late(self) -> bool:
-        if self._until is not None and time.monotonic() > self._until:
+        until = self._until  # asked for once: `opened` is called by another thread
+        if until is not None and time.monotonic() > until:
             self.late = True
         return self.late
 

@@ -56,12 +56,13 @@ class Bounding:
 
 
 def _refuse_left_out(bounds: Bounds, runbook: Runbook, inventory: Inventory) -> None:
-    """Refuse a limit that leaves a host out which a step acts on alone."""
+    """Refuse a limit that leaves a host out which a step, or a way back of one, acts on alone."""
+    from drctl.core.model import around
     from drctl.core.outline import outline_of
     from drctl.engine.context import fixed_place
     from drctl.engine.world import LOCAL
 
-    acts = [step for step in outline_of(runbook).steps.values() if step.acts]
+    acts = [each for step in outline_of(runbook).steps.values() for each in (step, *around(step)) if each.acts]
     places = [(step, fixed_place(step.on, inventory)) for step in acts]
     out = {step.path: place for step, place in places if place and place != LOCAL and bounds.leave_out(place)}
     if out:

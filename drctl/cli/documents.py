@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from drctl.core.model import Runbook
 
 SOURCES: dict[str, bytes] = {}
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of one file that a runbook names: four for each character of all that it may include."""
 
 
 def read_bytes(path: str) -> bytes:
@@ -41,6 +44,21 @@ def _place(path: str) -> Path:
     return Path("~/.ssh/config").expanduser() if path.endswith("~/.ssh/config") else Path(path)
 
 
+def _regular(name: str) -> bytes:
+    """The bytes of a regular file: a pipe that nobody writes to is waited for, and /dev/zero has no end.
+
+    Raises:
+        OSError: it is none, cannot be read, or is longer than all that may be included.
+    """
+    with open(name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no regular file")
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(f"it has more than {MOST_BYTES:,} bytes")
+    return data
+
+
 def reader_of(path: str) -> Callable[[str], bytes]:
     """How the loader reads a runbook: the file itself as `read_bytes` does; one that it includes raises OSError.
 
@@ -50,7 +68,7 @@ def reader_of(path: str) -> Callable[[str], bytes]:
     def read(name: str) -> bytes:
         if name == path:
             return read_bytes(name)
-        SOURCES[name] = Path(name).read_bytes()
+        SOURCES[name] = _regular(name)
         return SOURCES[name]
 
     return read

@@ -68,7 +68,7 @@ def foreseen(folder: RunFolder, states: StateDir, operator: str, wanted: Wanted)
     require(transport)
     parts = build_parts(frozen, thaw_documents(frozen), who, state, folder.outputs, states.root, transport)
     try:
-        hosts = sorted((acted_on(state) | (_named(parts.context) if wanted.given_up else set())) - {LOCAL})
+        hosts = sorted((acted_on(state) | (wanted_hosts(parts.context) if wanted.given_up else set())) - {LOCAL})
         claim = claim_of(who)
         seen = fan_out(hosts, lambda host: parts.world.shell(host).standing(claim), frozen.bounds.fan_out)
     finally:
@@ -82,9 +82,11 @@ def foreseen(folder: RunFolder, states: StateDir, operator: str, wanted: Wanted)
     return Taking(reason=wanted.reason, epoch=epoch, hosts=tuple(hosts), given_up=given_up)
 
 
-def _named(context: Context) -> set[str]:
+def wanted_hosts(context: Context) -> set[str]:
+    """The hosts that a run may act on, as far as the documents tell: only these are taken from another run."""
     steps = [step for phase in context.runbook.phases for step in phase.steps]
-    return {need for step in steps for need in named(step, context) if isinstance(need, str)}
+    hosts = {need for step in steps for need in named(step, context) if isinstance(need, str)}
+    return {host for host in hosts if not context.bounds.leave_out(host)}
 
 
 def _refuse_fork(folder: RunFolder, state: RunState, standings: dict[str, Standing]) -> None:

@@ -9,6 +9,7 @@ from drctl.core.fold import RunState, attained
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
 from drctl.engine.recorder import fitting
+from drctl.engine.world import LOCAL
 from drctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     """Words of people instead of outcomes, what was not put back, what is still in doubt, missed objectives."""
     found = [deviation.text for _, deviation in state.deviations]
     if state.opened is not None and state.opened.limit:
-        found.append(f"run under --limit {','.join(state.opened.limit)}: on no other host anything was done")
+        found.append(_limited(state, state.opened.limit))
     found += partial(state)
     found += [f"{step.path}: in doubt, and nobody said what became of it" for step in state.in_doubt]
     figures = attained(state)
@@ -45,6 +46,14 @@ def exceptions(state: RunState) -> tuple[str, ...]:
     if figures.rpo is not None and figures.rpo_met is None:
         found.append("objective not measured: RPO (neither fault and recovery_point nor data_loss were set)")
     return tuple(found)
+
+
+def _limited(state: RunState, limit: tuple[str, ...]) -> str:
+    """What was left out, and what people did there by hand all the same."""
+    units = [unit for step in state.steps.values() for unit in step.units if unit.started is not None]
+    outside = sorted({unit.host for unit in units if unit.started and unit.started.key} - {*limit, LOCAL})
+    but = f", but for what was done by hand on {', '.join(outside)}" if outside else ""
+    return f"run under --limit {','.join(limit)}: on no other host anything was done{but}"
 
 
 def partial(state: RunState) -> list[str]:

@@ -85,7 +85,8 @@ def over_at_once(step: Step, frozen: Roster, scope: RunScope) -> tuple[Outcome, 
         return None
     if carried(step) is not None:
         return Outcome.SKIPPED, "every host of this batch has left the block"
-    if step.on is not None and step.on.selection is not None and chosen(step.on.selection, scope, bounded=False):
+    limited = bool(scope.context.bounds.limit)  # without a limit nothing else may be told of it
+    if limited and step.on is not None and step.on.selection and chosen(step.on.selection, scope, bounded=False):
         return Outcome.SKIPPED, LIMITED
     return Outcome.EMPTY, "the selection gives no host"
 

@@ -66,7 +66,9 @@ def batches(selection: Selection, hosts: tuple[str, ...], scope: RunScope) -> tu
         in_group = {h.name for h in scope.context.inventory.hosts.values() if selection.canaries in h.groups}
         out = _names(selection.leave_out, scope)
         left_out = out if isinstance(out, tuple) else ()
-        first = tuple(host for host in scope.context.inventory.hosts if host in in_group and host not in left_out)
+        bounds, every = scope.context.bounds, scope.context.inventory.hosts
+        fitting = (host for host in every if host in in_group and host not in left_out)
+        first = tuple(host for host in fitting if not bounds.leave_out(host))
     elif selection.canaries is not None:
         first = hosts[: selection.canaries.of(len(hosts))]
     rest = tuple(host for host in hosts if host not in first)

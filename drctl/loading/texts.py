@@ -58,15 +58,22 @@ class FileText:
         except ValueError as error:  # a NUL in the name
             why = f"this cannot be the name of a file: {error}"
         else:
-            source = Source(file=name, text=text, lines=tuple(text.split("\n")))
-            inside = Scalar(text=text, where=Where(file=name, line=0, column=1), style=Style.LITERAL, source=source)
-            return parsed(Template.parse, inside, reading)
+            if "\0" not in text:
+                return _inside(name, text, reading)
+            why = f"{name} holds a NUL byte, which no field can hold"
         reading.problems.error("E100", node.where, f"{why}{reading.of}", "name a file beside the one this stands in")
         return BAD
 
     def schema(self) -> Schema:
         """Text."""
         return dict(WRITTEN)
+
+
+def _inside(name: str, text: str, reading: Reading) -> Template | Bad:
+    """The template that a file holds; what is wrong with it is told at its place there."""
+    source = Source(file=name, text=text, lines=tuple(text.split("\n")))
+    scalar = Scalar(text=text, where=Where(file=name, line=0, column=1), style=Style.LITERAL, source=source)
+    return parsed(Template.parse, scalar, reading)
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,3 +241,17 @@ def test_a_text_cut_off_anywhere_starts_nothing(rig: Rig) -> None:
     done = subprocess.run(argv, input=whole, capture_output=True, env=rig.env, check=False)
     assert b"reply ran 0" in done.stdout
     assert (rig.folder / "effect").exists()
+
+
+@pytest.mark.parametrize("options", ["noglob", "errexit", "xtrace", "verbose", "nounset"])
+def test_options_that_a_host_sets_in_every_bash_change_nothing(sh: Rig, options: str) -> None:
+    """Without globs a newer epoch was not seen, and a writer that was replaced acted again."""
+    sh.shell, sh.env["SHELLOPTS"] = "/bin/bash", options
+    look = sh.made.read(command("echo said; exit 3"))
+    assert (look.exit, look.stdout, look.stderr) == (3, b"said\n", b"")
+    answer = sh.ran("echo said; exit 4", "k1")
+    assert (answer.exit, answer.stdout, answer.stderr) == (4, b"said\n", b"")
+    newer = replace(sh.claim("k2"), epoch=2, holder="SHA256:new")
+    assert sh.made.run(newer, command("true")).state is ClaimState.RAN
+    assert sh.act("touch late", "k3").state is ClaimState.REFUSED
+    assert not (sh.folder / "late").exists()

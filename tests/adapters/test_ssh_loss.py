@@ -1,6 +1,8 @@
 """A link that breaks, freezes or dies under a command, by every transport: what is said of the command afterwards."""
 
 import contextlib
+import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -9,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from drctl.adapters import openssh_words, ssh_transport, ssh_watch
-from drctl.core.ports import ClaimReply, ClaimState, Reach
+from drctl.adapters.ssh import SshHosts
+from drctl.core.ports import MEBIBYTE, ClaimReply, ClaimState, Reach
 from tests.adapters.conftest import Open
-from tests.adapters.steps import EFFECT, claim, command, until
-from tests.fakes.sshservers import Keys, Relay
+from tests.adapters.steps import EFFECT, claim, command, no_secret, until
+from tests.fakes.sshservers import Keys, Relay, inventory
 
 
 def in_background(call: Callable[[], ClaimReply]) -> "Future[ClaimReply]":
@@ -159,3 +162,42 @@ def test_a_look_that_kills_its_own_shell_is_no_broken_link(keys: Keys, openssh_r
     assert look.because.startswith("ended: ")
     assert shell.read(command("true")).exit == 0
     assert openssh_relay.accepted == 1
+
+
+def test_a_host_that_takes_nothing_any_more_is_noticed_while_much_is_sent(
+    keys: Keys, asyncssh_relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every word waits behind what the kernel does not take: the question whether the host is there, and hanging up."""
+    real = ssh_transport.dial_tcp
+
+    def small(host: str, port: int, seconds: float) -> socket.socket:
+        sock = real(host, port, seconds)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return sock
+
+    monkeypatch.setattr("drctl.adapters.ssh.dial_tcp", small)
+    asyncssh_relay._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    hosts = SshHosts(inventory(keys.host(asyncssh_relay.port)), no_secret, "fabric")
+    shell = hosts.shell("h1")
+    shell.read(command("true"))
+    link = hosts.carrier("h1").link(time.monotonic() + 30)
+    assert isinstance(link, ssh_transport.Link)
+    asyncssh_relay.freeze_after = 200_000
+    big = replace(command("cat", 60), stdin=b"x" * MEBIBYTE)
+    sending = in_background(lambda: shell.read(big))  # type: ignore[arg-type, return-value] # any call will do
+    until(lambda: asyncssh_relay._frozen, "the frozen host")
+    until(lambda: time.monotonic() - link.wire.moved > 1, "nothing more goes out")
+    asyncssh_relay.freeze_after = None
+    monkeypatch.setattr(ssh_transport, "CHANNEL", 0.5)
+    link._owed = dict.fromkeys(link._owed, 0.0)  # its limit has passed: hanging up is a word as well
+    in_background(link.look_after).result(30)  # type: ignore[arg-type] # any call will do
+
+    def closed() -> bool:
+        link.look_after()
+        return not link.alive
+
+    until(closed, "the end of the link")
+    assert link.because.startswith("frozen")
+    asyncssh_relay.thaw()
+    sending.result(60)
+    hosts.close()

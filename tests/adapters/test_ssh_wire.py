@@ -1,6 +1,7 @@
 """The socket that paramiko is given: whole, in order, read ahead, and over in time."""
 
 import socket
+import threading
 import time
 
 import paramiko
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drctl.adapters import ssh_watch
 from drctl.adapters.ssh_wire import OPEN, Untimed, Wire
 
 SOON = 3600.0
@@ -73,3 +75,41 @@ def test_paramiko_takes_it_for_a_socket_and_needs_no_timer() -> None:
         assert not transport.packetizer.handshake_timed_out()
         transport.packetizer.complete_handshake()
         transport.close()
+
+
+def test_a_link_that_is_opened_between_two_words_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"a")
+        wire = Wire(near, 0.0)
+        real = time.monotonic
+
+        def meanwhile() -> float:
+            wire.opened()
+            return 0.0 if wire.moved else real()
+
+        monkeypatch.setattr("drctl.adapters.ssh_wire.time.monotonic", meanwhile)
+        assert wire.recv(1) == b"a"
+
+
+def test_a_link_that_cannot_be_looked_after_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_watch, "PING", 0.01)
+    looked = threading.Event()
+
+    class Broken:
+        alive = True
+
+        def look_after(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    class Sound:
+        alive = True
+
+        def look_after(self) -> None:
+            looked.set()
+
+    broken, sound, watch = Broken(), Sound(), ssh_watch.Watch()
+    watch.add(broken)
+    watch.add(sound)
+    assert looked.wait(30)
+    broken.alive = sound.alive = False

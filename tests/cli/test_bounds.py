@@ -42,6 +42,16 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_opened(fleet: Drctl)
     assert fleet.ids() == []
 
 
+@pytest.mark.parametrize(
+    "way", ["undo: {run: 'true', on: primary}", "undo: {none: a}, restore: {run: 'true', on: db1}"]
+)
+def test_a_way_back_on_a_host_that_is_left_out_is_refused_too(fleet: Drctl, way: str) -> None:
+    act = f"{{id: pause, on: w1, run: 'true', effect: idempotent, {way}}}"
+    fleet.write("book.yaml", book(step("here", "true"), f"      - {act}\n"))
+    said = fleet("plan", "book.yaml", "--limit", "w1")
+    assert (said.code, "only/pause/" in said.err, " on db1" in said.err) == (Exit.USAGE, True, True), said.err
+
+
 def test_a_limited_run_of_local_steps_says_so_in_plan_record_and_report(fleet: Drctl) -> None:
     fleet.write("book.yaml", book(step("here", "true")))
     plan = fleet("plan", "book.yaml", "--limit", "web")

@@ -1,6 +1,7 @@
 """What is said of documents and written for them: check, explain, new, graph. None of it touches the network."""
 
 import json
+import os
 import re
 
 import pytest
@@ -29,6 +30,17 @@ def test_check_says_everything_at_once_in_order_with_its_line_and_where_to_read_
     assert first[3] == "  = did you mean 'timeout'?"
     assert said.err.endswith("drctl explain E201 says more.\n")
     assert said.err.count("drctl explain") == 1
+
+
+def test_what_a_runbook_names_is_a_regular_file_or_is_refused_without_waiting(drctl: Drctl) -> None:
+    os.mkfifo(drctl.folder / "pipe")
+    (drctl.folder / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        put = f"      - {{id: it, do: file.put, with: {{path: /srv/x, source: {name}}}}}\n"
+        for text in (put, f"      - {{id: it, include: {name}}}\n"):
+            said = drctl("check", drctl.write("book.yaml", book(text)))
+            assert said.code == Exit.DOCUMENT
+            assert f"{name} cannot be read: it is no regular file" in said.err
 
 
 def test_check_says_the_same_as_json(drctl: Drctl) -> None:

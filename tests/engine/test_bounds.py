@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drctl.cli.takeovers import wanted_hosts
 from drctl.core.bounds import Bounds
 from drctl.core.frozen import Frozen, thaw
+from drctl.core.nouns import replace
+from drctl.engine.closing import exceptions
 from drctl.errors import Exit
+from tests.engine import rig as rig_module
 from tests.engine.rig import Rig
 from tests.engine.rounds import WEB, act, effects, rolling, table
 from tests.engine.test_acts import book
+from tests.engine.test_byhand import hand, opened, order
 from tests.engine.test_planner import planned, statuses
 from tests.fakes.hosts import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drctl.core.inventory import Inventory
     from drctl.core.ports import Command
 
 
@@ -40,6 +46,34 @@ def test_batches_are_made_of_what_is_left() -> None:
     rig = within(rolling(), "w1", "w3", "w4")
     assert rig.run() is Exit.EXCEPTIONS
     assert rig.said("block_started", form="rolling")[0]["frozen"]["batches"] == [["w1", "w3"], ["w4"]]
+
+
+@pytest.mark.parametrize("make", [table, rolling])
+def test_canaries_of_a_group_are_narrowed_too(make: Callable[[str], Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = rig_module.inventory
+
+    def grouped(*hosts: str, **more: Any) -> Inventory:  # noqa: ANN401 - what `inventory` takes
+        made = plain(*hosts, **more)
+        first = {name: replace(made.hosts[name], groups=(*made.hosts[name].groups, "first")) for name in ("w1", "w2")}
+        return replace(made, hosts={**made.hosts, **first})
+
+    monkeypatch.setattr(rig_module, "inventory", grouped)
+    rig = within(make("{group: web, canaries: first}"), "w2", "w3")
+    assert rig.run() is Exit.EXCEPTIONS
+    assert rig.said("block_started")[1]["frozen"]["batches"] == [["w2"], ["w3"]]
+    assert sorted(effects(rig)) == ["w2", "w3"]
+
+
+def test_what_people_did_by_hand_outside_the_limit_stands_in_the_end() -> None:
+    rig = within(opened(), "db1")
+    rig.host("db2").on('"$@"', 0)
+    hand(rig).carry_out(order("db2"))
+    state = rig.state
+    assert state.opened is not None
+    state.opened = replace(state.opened, limit=("db1",))
+    assert "run under --limit db1: on no other host anything was done, but for what was done by hand on db2" in (
+        exceptions(state)
+    )
 
 
 def test_a_look_at_a_selection_is_narrowed_too() -> None:
@@ -75,6 +109,12 @@ def test_a_look_at_one_host_that_is_left_out_is_taken() -> None:
     rig.host("db2").on("list", said("x"))
     assert rig.run() is Exit.EXCEPTIONS
     assert rig.outcome("look") == "ok"
+
+
+def test_a_host_that_is_left_out_is_not_taken_from_the_run_that_holds_it() -> None:
+    look = "{id: look, on: db2, run: list, effect: read}"
+    rig = within(Rig(book(look, "{" + act("it", ", on: db1") + "}"), hosts=("db1", "db2")), "db1")
+    assert wanted_hosts(rig.context()) == {"db1"}
 
 
 def test_so_many_hosts_at_a_time_and_no_more() -> None:

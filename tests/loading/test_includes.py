@@ -233,3 +233,5 @@ def test_a_file_that_is_no_text_is_refused() -> None:
 
     (found,) = load_runbook("books/main.yaml", read, registry(), inventory()).diagnostics
     assert "no text in UTF-8: byte 3" in found.summary
+    (found,) = load(main=put("nul.yaml"), nul="a\0b").diagnostics
+    assert "holds a NUL byte" in found.summary
