@@ -10,7 +10,7 @@ from drctl.reporting.facts import SIGNS, WORDS, Objective, StepFacts, objectives
 from drctl.reporting.fleets import Group, Row, rows
 from drctl.reporting.questions import question_text as _question_text
 from drctl.reporting.questions import standing
-from drctl.reporting.texts import clean, count, cut, human, one_line, pad, width
+from drctl.reporting.texts import clean, count, cut, human, one_line, pad, width, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,8 @@ def status_text(id: str, state: RunState, *, writing: bool, owed: Sequence[str] 
         lines += [
             clean(f"  opened {state.opened_at} by {opened.operator} on {opened.node}; {count(state.records, 'record')}")
         ]
+    if opened is not None and opened.limit:
+        lines += wrap(f"{', '.join(opened.limit)}: no other host is acted on", first="  limit ")
     if simulated(state):
         lines += ["  approvals simulated: some answers came from people of a lab, not from persons"]
     if state.replaced is not None:
@@ -162,6 +164,7 @@ def status_map(id: str, state: RunState, *, writing: bool, owed: Sequence[str] |
         "id": id, "uid": opened.uid if opened else "", "runbook": opened.runbook if opened else "",
         "environment": opened.environment if opened else "", "mode": opened.mode if opened else "",
         "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""),
+        "limit": list(opened.limit) if opened else [],
         "state": state_word(state, writing=writing),
         "verdict": now.word, "because": now.because, "exit": now.exit, "phase": state.phase, "records": state.records,
         "steps": [_step_map(facts) for facts in own_steps(state)],

@@ -63,6 +63,8 @@ def test_a_limited_run_of_local_steps_says_so_in_plan_record_and_report(fleet: D
     assert said.code == Exit.EXCEPTIONS, said
     (id_,) = fleet.ids()
     assert json.loads(fleet.journal(id_).read_text().splitlines()[0])["body"]["limit"] == ["w1", "w2"]
+    assert "limit w1, w2: no other host is acted on" in fleet("show", id_).out
+    assert fleet("--output", "json", "show", id_).json["limit"] == ["w1", "w2"]
     assert "--limit w1,w2" in (fleet.state / "runs" / id_ / "report.md").read_text()
 
 
