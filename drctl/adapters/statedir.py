@@ -196,7 +196,7 @@ class StateDir:
         raise UsageError(
             f"There is no run {id_or_prefix!r}.",
             where=str(self.root),
-            next="drctl runs   (of this folder; another one: --state-dir)",
+            next="drctl runs list   (of this folder; another one: --state-dir)",
         )
 
     # Keys
