@@ -78,3 +78,17 @@ def test_a_kept_plan_keeps_its_bounds_and_the_run_is_held_to_them(fleet: Drctl) 
     assert said.code == Exit.EXCEPTIONS, said
     (id_,) = fleet.ids()
     assert json.loads(fleet.journal(id_).read_text().splitlines()[0])["body"]["limit"] == ["w2"]
+
+
+def test_who_resumes_is_under_the_same_bounds(fleet: Drctl) -> None:
+    look = "{id: look, on: web, run: 'true', effect: read, observe: true}"
+    said, id_ = fleet.ran(
+        book(step("first", f"test -e {fleet.folder}/go", effect="read"), f"      - {look}\n"), "--limit", "w2"
+    )
+    assert said.code == Exit.STEP_FAILED, said
+    fleet.write("go", "")
+    assert fleet("retry", id_, "first").code == 0
+    assert fleet("resume", id_).code == Exit.EXCEPTIONS
+    records = [json.loads(line) for line in fleet.journal(id_).read_text().splitlines()]
+    (table,) = [r["body"] for r in records if r["type"] == "block_started" and r["body"].get("form") == "table"]
+    assert table["frozen"]["batches"] == [["w2"]]

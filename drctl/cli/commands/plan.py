@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from drctl.cli.bounding import Bounding, bounding
-from drctl.cli.documents import asked
-from drctl.cli.freezing import freeze
-from drctl.cli.inputs import Given, gather_inputs
+from drctl.cli.freezing import CommandLine
+from drctl.cli.inputs import Given
 from drctl.cli.saved import keep, look
 from drctl.cli.transports import over
 from drctl.core.nouns import dataclass
@@ -49,17 +48,11 @@ def plan(
     or more steps are unknown than --max-unknown allows; the plan is then not kept.
     """
     keeping = Keeping(out=out, valid=valid, max_unknown=max_unknown)
-    given = Given(flags=inputs, file=inputs_file)
-    return make_plan(
-        settings,
-        runbook,
-        inventory,
-        given,
-        Bounding(limit=limit, fan_out=fan_out),
-        live=not no_live_reads,
-        declared=declared_reads,
-        keeping=keeping,
-    )
+    line = CommandLine(
+        runbook=runbook, inventory=inventory, given=Given(flags=inputs, file=inputs_file),
+        bounding=Bounding(limit=limit, fan_out=fan_out),
+    )  # fmt: skip
+    return make_plan(settings, line, live=not no_live_reads, declared=declared_reads, keeping=keeping)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +64,11 @@ class Keeping:
     max_unknown: int | None = None
 
 
-def make_plan(
-    settings: Settings,
-    runbook: str,
-    inventory: str | None,
-    given: Given,
-    bounding: Bounding,
-    *,
-    live: bool,
-    declared: str | None,
-    keeping: Keeping,
-) -> int:
+def make_plan(settings: Settings, line: CommandLine, *, live: bool, declared: str | None, keeping: Keeping) -> int:
     """Plan, print, and keep."""
     from drctl.reporting.plan import plan_json, plan_text
 
-    documents = asked(runbook, inventory)
-    bounds = bounding.bounds(documents.runbook, documents.inventory)
-    values = gather_inputs(documents.runbook, documents.inventory, given, ask=False)
-    frozen = freeze(documents, values, settings.language, bounds)
+    documents, frozen = line.freeze(settings.language, ask=False)
     made = look(settings, frozen, documents, live=live, declared=None if declared is None else declared == "yes")
     saved = None
     if keeping.out is not None and not _too_much(made.plan, keeping):
@@ -96,12 +76,12 @@ def make_plan(
     if settings.output == "json":
         shown = plan_json(made.plan)
     else:
-        shown = plan_text(made.plan, runbook, documents.inventory_path, _flags(settings, bounding))
+        shown = plan_text(made.plan, line.runbook, documents.inventory_path, _flags(settings, line.bounding))
     click.echo(made.mask(shown))
     if _too_much(made.plan, keeping):
         raise _refusal(made.plan, keeping)
     if saved is not None:
-        then = f"drctl run {shlex.quote(runbook)} --plan {shlex.quote(keeping.out or '')}"
+        then = f"drctl run {shlex.quote(line.runbook)} --plan {shlex.quote(keeping.out or '')}"
         click.echo(f"Kept for {keeping.valid}: sha256:{saved.digest}\n  next: {then}", err=True)
     return int(Exit.NOTHING_CHANGED if _stops_first(made.plan) else Exit.DONE)
 

@@ -10,8 +10,8 @@ from drctl.cli.bounding import Bounding, bounding
 from drctl.cli.carrying import carry
 from drctl.cli.commands.plan import Keeping, make_plan
 from drctl.cli.documents import asked
-from drctl.cli.freezing import freeze
-from drctl.cli.inputs import Given, gather_inputs
+from drctl.cli.freezing import CommandLine
+from drctl.cli.inputs import Given
 from drctl.cli.runs import login, open_state
 from drctl.cli.saved import hold, refuse_drift, show_drift
 from drctl.cli.sessions import opened
@@ -52,14 +52,17 @@ def run(
     Exit status: 0 done and objectives met, 6 paused for a person, 7 a step failed, 10 in doubt, 11 done with
     exceptions, 13 not as the plan has it; the whole table stands in the README.
     """
-    given, bounds = Given(flags=inputs, file=inputs_file), Bounding(limit=limit, fan_out=fan_out)
+    line = CommandLine(
+        runbook=runbook, inventory=inventory, given=Given(flags=inputs, file=inputs_file),
+        bounding=Bounding(limit=limit, fan_out=fan_out),
+    )  # fmt: skip
     if plan_file is not None:
-        if bounds.given:
+        if line.bounding.given:
             raise UsageError(
                 "A kept plan has its own --limit and --fan-out, and the run is held to them.", where="--plan",
                 meaning="Nothing was done.", next="leave them out, or make a new plan with them",
             )  # fmt: skip
-        held = hold(settings, plan_file, asked(runbook, inventory), given)
+        held = hold(settings, plan_file, asked(runbook, inventory), line.given)
         if dry_run:
             show_drift(settings, held)
             return int(Exit.PLAN_CHANGED if held.moved else Exit.DONE)
@@ -73,11 +76,8 @@ def run(
             live=live,
         )
     if dry_run:
-        return make_plan(settings, runbook, inventory, given, bounds, live=True, declared=None, keeping=Keeping())
-    documents = asked(runbook, inventory)
-    values = gather_inputs(documents.runbook, documents.inventory, given, ask=True)
-    bounded = bounds.bounds(documents.runbook, documents.inventory)
-    frozen = freeze(documents, values, settings.language, bounded)
+        return make_plan(settings, line, live=True, declared=None, keeping=Keeping())
+    _, frozen = line.freeze(settings.language, ask=True)
     states = open_state(settings.state_dir)
     return carry(
         settings, lambda watch: opened(frozen, states, watch, login(), transport=settings.transport), wait=wait,
