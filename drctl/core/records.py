@@ -165,6 +165,11 @@ _WHY: Mapping[type, str] = {
 def _plain_mapping(value: Mapping[object, object], depth: int) -> dict[str, JSON]:
     plain: dict[str, JSON] = {}
     for key, item in value.items():
+        if type(key) is str and key.isascii() and (
+            (type(item) is str and item.isascii()) or (type(item) is int and -MAX_INT <= item <= MAX_INT)
+        ):  # nearly all that a record holds
+            plain[key] = item
+            continue
         if type(key) is not str and (not isinstance(key, str) or hasattr(key, "reveal")):
             raise _Unfit("a key that is not text")
         try:
