@@ -19,6 +19,7 @@ import paramiko
 from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_certs import CERTIFIED
+from drctl.adapters.ssh_channels import Leave, Opening, drained, status_of
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
 from drctl.adapters.ssh_wire import Untimed, Wire
 from drctl.adapters.stream_pump import pumped
@@ -28,7 +29,10 @@ from drctl.core.nouns import dataclass
 CONNECT, BANNER, AUTH, CHANNEL = 10.0, 10.0, 15.0, 10.0  # seconds; each also bounded by what is left for the step
 OPEN = 30.0  # seconds from the open TCP connection to the end of the login
 _KEEPALIVE = 30  # seconds; keeps address translators awake, proves nothing (paramiko does not count the answers)
-_CHUNK = 65536
+_AHEAD_BELOW = (
+    4  # exchanges at once on a link, beyond which no channel is asked for ahead: a host has ten (MaxSessions)
+)
+_NOT_RUN = "denied: the host gave a channel and ran nothing on it. Next: on the host, the log of sshd says why"
 _FROZEN = "frozen: the host stopped answering on an open link"
 _BROKEN = (paramiko.SSHException, EOFError, OSError)  # what any word on a broken link may raise, closing included
 _BUILDING = threading.Lock()  # fabric's Config is not thread-safe: 2 of 100 hosts were lost without this lock
@@ -176,6 +180,10 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
     )  # fmt: skip
 
 
+def _silent(seconds: float) -> str:
+    return f"silent: no answer within the {seconds:.1f} s that were left"
+
+
 def _said(host: Host, error: Exception) -> str:  # noqa: PLR0911 - one line for each fault
     where = f"{host.address}:{host.port}"
     text = str(error)
@@ -220,6 +228,8 @@ class Link:
     because: str = ""
     _owed: dict[paramiko.Channel, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ahead: Opening | None = None
+    _asks_ahead: bool = True
     _asked: float = 0.0  # when the host was asked whether it is there, while that is going on
 
     @property
@@ -257,7 +267,33 @@ class Link:
                 raise LinkProblem("busy: the host refused a channel", busy=True) from None
             else:
                 self.close("reset: the link broke")
-            raise LinkProblem(self.because or f"silent: no answer within the {seconds:.1f} s that were left") from None
+            raise LinkProblem(self.because or _silent(seconds)) from None
+
+    def _session(self, seconds: float) -> paramiko.Channel:
+        """The channel that was asked for ahead, or a new one. Raises LinkProblem as `channel` does."""
+        with self._lock:
+            opening, self._ahead = self._ahead, None
+        if opening is not None:
+            try:
+                ready = opening.channel(min(CHANNEL, seconds))
+            except TimeoutError:
+                if seconds >= CHANNEL:
+                    self.close(_FROZEN)
+                raise LinkProblem(self.because or _silent(seconds)) from None
+            if ready is not None:
+                return ready
+            self._asks_ahead = not opening.was_refused()
+        return self.channel(seconds)
+
+    def _ask_ahead(self) -> None:
+        """Ask for the channel of the next exchange, so that it need not wait a round trip for it."""
+        with self._lock:
+            if not self._asks_ahead or self._ahead is not None or len(self._owed) > _AHEAD_BELOW:
+                return
+            self._asks_ahead = False  # one thread does, and says it without the lock: the watch takes that
+        opening = Opening.asked(self.transport)
+        with self._lock:
+            self._ahead, self._asks_ahead = opening, opening is not None
 
     def forward(self, seconds: float, target: tuple[str, int]) -> socket.socket:
         """Open a TCP connection from the host, as a real socket of this process.
@@ -324,66 +360,56 @@ class Link:
         limit = time.monotonic() + seconds
         streams, key = Streams(order), self.host_key
         try:
-            channel = self.channel(seconds)
+            channel = self._session(seconds)
         except LinkProblem as problem:
             if problem.busy:
                 raise
             return streams.carried(End.NO_LINK, because=problem.because, host_key=key)
-        sent = False
+        leave, refused = Leave(channel), ""
         with self.watched(channel, limit):
             try:
-                channel.exec_command(order.shell)
-                refused = _at_door(channel, streams, order.door, limit) if order.door is not None else ""
-                if refused and self.alive:
-                    return streams.carried(End.REFUSED, because=refused, host_key=key)
-                if refused:
-                    raise EOFError  # not sudo hung up: the link broke, and nothing was sent
-                sent = True
-                for chunk in order.stdin:
-                    channel.settimeout(max(0.001, limit - time.monotonic()))
-                    channel.sendall(chunk)
-                channel.shutdown_write()
-                end = _drain(channel, streams, limit)
-            except TimeoutError:
+                refused = self._ask(leave, channel, order, streams, limit)
+                end = End.REFUSED if refused else self._carry(channel, order, streams, limit)
+            except TimeoutError:  # here and below: before a word of the order was sent
                 end = End.TIMEOUT
             except _BROKEN:
-                end = End.LOST if sent else End.NO_LINK
-                if time.monotonic() >= limit and self.alive:
-                    end = End.TIMEOUT
-            status = _status(channel) if end is End.DONE and not streams.over else None
+                end = End.TIMEOUT if time.monotonic() >= limit and self.alive else End.NO_LINK
+            status = status_of(channel) if end is End.DONE and not streams.over else None
         if end is End.DONE and status is None and not streams.over:
             end = End.LOST
+        if end is End.LOST and leave.refused and self.alive and time.monotonic() < limit:
+            end, refused = End.NO_LINK, _NOT_RUN
         # what a signal killed has no exit code, and the link is in order
         in_order = channel.eof_received and self.alive
         lost = "ended: a signal killed the shell on the host" if in_order else "reset: the link broke"
-        because = "" if end in (End.DONE, End.TIMEOUT) else self.because or lost
+        because = "" if end in (End.DONE, End.TIMEOUT) else refused or self.because or lost
         return streams.carried(end, because=because, status=status, host_key=key)
 
+    def _ask(self, leave: Leave, channel: paramiko.Channel, order: Order, streams: Streams, limit: float) -> str:
+        """Ask for the shell of an order; why its door stayed shut, or nothing.
 
-class _Bell:
-    """Rings when bytes or an end arrive. Given to paramiko's buffers in place of an event, which they set and clear.
+        Raises:
+            EOFError: the link broke, and nothing was sent; or what else any word on a broken link raises.
+        """
+        leave.ask(order.shell, waits=order.door is not None)
+        refused = _at_door(channel, streams, order.door, limit) if order.door is not None else ""
+        if refused and not self.alive:
+            raise EOFError  # not sudo hung up
+        return refused
 
-    `Channel.fileno` would do the same by a pipe; but its end may be written to after it was closed, when the number
-    already belongs to another connection of this process.
-    """
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Something arrived, in either stream."""
-        self._event.set()
-
-    def clear(self) -> None:
-        """One stream is empty: nothing follows from that for the other."""
-
-    def lower(self) -> None:
-        """Listen for what comes from now on."""
-        self._event.clear()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until it rings."""
-        self._event.wait(seconds)
+    def _carry(self, channel: paramiko.Channel, order: Order, streams: Streams, limit: float) -> End:
+        """Send what the order says, and collect what comes back."""
+        try:
+            for chunk in order.stdin:
+                channel.settimeout(max(0.001, limit - time.monotonic()))
+                channel.sendall(chunk)
+            channel.shutdown_write()
+            self._ask_ahead()
+            return drained(channel, streams, limit)
+        except TimeoutError:
+            return End.TIMEOUT
+        except _BROKEN:
+            return End.TIMEOUT if time.monotonic() >= limit and self.alive else End.LOST
 
 
 def _at_door(channel: paramiko.Channel, streams: Streams, door: Door, limit: float) -> str:
@@ -397,38 +423,5 @@ def _at_door(channel: paramiko.Channel, streams: Streams, door: Door, limit: flo
             channel.sendall(words)
         return door.over
 
-    end = _drain(channel, streams, patience, over)
+    end = drained(channel, streams, patience, over)
     return "" if door.is_open else door.closed(streams, waited=end is End.TIMEOUT)
-
-
-def _drain(channel: paramiko.Channel, streams: Streams, limit: float, is_over: Callable[[], bool] | None = None) -> End:
-    """Collect both streams until the answer is whole, the far side closes, or the limit passes."""
-    bell: Any = _Bell()
-    channel.in_buffer.set_event(bell)
-    channel.in_stderr_buffer.set_event(bell)
-    while not (is_over() if is_over is not None else streams.over):
-        bell.lower()
-        over = channel.closed or channel.eof_received  # asked first: what came before it is read below
-        moved = False
-        if channel.recv_ready():
-            streams.out.feed(channel.recv(_CHUNK))
-            moved = True
-        if channel.recv_stderr_ready():
-            streams.err.feed(channel.recv_stderr(_CHUNK))
-            moved = True
-        if moved:
-            continue
-        if over:
-            return End.DONE
-        left = limit - time.monotonic()
-        if left <= 0:
-            return End.TIMEOUT
-        bell.wait(left)
-    return End.DONE
-
-
-def _status(channel: paramiko.Channel) -> int | None:
-    """The exit status, when one was really sent: paramiko's -1 stands for a signal and for a lost link alike."""
-    channel.status_event.wait(2)
-    status = channel.recv_exit_status() if channel.exit_status_ready() else -1
-    return status if status >= 0 else None

@@ -165,8 +165,10 @@ _WHY: Mapping[type, str] = {
 def _plain_mapping(value: Mapping[object, object], depth: int) -> dict[str, JSON]:
     plain: dict[str, JSON] = {}
     for key, item in value.items():
-        if type(key) is str and key.isascii() and (
-            (type(item) is str and item.isascii()) or (type(item) is int and -MAX_INT <= item <= MAX_INT)
+        if (
+            type(key) is str
+            and key.isascii()
+            and ((type(item) is str and item.isascii()) or (type(item) is int and -MAX_INT <= item <= MAX_INT))
         ):  # nearly all that a record holds
             plain[key] = item
             continue
