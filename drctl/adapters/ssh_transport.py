@@ -18,6 +18,7 @@ import paramiko
 
 from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
+from drctl.adapters.ssh_agent import Agent, AgentError
 from drctl.adapters.ssh_certs import CERTIFIED
 from drctl.adapters.ssh_channels import Leave, Opening, drained, status_of
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
@@ -132,7 +133,8 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         raise LinkProblem(str(error)) from None
     if key is None and not host.login.agent and credentials.password is None:
         raise LinkProblem(f"login: the inventory gives no key, agent or password for {host.login.user}")
-    sock = dial(seconds)
+    agent = _agent(host, min(AUTH, seconds), needed=key is None and credentials.password is None)
+    sock = dial(limit - time.monotonic())
     left = max(0.1, limit - time.monotonic())
     wire = Wire(sock, time.monotonic() + min(OPEN, left))
     with _BUILDING:
@@ -146,7 +148,7 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
                 "sock": sock,
                 "pkey": key,
                 "password": credentials.password,
-                "allow_agent": host.login.agent,
+                "allow_agent": agent is not None,
                 "look_for_keys": False,
                 "banner_timeout": min(BANNER, left),
                 "auth_timeout": min(AUTH, left),
@@ -154,6 +156,7 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
                 "transport_factory": _transport_factory(pins, wire),
             },
         )
+    connection.client._agent = agent  # noqa: SLF001 - else paramiko opens one of its own, which it waits for without limit
     connection.client.set_missing_host_key_policy(pins)
     refusals, channel = _Refusals(), f"paramiko.{id(connection):x}"
     logging.getLogger(channel).addHandler(refusals)
@@ -171,13 +174,30 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             connection.close()
         with contextlib.suppress(OSError):
             sock.close()
+        if agent is not None and agent.mute:
+            raise LinkProblem(f"login: {agent.silence}") from None
         if wire.late:
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
+    finally:
+        if agent is not None:
+            agent.close()
     return Link(
         host=host, connection=connection, transport=transport, wire=wire, refusals=refusals, host_key=host_key
     )  # fmt: skip
+
+
+def _agent(host: Host, seconds: float, *, needed: bool) -> Agent | None:
+    """The agent of a login that may use one. Raises LinkProblem when it has nothing to give, and nothing else has."""
+    if not host.login.agent:
+        return None
+    try:
+        return Agent(seconds)
+    except AgentError as error:
+        if needed:
+            raise LinkProblem(f"login: {error}") from None
+        return None
 
 
 def _silent(seconds: float) -> str:
