@@ -317,7 +317,8 @@ if [ "$dr_won" = 1 ]; then
     printf '%s\n' "$dr_o" >"$dr_c/vault" && [ -s "$dr_c/vault" ] || { dr_put refused; dr_no noroom "$dr_room"; }
     [ "$dr_o" = none ] || : >"$dr_o/out" 2>"$dr_o/err" || { dr_put refused; dr_no noroom "$dr_o cannot be written"; }
   fi
-  sync "$dr_c/rc" "$dr_c/pid" "$dr_c/meta" "$dr_c" "$dr_r/claims" 2>/dev/null
+  # not the pid: it means nothing after a restart, which the boot in meta tells
+  sync "$dr_c/rc" "$dr_c/meta" "$dr_c" "$dr_r/claims" 2>/dev/null
   # in the foreground: a command started by & inherits ignored SIGINT and SIGQUIT for ever
   printf '%s\n' "$dr_p" "$dr_R" | DRCTL_CLAIM=$dr_k DRCTL_STAGE=$dr_s setsid $dr_sh -s "$dr_c" "$dr_o" "$dr_u" "$dr_sh" >/dev/null 2>&1
   dr_rd && dr_known ran
