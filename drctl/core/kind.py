@@ -201,6 +201,11 @@ class Kind(ABC):
     def describe(self, facts: Facts) -> str:
         """Write what is sent, for plan, record and screen: the script, the request line, the query. No secrets."""
 
+    @classmethod
+    def sketch(cls, fields: Mapping[str, str]) -> str:
+        """Write it for a plan in which a field has no value yet: the fields as written, with what is known of them."""
+        return "\n".join(f"{name}: {text}" for name, text in fields.items())
+
 
 class LookKind(Kind):
     """A kind that can look."""

@@ -301,7 +301,8 @@ class Rows:
 
     def _fields(self, step: Step, action: Action, place: str) -> str:
         scope = self._sight.scope(place, step)
-        return "\n".join(f"{name}: {_show(value, scope)}" for name, value in action.fields.items())
+        shown_fields = {name: _show(value, scope) for name, value in action.fields.items()}
+        return self._sight.context.kinds[action.kind].sketch(shown_fields)
 
 
 def _is_shell(look: Step) -> bool:

@@ -156,10 +156,10 @@ class RunScope:
         elapsed = None if started is None else Duration(now - started.micros)
         rto = context.runbook.objectives.rto
         values: dict[str, Value | None] = {
-            "id": context.identity.id,
+            "id": context.identity.id if context.identity.uid else None,  # a plan is of no run yet, and of nobody's
             "mode": context.identity.mode,
             "drill": context.identity.mode == "drill",
-            "operator": context.identity.operator,
+            "operator": context.identity.operator if context.identity.uid else None,
             "started_at": started,
             "elapsed": elapsed,
             "rto_left": None if rto is None or elapsed is None else Duration(rto.micros - elapsed.micros),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _READS = ("GET", "HEAD")
 _KEY_HEADER = "idempotency-key"  # draft-ietf-httpapi-idempotency-key-header
+_KEY_LINE = f"{_KEY_HEADER}: (the key of this step in this run)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,14 @@ class HttpRequestKind(LookKind, ActKind):
         if self.method in _READS or _KEY_HEADER in text.lower():
             return text
         first, *rest = text.split("\n", 1)
-        return "\n".join([first, f"{_KEY_HEADER}: (the key of this step in this run)", *rest])
+        return "\n".join([first, _KEY_LINE, *rest])
+
+    @classmethod
+    def sketch(cls, fields: Mapping[str, str]) -> str:
+        """The fields as written; an act also says that it carries a key."""
+        text = super(HttpRequestKind, cls).sketch(fields)  # noqa: UP008 - a class with slots is another one than this text made
+        keyed = fields.get("method", "GET") not in _READS and _KEY_HEADER not in text.lower()
+        return f"{text}\n{_KEY_LINE}" if keyed else text
 
     def digest(self, facts: Facts) -> str:  # noqa: ARG002 - the contract's parameter
         """SHA-256 over method, URL, headers and body, secrets left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -241,6 +242,23 @@ def test_values_that_are_not_known_yet_are_shown_where_they_stand() -> None:
     act = row(planned(rig), "act")
     assert act.status is Status.DEPENDS
     assert "set-limit <steps.ask.n: not yet>" in act.text
+
+
+def test_a_plan_makes_up_no_run_and_shows_no_digest_of_one() -> None:
+    """A plan is of no run: a text with the id of one would be another text, with another SHA-256."""
+    rig = Rig(book(
+        '{id: put, on: db1, do: file.put, with: {path: /etc/run, text: "${{ run.id }} by ${{ run.operator }}"}}',
+        "{id: ask, do: http.request, effect: idempotent, with: {url: 'http://x/', method: POST, body: '${{ run.id }}'},"
+        " verify: {run: is-done}, undo: {none: a test}}",
+    ))  # fmt: skip
+    context = replace(rig.context(), identity=Identity(uid="", id="plan", operator="ops"))
+    plan = Planner(context, rig.world, Options(live=True, declared=True)).plan("digest")
+    put, ask = row(plan, "put"), row(plan, "ask")
+    assert [put.status, ask.status] == [Status.DEPENDS, Status.DEPENDS]
+    assert "<run.id: not yet> by <run.operator: not yet>" in put.text
+    assert "sha256" not in f"{put.text} {put.because}".lower().replace("-", "")
+    assert "<run.id: not yet>" in ask.text
+    assert "idempotency-key: (the key of this step in this run)" in ask.text
 
 
 def test_until_looks_once() -> None:
