@@ -359,6 +359,12 @@ class Masker:
             return text
         return self.mask(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
 
+    def beginning(self, text: str) -> str:
+        """Mask the beginning of a text that goes on: what may be the beginning of a secret at its end is left out."""
+        if not self.longest:
+            return text
+        return self.stream().feed(text.encode(errors="surrogatepass")).decode(errors="ignore")
+
     def stream(self) -> "MaskedStream":
         """A stream that masks what flows through it."""
         return MaskedStream(self.spans, lambda: self.longest)

@@ -1,6 +1,7 @@
 """A link that breaks, freezes or dies under a command, by every transport: what is said of the command afterwards."""
 
 import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -152,6 +153,23 @@ def test_a_reset_at_any_byte_leaves_an_effect_with_its_outcome_or_none(
         effects = (tmp_path / "effects").read_text().count("x")
     assert answer.state in (ClaimState.RAN, ClaimState.REATTACHED), answer
     assert (answer.reply and answer.reply.exit, effects) == (0, 1)
+
+
+@pytest.mark.parametrize("offset", [80_000, 200_000, 300_000])
+def test_what_came_of_an_answer_before_the_link_was_reset_is_not_fetched_again(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, tmp_path: Path, offset: int
+) -> None:
+    printed = random.Random(offset).randbytes(400_000)
+    (tmp_path / "printed").write_bytes(printed)
+    asyncssh_relay.way, asyncssh_relay.reset_after = "from the host", offset
+    shell = open_hosts(keys.host(asyncssh_relay.port)).shell("h1")
+    answer = shell.run(claim(), command('cat "$HOME/printed"; echo x >>"$HOME/effects"'))
+    assert answer.reply is not None, answer
+    assert (answer.state, answer.reply.stdout) == (ClaimState.REATTACHED, printed)
+    assert (
+        asyncssh_relay.passed["from the host"] < len(printed) - offset + 60_000
+    )  # hello, keys, and what was on its way
+    assert (tmp_path / "effects").read_text() == "x\n"
 
 
 @pytest.mark.needs("openssh-server")

@@ -51,9 +51,9 @@ def lose_the_exit_code(patch: Patch) -> None:
 def read_output_as_text(patch: Patch) -> None:
     honest = claim_text.answer
 
-    def lossy(mark: str, out: bytes) -> claim_text.Answer | None:
-        answer = honest(mark, out)
-        return answer and replace(answer, out=answer.out.decode("utf-8", "replace").encode())
+    def lossy(mark: str, out: bytes, held: claim_text.Held) -> claim_text.Answer | claim_text.Held:
+        answer = honest(mark, out, held)
+        return replace(answer, out=answer.out.decode("utf-8", "replace").encode())
 
     patch.setattr(claim_text, "answer", lossy)
 
