@@ -166,9 +166,8 @@ def test_what_came_of_an_answer_before_the_link_was_reset_is_not_fetched_again(
     answer = shell.run(claim(), command('cat "$HOME/printed"; echo x >>"$HOME/effects"'))
     assert answer.reply is not None, answer
     assert (answer.state, answer.reply.stdout) == (ClaimState.REATTACHED, printed)
-    assert (
-        asyncssh_relay.passed["from the host"] < len(printed) - offset + 60_000
-    )  # hello, keys, and what was on its way
+    # a reset also drops what was on its way and a program had not read yet
+    assert asyncssh_relay.passed["from the host"] < len(printed) - offset // 4
     assert (tmp_path / "effects").read_text() == "x\n"
 
 
