@@ -52,7 +52,7 @@ class Pen:
     """What is done with texts and values before they are written: masking, and learning what to mask."""
 
     mask: Callable[[str], str] = lambda text: text
-    mask_begin: Callable[[str], str] = lambda text: text  # of a text that was cut off, perhaps inside a secret
+    mask_begin: Callable[[str], str] | None = None  # of a text that was cut off, perhaps inside a secret; else mask
     learn: Callable[[Secret], None] = lambda _: None
 
 
@@ -255,7 +255,7 @@ class Looks:
         out, digests = {}, {}
         for name, data in streams.items():
             cut, text = whole.get(name), data.decode("utf-8", "backslashreplace")
-            masked = self.pen.mask(text) if cut is None else self.pen.mask_begin(text)
+            masked = self.pen.mask(text) if cut is None else (self.pen.mask_begin or self.pen.mask)(text)
             if data:
                 out[name] = self.context.store.put(masked.encode())
             if cut is not None and cut.sha256 and text.startswith(masked):

@@ -249,3 +249,10 @@ def test_a_secret_of_line_ends_is_found_too() -> None:
     masker = Masker()
     masker.add(Secret("a\nb\nc\n", name="lines"))
     assert masker.mask(b"x" * 2000 + b"a\nb\nc\n" + b"x" * 2000) == b"x" * 2000 + b"***" + b"x" * 2000
+
+
+def test_the_beginning_of_a_secret_at_a_cut_is_left_out() -> None:
+    masker = Masker()
+    masker.add(Secret("harbour-light-keeper", name="one"))
+    assert "harbour" not in masker.beginning("x" * 5000 + "harbour-light-kee")
+    assert masker.beginning("x" * 5000).startswith("x" * 4000)
