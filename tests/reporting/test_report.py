@@ -126,9 +126,9 @@ def test_of_output_that_was_not_kept_whole_the_rest_is_told() -> None:
     kept = run.keep(b"x" * 1_048_576)
     run.act("failover/late", "db2", text="cat big", out={"stdout": kept, "stderr": run.keep(b"e")})
     at = max(i for i, entry in enumerate(run.entries) if isinstance(entry.event, ev.CommandRan))
-    told = dataclasses.replace(
-        run.entries[at].event, cut=True, sizes={"stdout": 50_000_000}, digests={"stdout": "ab" * 32}
-    )
+    ran = run.entries[at].event
+    assert isinstance(ran, ev.CommandRan)
+    told = dataclasses.replace(ran, cut=True, sizes={"stdout": 50_000_000}, digests={"stdout": "ab" * 32})
     run.entries[at] = dataclasses.replace(run.entries[at], event=told)
     out, err = report_of(run).steps[-1].attempts[0].outputs
     assert out.all_of_it == f"first 1,048,576 of 50,000,000 bytes kept, SHA-256 of all: {'ab' * 32}"
