@@ -202,7 +202,8 @@ def recover(bout: Bout, allowed: Allowed, figures: Figures) -> None:
     for _ in range(10):
         last = (bout.shell.kill if ending else bout.shell.attach)(bout.claim, bout.sent)
         if last.state is ClaimState.STILL_RUNNING:
-            bout.go()  # it is not to be ended
+            bout.go()  # it is not to be ended: it is waited for, since a machine that is slow needs more than ten looks
+            ending = False
         elif last.state is not ClaimState.UNREACHABLE:
             break
     told, where = state(last), f"{bout.case}: {first}, then {last}"

@@ -79,7 +79,7 @@ def start_again_after_a_loss(patch: Patch) -> None:
 def test_a_broken_transport_is_noticed(sabotage: Callable[[Patch], None], fault: str, promise: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssh_faults, "FAULTS", {fault: FAULTS[fault]})
-        patch.setattr(ssh_faults, "measure", lambda _: None)
+        patch.setattr(ssh_faults, "measure", lambda *_: None)
         sabotage(patch)
         figures = ssh_faults.run(5, random.Random(1))
     assert figures.numbers[promise], figures.text()
