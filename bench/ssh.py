@@ -44,6 +44,7 @@ _W3_STEPS = 40
 _NOISE = 10.0  # MB by which the memory of like runs differs: it is looked at every 50 ms
 _CPU, _WALL, _PEAK, _STEP = "client CPU s", "wall s", "peak MB", "ms a step"
 _LOOK, _ACT, _VERIFIED = "drctl look", "drctl act", "drctl act, verified"
+_LOOK_OPENSSH = "drctl look, openssh"
 _PINNED, _HASHED = "drctl check, keys in the inventory", "drctl check, keys in known_hosts"
 _OPENSSH, _ANSIBLE = "OpenSSH", "ansible raw"
 _MASTER = ssh_step.MASTER
@@ -191,6 +192,11 @@ def _peers(work: Work, *names: str) -> dict[str, tuple[Client, Work]]:
     return here
 
 
+def _over_openssh(work: Work) -> dict[str, tuple[Client, Work]]:
+    """The same looks with `--transport openssh`; nothing where there is no ssh."""
+    return {_LOOK_OPENSSH: (drctl, replace(work, transport="openssh"))} if shutil.which("ssh") else {}
+
+
 # --- workloads --------------------------------------------------------------------------------------------------------
 
 
@@ -198,13 +204,14 @@ def _w1(bench: _Bench) -> None:
     for count in bench.size.cold:
         with bench.on(["good"] * count) as work:
             peers = (_OPENSSH, "asyncssh", "fabric", *((_ANSIBLE,) if count == bench.size.cold[0] else ()))
-            bench.compare(f"W1, {count} cold hosts", {_LOOK: (drctl, work), **_peers(work, *peers)})
+            ours = {_LOOK: (drctl, work), **(_over_openssh(work) if count == bench.size.cold[0] else {})}
+            bench.compare(f"W1, {count} cold hosts", {**ours, **_peers(work, *peers)})
 
 
 def _w2(bench: _Bench) -> None:
     with bench.on(["good"] * bench.size.hosts) as one:
         work = replace(one, steps=bench.size.steps)
-        ours = {_LOOK: (drctl, work), _ACT: (drctl, replace(work, effect="idempotent"))}
+        ours = {_LOOK: (drctl, work), _ACT: (drctl, replace(work, effect="idempotent"))} | _over_openssh(work)
         group = f"W2, {work.steps} steps on {len(work.words)} hosts"
         bench.compare(group, {**ours, **_peers(work, _OPENSSH, "asyncssh", "fabric", _ANSIBLE)})
 
@@ -228,6 +235,7 @@ def _w3(bench: _Bench) -> None:
 
         act = replace(work, effect="idempotent")
         kinds = {_LOOK: work, _ACT: act, _VERIFIED: replace(act, verified=True)}
+        kinds |= {name: over for name, (_, over) in _over_openssh(work).items()}
         subjects = [Subject(name=name, run=partial(ours, kind, name)) for name, kind in kinds.items()]
         subjects += [Subject(name=name, run=partial(peer, client), peer=True) for name, client in clients.items()]
         bench.report.rows += interleaved(group, subjects, bench.rounds, warm=False)

@@ -39,6 +39,7 @@ class Work:
         limit: seconds that connecting to a host may take; None = long enough for the good hosts of a busy machine.
         size: bytes that each step writes.
         verified: drctl looks after each act whether its effect is there.
+        transport: drctl's, as in `--transport`; its own when empty.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Work:
     size: int = 0
     effect: str = "read"
     verified: bool = False
+    transport: str = ""
 
     @property
     def hosts(self) -> Mapping[str, str]:
@@ -103,7 +105,8 @@ class Done:
 def drctl(work: Work, *, memory: bool = False) -> Done:
     """`drctl run`, its journal on, from a copy of the package with bytecode."""
     own = work.own()
-    words = ("run", "--no-live", "--fan-out", str(work.at_once))
+    over = ("--transport", work.transport) if work.transport else ()
+    words = ("run", "--no-live", "--fan-out", str(work.at_once), *over)
     ended = _drctl(work, own, {"host_key": work.keys.public("host")}, *words, memory=memory)
     journals = list((own / "state").rglob(JOURNAL))
     records = [record for file in journals for record in read(file)]

@@ -5,7 +5,8 @@ This module holds only the contract and the bounded, linear collecting of output
 """
 
 import enum
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +48,7 @@ class Order:
         cap: most bytes kept of each stream, beside the end of it.
         act: something may change: the machine's identity is asked first.
         spare: may use the channels that are kept back for ending commands.
+        opens: how the line begins behind which the SHA-256 of a long stream starts; empty: none is made.
         door: stands before the input while sudo asks for a password; nothing of it is sent while it is shut.
     """
 
@@ -58,7 +60,20 @@ class Order:
     both: bool = False
     act: bool = False
     spare: bool = False
+    opens: bytes = b""
     door: "Door | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """What of a stream was not kept: `size` bytes, which stood `behind` bytes before its end.
+
+    `digest` is the SHA-256 of the stream up to there, to go on with; None when none was made.
+    """
+
+    size: int = 0
+    behind: int = 0
+    digest: "hashlib._Hash | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +84,8 @@ class Carried:
     out: bytes = b""
     err: bytes = b""
     cut: bool = False
+    out_gone: Gone = Gone()
+    err_gone: Gone = Gone()
     status: int | None = None
     because: str = ""
     host_key: str = ""
@@ -88,10 +105,12 @@ class Stream:
 
     mark: bytes
     cap: int
+    opens: bytes = b""
     head: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
     dropped: int = 0
     seen: bool = False
+    digest: "hashlib._Hash | None" = None
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -102,12 +121,22 @@ class Stream:
             self.tail += rest
             surplus = len(self.tail) - _TAIL
             if surplus > 0:
+                if not self.dropped and self.opens in self.head and self.opens:
+                    line = self.head.index(self.opens)
+                    self.digest = hashlib.sha256(self.head[self.head.find(b"\n", line + len(self.opens)) + 1 :])
+                if self.digest is not None:
+                    self.digest.update(self.tail[:surplus])
                 self.dropped += surplus
                 del self.tail[:surplus]
         if not self.seen:
             last = len(data) + len(self.mark)
             window = bytes(self.head[-last:]) + bytes(self.tail) if rest else bytes(self.head[-last:])
             self.seen = self.mark in window
+
+    @property
+    def gone(self) -> Gone:
+        """What was not kept."""
+        return Gone(size=self.dropped, behind=len(self.tail), digest=self.digest) if self.dropped else Gone()
 
     @property
     def content(self) -> bytes:
@@ -124,8 +153,8 @@ class Streams:
     err: Stream = field(init=False)
 
     def __post_init__(self) -> None:
-        self.out = Stream(self.order.mark, self.order.cap)
-        self.err = Stream(self.order.mark, self.order.cap)
+        self.out = Stream(self.order.mark, self.order.cap, self.order.opens)
+        self.err = Stream(self.order.mark, self.order.cap, self.order.opens)
 
     @property
     def over(self) -> bool:
@@ -139,7 +168,26 @@ class Streams:
             out=self.out.content,
             err=self.err.content,
             cut=bool(self.out.dropped or self.err.dropped),
+            out_gone=self.out.gone,
+            err_gone=self.err.gone,
             status=status,
             because="" if self.over else because,
             host_key=host_key,
         )
+
+
+class Counted:
+    """Counts bytes as they are sent, and knows whether all were."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+        self.all = False
+
+    def stream(self, head: bytes) -> Iterator[bytes]:
+        """Give the head, uncounted, then the chunks."""
+        yield head
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            yield chunk
+        self.all = True

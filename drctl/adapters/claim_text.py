@@ -4,20 +4,25 @@ Everything of a runbook stands quoted inside one brace group, so that a text cut
 starts nothing. Nothing stands in an argument list, so nothing shows in `ps`.
 """
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import field
 from functools import cache
 from importlib import resources
 
+from drctl.adapters.carrier import Gone
 from drctl.core.holdings import HELD, Holding, Standing
-from drctl.core.nouns import dataclass
+from drctl.core.nouns import dataclass, replace
 from drctl.core.ports import Claim, Command
 from drctl.core.values import Secret
+from drctl.core.whole import Whole
 from drctl.errors import DefectError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[0-9A-Za-z_-]{1,128}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PLAIN = frozenset(b' !"#$&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~\n')
 _FORMAT = tuple(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in range(256))
 
@@ -162,6 +167,7 @@ class Answer:
     cut: bool
     boot: str
     note: str
+    whole: Mapping[str, Whole] = field(default_factory=dict)
 
 
 def holding(answer: Answer) -> Holding | None:
@@ -209,14 +215,14 @@ def told(name: str, by: Holding, claim: Claim) -> str:
     )
 
 
-def began(mark: str, out: bytes) -> bool:
-    """Whether the wrapper surely came to life on the host."""
-    return b"\n@" + mark.encode() + b" hello\n" in out
-
-
 def wrapper_mark(mark: str) -> bytes:
     """The last line of every answer of the wrapper."""
     return f"\n@{mark} end\n".encode()
+
+
+def look_opens(mark: str) -> bytes:
+    """How the line begins behind which a stream of a look starts."""
+    return f"\n@{mark} begin ".encode()
 
 
 def look_mark(mark: str) -> bytes:
@@ -224,28 +230,68 @@ def look_mark(mark: str) -> bytes:
     return f" {mark}.\n".encode()
 
 
-def answer(mark: str, out: bytes) -> Answer | None:
-    """Read the frame; None when there is none, or it is not whole."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The beginnings of both outputs that came before a link was lost, and whether the wrapper surely came to life."""
+
+    out: bytes = b""
+    err: bytes = b""
+    began: bool = False
+
+    @property
+    def values(self) -> dict[str, str]:
+        """How the wrapper is asked for the rest: it gives all again, unless what it has begins with these bytes."""
+        if not (self.out or self.err):
+            return {}
+        digest = hashlib.sha256(self.out + self.err).hexdigest()
+        return {"ho": str(len(self.out)), "he": str(len(self.err)), "hd": digest}
+
+
+NOTHING = Held()
+
+
+def _given(word: str, before: bytes) -> tuple[int, bytes, Whole | None]:
+    """Read `SENT[,FROM,TOTAL,SHA256]`: how many bytes follow, those they go on from, and what was left out.
+
+    Raises:
+        ValueError: it is no such word, or goes on from bytes that never came.
+    """
+    sent, begin, total, digest = word.split(",") if "," in word else (word, "0", word, "-")
+    if int(begin) > len(before):
+        raise ValueError(word)
+    size = int(total) if total.isdecimal() else None
+    whole = (
+        None if size == int(begin) + int(sent) else Whole(size=size, sha256=digest if _SHA256.fullmatch(digest) else "")
+    )
+    return int(sent), before[: int(begin)], whole
+
+
+def answer(mark: str, out: bytes, held: Held = NOTHING) -> Answer | Held:
+    """Read the frame, and join it to what is held; what is held by now, when there is none or it is not whole."""
+    held = replace(held, began=f"\n@{mark} hello\n".encode() in out)
     start = out.find(f"\n@{mark} reply ".encode())
-    if start < 0:
-        return None
     line, newline, rest = out[start + 1 :].partition(b"\n")
-    fields = line.decode("utf-8", "replace").split(" ", 9)
+    if start < 0 or not newline:
+        return held
     try:
-        _, _, state, code, out_size, err_size, cut, boot, _pid, note = fields
-        first, second = int(out_size), int(err_size)
+        _, _, state, code, out_word, err_word, cut, boot, _pid, note = line.decode("utf-8", "replace").split(" ", 9)
+        first, out_before, out_whole = _given(out_word, held.out)
+        second, err_before, err_whole = _given(err_word, held.err)
     except ValueError:
-        return None
-    if not newline or not rest[first + second :].startswith(wrapper_mark(mark)):
-        return None
+        return held
+    both = Held(out=out_before + rest[:first], err=err_before + rest[first : first + second], began=True)
+    if not rest[first + second :].startswith(wrapper_mark(mark)):
+        return max(held, both, key=lambda one: len(one.out) + len(one.err))
+    whole = {name: one for name, one in (("stdout", out_whole), ("stderr", err_whole)) if one is not None}
     return Answer(
         state=state,
         exit=int(code) if code.isdecimal() else None,
-        out=rest[:first],
-        err=rest[first : first + second],
+        out=both.out,
+        err=both.err,
         cut=cut == "1",
         boot=boot,
         note=note,
+        whole=whole,
     )
 
 
@@ -262,9 +308,27 @@ class Seen:
     since: str = ""
 
 
+def whole(mark: str, stream: bytes, gone: Gone, cap: int) -> Whole | None:
+    """What is known of one stream of a look that is longer than `cap`; None when it is not."""
+    look = seen(mark, stream)
+    size = len(look.content) + gone.size
+    if size <= cap:
+        return None
+    if look.exit is None:
+        return Whole(size=size)
+    if not gone.size:
+        return Whole(size=size, sha256=hashlib.sha256(look.content).hexdigest())
+    end = stream.rfind(f"\n@{mark} end ".encode()) - (len(stream) - gone.behind)
+    if gone.digest is None or end < 0:
+        return Whole(size=size)
+    digest = gone.digest.copy()
+    digest.update(stream[-gone.behind :][:end])
+    return Whole(size=size, sha256=digest.hexdigest())
+
+
 def seen(mark: str, stream: bytes) -> Seen:
     """Take the frames off one stream of a look."""
-    head = f"\n@{mark} begin ".encode()
+    head = look_opens(mark)
     start = stream.find(head)
     if start < 0:
         return Seen(pid=0, exit=None, content=b"")

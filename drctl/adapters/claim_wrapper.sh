@@ -8,7 +8,9 @@
 #        dr_from uid of a run that is given up, or empty
 #        dr_st when the process of a look began, in ticks, or empty
 #        dr_priv 1 = outputs are secret  dr_kill 1 = may be ended  dr_sh shell of the command  dr_p program of the runner (dr_t, dr_i)
+#        dr_ho dr_he dr_hd  bytes of out and of err that came before, and the SHA-256 of both, one behind the other
 #   out  \n@NONCE hello\n  then  \n@NONCE reply STATE RC OUT ERR CUT BOOT PID NOTE\n<OUT bytes><ERR bytes>\n@NONCE end\n
+#        OUT and ERR are SENT or SENT,FROM,TOTAL,SHA256: what follows, from which byte, of how many; - is not known
 #
 #   <state folder>/owner                    uid id since operator of the run that holds this host
 #   <state folder>/runs/UID/epochs/N        holder since operator: who first came here with that number; a holder
@@ -53,20 +55,41 @@ dr_pidof() { # false while the command is not known to have begun
 }
 dr_put() { printf '%-12s\n' "$1" 1<>"$dr_c/rc"; } # in place: a full disk has room for what was reserved
 
+dr_sum() { # the SHA-256 of the input, or - where the host has nothing for it
+  if command -v sha256sum >/dev/null 2>&1; then dr_x=$(sha256sum)
+  elif command -v shasum >/dev/null 2>&1; then dr_x=$(shasum -a 256)
+  elif command -v openssl >/dev/null 2>&1; then dr_x=$(openssl dgst -sha256 -r)
+  else cat >/dev/null && dr_x=-; fi
+  printf '%s' "${dr_x%% *}"
+}
+dr_whole() { # FILE SIZE: the SHA-256 of an output that is over, holds no secret, and is read in about a second
+  if [ "$dr_priv" = 0 ] && [ "${dr_rc:-x}" -ge 0 ] 2>/dev/null && [ "$2" -le 268435456 ]; then
+    head -c "$2" "$dr_o/$1" | dr_sum
+  else printf -- -; fi
+}
+dr_part() { # FILE FROM TO: these bytes of an output
+  [ "$3" -gt "$2" ] || return 0
+  if [ "$2" = 0 ]; then head -c "$3" "$dr_o/$1"; else tail -c "+$(($2 + 1))" "$dr_o/$1" | head -c "$(($3 - $2))"; fi
+}
 dr_give() { # STATE NOTE: the answer with what the command has written so far
   dr_rd
   dr_pidof
-  dr_y=0 dr_z=0 dr_cut=0 dr_o=$dr_c
+  dr_y=0 dr_z=0 dr_cut=0 dr_o=$dr_c dr_v=-,- dr_w=-,-
   [ -s "$dr_c/vault" ] && read -r dr_o <"$dr_c/vault"
   [ -e "$dr_o/out" ] && [ -e "$dr_o/err" ] || dr_cut=1
   [ -s "$dr_o/out" ] && dr_y=$(wc -c <"$dr_o/out")
   [ -s "$dr_o/err" ] && dr_z=$(wc -c <"$dr_o/err")
   dr_y=$((dr_y + 0)) dr_z=$((dr_z + 0))
-  [ "$dr_y" -gt "$dr_cap" ] && dr_y=$dr_cap dr_cut=1
-  [ "$dr_z" -gt "$dr_cap" ] && dr_z=$dr_cap dr_cut=1
-  dr_frame "$1" "$dr_y" "$dr_z" "$dr_cut" "$2"
-  [ "$dr_y" -gt 0 ] && head -c "$dr_y" "$dr_o/out"
-  [ "$dr_z" -gt 0 ] && head -c "$dr_z" "$dr_o/err"
+  [ -e "$dr_o/out" ] && dr_v=$dr_y,-
+  [ -e "$dr_o/err" ] && dr_w=$dr_z,-
+  [ "$dr_y" -gt "$dr_cap" ] && dr_v=$dr_y,$(dr_whole out "$dr_y") && dr_y=$dr_cap dr_cut=1
+  [ "$dr_z" -gt "$dr_cap" ] && dr_w=$dr_z,$(dr_whole err "$dr_z") && dr_z=$dr_cap dr_cut=1
+  # only what begins with the bytes that came before goes on from there
+  [ "${dr_ho:=0}" -le "$dr_y" ] && [ "${dr_he:=0}" -le "$dr_z" ] && [ "$((dr_ho + dr_he))" != 0 ] &&
+    [ "$({ dr_part out 0 "$dr_ho" && dr_part err 0 "$dr_he"; } | dr_sum)" = "$dr_hd" ] || dr_ho=0 dr_he=0
+  dr_frame "$1" "$((dr_y - dr_ho)),$dr_ho,$dr_v" "$((dr_z - dr_he)),$dr_he,$dr_w" "$dr_cut" "$2"
+  dr_part out "$dr_ho" "$dr_y"
+  dr_part err "$dr_he" "$dr_z"
   dr_end
 }
 dr_known() { # WORD: answer for a claim that has an end

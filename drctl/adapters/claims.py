@@ -7,16 +7,17 @@ doubt. Becoming another user is `become`.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from drctl.adapters import claim_text
 from drctl.adapters.become import Sudo
-from drctl.adapters.carrier import Carried, Carrier, End, Order
+from drctl.adapters.carrier import Carried, Carrier, Counted, End, Order
 from drctl.core.holdings import LinkError, Standing
 from drctl.core.nouns import replace
 from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration
+from drctl.core.whole import Whole
 
 _GRACE = 20.0  # seconds after a command's limit: 5 for TERM, 3 for KILL, the rest for the link
 _RECOVER = 60.0  # seconds in which a lost link is opened again, inside the command's own limit
@@ -91,6 +92,7 @@ class ClaimedShell:
             door=door,
             stdin=(claim_text.look_text(mark, command, self._shell),),
             mark=claim_text.look_mark(mark),
+            opens=b"" if claim_text.is_private(command) else claim_text.look_opens(mark),
             both=True,
             seconds=limit - time.monotonic(),
             cap=command.cap + _MARGIN,
@@ -109,12 +111,19 @@ class ClaimedShell:
             else:
                 reach = Reach.UNREACHABLE
                 because = because or self._mute(carried, command.as_user)
+        whole = {
+            "stdout": claim_text.whole(mark, carried.out, carried.out_gone, command.cap),
+            "stderr": claim_text.whole(mark, carried.err, carried.err_gone, command.cap),
+        }
+        if claim_text.is_private(command):
+            whole = {name: one and Whole(size=one.size) for name, one in whole.items()}
         return Reply(
             reach=reach,
             exit=code,
             stdout=out.content[: command.cap],
             stderr=err.content[: command.cap],
             cut=carried.cut or max(len(out.content), len(err.content)) > command.cap,
+            whole={name: one for name, one in whole.items() if one is not None},
             because=because,
             elapsed=_elapsed(command, limit),
             host_key=carried.host_key,
@@ -123,7 +132,7 @@ class ClaimedShell:
     def _end_look(self, command: Command, mark: str, look: claim_text.Seen, seconds: float) -> str:
         values = {"pid": str(look.pid), "st": look.since, "k": mark}
         answer, carried = self._ask("endlook", values, seconds=seconds, user=command.as_user, spare=True)
-        if isinstance(answer, str):
+        if isinstance(answer, claim_text.Held):
             return f"the look (process {look.pid}) could not be ended: {carried.because or 'no answer'}"
         return "the look was ended" if answer.state == "killed" else f"the look could not be ended: {answer.note}"
 
@@ -172,32 +181,37 @@ class ClaimedShell:
         self, mode: str, claim: Claim, command: Command, limit: float, extra: dict[str, str], *, spare: bool = False
     ) -> tuple[ClaimReply, bool]:
         """Ask until an answer is there or the limit passes; True says that it passed on an open link."""
-        sent, lost_since, attempt, because = False, 0.0, 0, ""
+        sent, lost_since, attempt, because, held = False, 0.0, 0, "", claim_text.NOTHING
         while True:
             left = limit - time.monotonic()
-            values = claim_text.claim_values(claim, _now()) | {
-                "g": command.digest,
-                "cap": str(command.cap),
-                "t": str(max(0, int(left))),
-                "priv": str(int(claim_text.is_private(command))),
-                "kill": str(int(command.killable)),
-                "p": "",
-            }
+            values = (
+                claim_text.claim_values(claim, _now())
+                | {
+                    "g": command.digest,
+                    "cap": str(command.cap),
+                    "t": str(max(0, int(left))),
+                    "priv": str(int(claim_text.is_private(command))),
+                    "kill": str(int(command.killable)),
+                    "p": "",
+                }
+                | held.values
+            )
             answer, carried = self._ask(
-                mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, spare=spare
+                mode, values | extra, seconds=left, user=command.as_user, cap=2 * command.cap, spare=spare, held=held
             )
             if isinstance(answer, claim_text.Answer):
                 reply = self._claim_reply(answer, carried, command, claim, asking=mode in ("attach", "kill"))
                 if mode == "run" and reply.reply is not None:
                     reply = replace(reply, reply=replace(reply.reply, elapsed=_elapsed(command, limit)))
                 return reply, False
+            held = answer
             if carried.end is End.TIMEOUT:
                 return self._doubt(carried.because or carried.end.value), True
             certain = carried.end in (End.NO_LINK, End.REFUSED)
             if certain and not sent:
                 state = ClaimState.UNREACHABLE if carried.end is End.NO_LINK else self._refusal(mode)
                 return ClaimReply(state=state, because=carried.because), False
-            if carried.end is End.DONE and not sent and carried.status is not None and not _alive(answer, carried):
+            if carried.end is End.DONE and not sent and carried.status is not None and not answer.began:
                 because = self._mute(carried, command.as_user)
                 return ClaimReply(state=self._refusal(mode), because=because), False
             because = carried.because or self._mute(carried)
@@ -243,6 +257,7 @@ class ClaimedShell:
                 stdout=answer.out,
                 stderr=answer.err,
                 cut=answer.cut,
+                whole=answer.whole,
                 because="" if known else f"no end within {command.timeout.human()}: {answer.note}",
                 host_key=carried.host_key,
             )
@@ -267,7 +282,7 @@ class ClaimedShell:
         place = self._placed(claim, "stage", {}, as_user)
         if place.state == "staged":  # claimed before: its command may be reading the bytes
             return place.note
-        part, counted = claim_text.nonce(), _Counted(chunks)
+        part, counted = claim_text.nonce(), Counted(chunks)
         mark = f"\n@{part} end\n".encode()
         shell, door = self._sudo.way(as_user, self._shell, _STAGE)
         order = Order(
@@ -377,8 +392,9 @@ class ClaimedShell:
         user: str | None = None,
         cap: int = 0,
         spare: bool = False,
-    ) -> tuple[claim_text.Answer | str, Carried]:
-        """Say one text of the wrapper: its answer, or its mark when there was none, and what the carrier saw."""
+        held: claim_text.Held = claim_text.NOTHING,
+    ) -> tuple[claim_text.Answer | claim_text.Held, Carried]:
+        """Say one text of the wrapper: its answer, or what is held of one that is not whole, and what was carried."""
         mark = claim_text.nonce()
         state_dir = "" if user is not None else self._state_dir
         text = claim_text.wrapper_text(mark, mode, {"d": state_dir, "sh": self._shell} | values)
@@ -395,7 +411,7 @@ class ClaimedShell:
                 spare=spare,
             )
         )
-        return claim_text.answer(mark, carried.out) or mark, carried
+        return claim_text.answer(mark, carried.out, held), carried
 
     def _mute(self, carried: Carried, user: str | None = None) -> str:
         """Say what a host, or its sudo, said instead of answering."""
@@ -405,23 +421,6 @@ class ClaimedShell:
         first = said[0].decode("utf-8", "replace")[:200] if said else "nothing"
         status = "" if carried.status is None else f", exit status {carried.status}"
         return f"{self._name} ran no shell for drctl; it said: {first}{status}"
-
-
-class _Counted:
-    """Counts bytes as they are sent, and knows whether all were."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self.size = 0
-        self.all = False
-
-    def stream(self, head: bytes) -> Iterator[bytes]:
-        """Give the head, uncounted, then the chunks."""
-        yield head
-        for chunk in self._chunks:
-            self.size += len(chunk)
-            yield chunk
-        self.all = True
 
 
 def _seconds(command: Command) -> float:
@@ -435,10 +434,6 @@ def _elapsed(command: Command, limit: float) -> Duration:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _alive(answer: claim_text.Answer | str, carried: Carried) -> bool:
-    return isinstance(answer, str) and claim_text.began(answer, carried.out)
 
 
 def _as_login(command: Command) -> Command:

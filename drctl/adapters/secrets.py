@@ -7,11 +7,13 @@ all is still the first defence.
 """
 
 import base64
+import itertools
 import json
 import os
 import re
 import shlex
 import stat
+import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +31,13 @@ _MOST_BYTES = 64 * 1024
 _COMMAND_SECONDS = 30.0
 _STARS = b"***"
 _LINE_END = rb"(?:\r?\n)?"
+_LINE_ENDS: Final = b"\r\n"
+_QUADS: Final = 5
+"""How many bytes of a form, line ends left out, hold the two runs of four by which a place is ruled out."""
+_WITHIN: Final = 24
+"""How many bytes of a form are looked through for these."""
+_COARSE, _FINE = 1024, 64
+"""Bytes of a text that are ruled out at once; those of the second number are tried one by one when they are not."""
 _BROKEN: Final = 3
 """How much longer an encoded form is at most when a line end stands behind each of its characters."""
 
@@ -228,13 +237,82 @@ def _encoded(data: bytes) -> Iterator[bytes]:
         yield inner.replace(b"+", b"-").replace(b"/", b"_")
 
 
+class _Finder:
+    """Finds where forms begin. Most places are ruled out by sets of four bytes, which is far quicker than a pattern.
+
+    Line ends are left out of what is compared, so that a form broken into lines is not missed; a place that is not
+    ruled out is only a place to look at, and the pattern of the forms with that first byte decides.
+    """
+
+    def __init__(self, written: set[bytes], encoded: set[bytes]) -> None:
+        self._patterns: dict[int, re.Pattern[bytes]] = {}
+        self._by_first: dict[int, dict[bytes, bytes]] = {}
+        self._quads: set[int] = set()
+        self._sure = True  # whether every form has the bytes by which a place is ruled out
+        self._reach = 1  # bytes behind a place, line ends included, in which those bytes stand
+        for form in written:
+            self._know(form, re.escape(form))
+        for form in encoded:
+            self._know(form, _LINE_END.join(re.escape(form[at : at + 1]) for at in range(len(form))))
+
+    def _know(self, form: bytes, pattern: bytes) -> None:
+        self._by_first.setdefault(form[0], {})[form] = pattern
+        plain = [at for at, byte in enumerate(form) if byte not in _LINE_ENDS][:_WITHIN]
+        self._sure = self._sure and len(plain) >= _QUADS
+        if len(plain) < _QUADS:
+            return
+        bare = bytes(form[at] for at in plain)
+        # words of a language stand in every output, and rule out little: where a form changes its manner it is rare
+        begin = max(range(len(bare) - _QUADS + 1), key=lambda at: (_changes(bare[at : at + _QUADS]), -at))
+        behind = begin + _QUADS
+        self._reach = max(self._reach, plain[behind - 1] + 1, behind * _BROKEN)
+        # the text is read at every other byte: of these two one is seen, wherever the form begins
+        self._quads.update(int.from_bytes(bare[at : at + 4], sys.byteorder) for at in (begin, begin + 1))
+
+    def match(self, data: bytes, place: int) -> int:
+        """Where the longest form that begins at a place ends, 0 if none begins there."""
+        first = data[place] if place < len(data) else -1
+        known = self._by_first.get(first)
+        if known is None:
+            return 0
+        pattern = self._patterns.get(first)
+        if pattern is None:
+            by_length = sorted(known, key=lambda form: (-len(form), form))
+            pattern = self._patterns[first] = re.compile(b"|".join(known[form] for form in by_length))
+        found = pattern.match(data, place)
+        return found.end() if found else 0
+
+    def places(self, data: bytes, begin: int, end: int) -> Iterator[int]:
+        """Every place in a range at which a form may begin, in order."""
+        small = end - begin <= _COARSE  # of what is larger, most likely some place is not ruled out
+        if self._sure and small and not self._may(data[begin : end + self._reach]):
+            return
+        if end - begin <= _FINE:
+            yield from range(begin, end)
+            return
+        step = _COARSE if end - begin > _COARSE else _FINE
+        for at in range(begin, end, step):
+            yield from self.places(data, at, min(end, at + step))
+
+    def _may(self, data: bytes) -> bool:
+        joined = memoryview(data.translate(None, _LINE_ENDS))
+        views = (joined[at : at + (len(joined) - at) // 4 * 4] for at in (0, 2) if len(joined) >= at + 4)
+        return not all(self._quads.isdisjoint(view.cast("I")) for view in views)
+
+
+def _changes(part: bytes) -> int:
+    """How often letters, capitals, digits and signs take turns."""
+    kinds = [(sign.islower(), sign.isupper(), sign.isdigit()) for sign in part.decode("latin-1")]
+    return sum(one != other for one, other in itertools.pairwise(kinds))
+
+
 class Masker:
     """Replaces every form of every known secret by ***. Safe in several threads."""
 
     def __init__(self) -> None:
         self._written: set[bytes] = set()
         self._encoded: set[bytes] = set()
-        self._pattern: re.Pattern[bytes] | None = None
+        self._finder: _Finder | None = None
         self._lock = threading.Lock()
         self.longest = 0
 
@@ -245,31 +323,26 @@ class Masker:
             self._written |= written
             self._encoded |= encoded
             self.longest = max(0, *map(len, self._written), *(len(form) * _BROKEN for form in self._encoded))
-            self._pattern = None
+            self._finder = None
 
-    def _known(self) -> re.Pattern[bytes] | None:
+    def _known(self) -> _Finder | None:
         """What is looked for; made when it is needed, since every secret makes it anew. None without a secret."""
         with self._lock:
-            if self._pattern is None and self.longest:
-                patterns = {form: re.escape(form) for form in self._written}
-                for form in self._encoded:
-                    patterns[form] = _LINE_END.join(re.escape(form[at : at + 1]) for at in range(len(form)))
-                by_length = sorted(patterns, key=lambda form: (-len(form), form))
-                # the longest form that begins at a place wins
-                self._pattern = re.compile(b"|".join(patterns[form] for form in by_length))
-            return self._pattern
+            if self._finder is None and self.longest:
+                self._finder = _Finder(self._written, self._encoded)
+            return self._finder
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Where forms of secrets stand, merged where they overlap."""
-        pattern = self._known()
+        finder = self._known()
         merged: list[tuple[int, int]] = []
         position = 0
-        while pattern is not None and (found := pattern.search(data, position)):
-            begin, end = found.span()
+        for begin in finder.places(data, 0, len(data)) if finder is not None else ():
+            if begin < position or finder is None or not (end := finder.match(data, begin)):
+                continue
             place = begin + 1
             while place <= end:  # another form may begin inside this one, or right behind it
-                inner = pattern.match(data, place)
-                end = max(end, inner.end()) if inner else end
+                end = max(end, finder.match(data, place))
                 place += 1
             merged.append((begin, end))
             position = end
@@ -285,6 +358,12 @@ class Masker:
         if not self.longest:
             return text
         return self.mask(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+
+    def beginning(self, text: str) -> str:
+        """Mask the beginning of a text that goes on: what may be the beginning of a secret at its end is left out."""
+        if not self.longest:
+            return text
+        return self.stream().feed(text.encode(errors="surrogatepass")).decode(errors="ignore")
 
     def stream(self) -> "MaskedStream":
         """A stream that masks what flows through it."""

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from drctl.cli.streams import lasting
 
+    threading.excepthook = thread_failed
     gc.set_threshold(200_000)  # a document is 100,000 values that all stay: looking for rubbish among them is in vain
     with lasting() as ended:
         code = ended(run(list(sys.argv[1:] if args is None else args)))
@@ -161,6 +163,13 @@ def run(args: list[str]) -> int:
         )
         return int(Exit.DEFECT)
     return int(answer) if isinstance(answer, int) else int(Exit.DONE)
+
+
+def thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Say the defect of a thread that nobody waits for: Python's own hook would show secrets it was raised with."""
+    name = failed.thread.name if failed.thread is not None else "one that is gone"
+    traced = "".join(traceback.format_exception(failed.exc_type, failed.exc_value, failed.exc_traceback))
+    say(f"drctl has a defect in its thread {name}:\n{traced.rstrip()}")
 
 
 def say(what: str, next_: str = "") -> None:

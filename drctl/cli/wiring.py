@@ -198,7 +198,7 @@ class Session:
         """What texts of this session are written with: its secrets masked."""
         from drctl.engine.looks import Pen
 
-        return Pen(mask=self.parts.masker.text, learn=self.parts.masker.add)
+        return Pen(mask=self.parts.masker.text, mask_begin=self.parts.masker.beginning, learn=self.parts.masker.add)
 
     def owners(self) -> Owners:
         """Whose the hosts of this session are."""

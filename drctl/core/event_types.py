@@ -231,7 +231,11 @@ class StepStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRan(Event):
-    """Evidence of one command or request: how it ended, and the digests of what it printed (kept under `out/`)."""
+    """Evidence of one command or request: how it ended, and the digests of what it printed (kept under `out/`).
+
+    Where `cut`, only the beginning of a stream was kept: `sizes` has the bytes of all of it, `digests` its SHA-256 in
+    hex, for those streams of which they are known.
+    """
 
     TYPE: ClassVar[str] = "command_ran"
     path: str
@@ -242,6 +246,8 @@ class CommandRan(Event):
     elapsed_us: int = 0
     out: Mapping[str, str] = field(default_factory=dict)
     cut: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     host_key: str = ""
     boot: str = ""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drctl.core.values import Duration, Unknown, Value
+    from drctl.core.whole import Whole
 
 
 class Place(enum.Enum):
@@ -82,6 +83,7 @@ class Outputs:
         reach: how the look came back; for an act always COMPLETE, for else it raises.
         because: one line for people.
         streams: raw output by name, kept beside the journal by its digest.
+        whole: by name, what is known of streams of which only the beginning is in `streams`.
         host_key: fingerprint of the host key that was verified, for the record.
     """
 
@@ -89,6 +91,7 @@ class Outputs:
     reach: Reach = Reach.COMPLETE
     because: str = ""
     streams: Mapping[str, bytes] = field(default_factory=dict)
+    whole: Mapping[str, Whole] = field(default_factory=dict)
     host_key: str = ""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from drctl.core.dns import Dns
     from drctl.core.holdings import Holding, Standing
+    from drctl.core.whole import Whole
 MEBIBYTE = 1024 * 1024
 
 _NO_TIME: Final = Duration(0)
@@ -85,8 +86,8 @@ class Command:
 class Reply:
     """What came back from a host for one command whose end is known, or why none did.
 
-    `exit` is an integer only when it was really read: 128+n for death by signal n. With `reach` other than COMPLETE it
-    is None. `cut` says that a stream was longer than the cap (then it has no value in expressions).
+    `exit` is an integer only when it was really read: 128+n for death by signal n; None unless `reach` is COMPLETE. A
+    stream longer than the cap was `cut`, and has no value in expressions; `whole` has what is known of it, by name.
     """
 
     reach: Reach
@@ -94,6 +95,7 @@ class Reply:
     stdout: bytes = b""
     stderr: bytes = b""
     cut: bool = False
+    whole: Mapping[str, Whole] = field(default_factory=dict)
     because: str = ""
     elapsed: Duration = _NO_TIME
     host_key: str = ""

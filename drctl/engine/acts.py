@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen, Verdict
@@ -378,13 +378,15 @@ class Acts:
 
     def _evidence(self, unit: ActUnit, answer: ClaimReply) -> None:
         reply = answer.reply
-        streams = {"stdout": reply.stdout, "stderr": reply.stderr} if reply is not None else {}
+        kept: dict[str, Any] = {"cut": reply.cut if reply is not None else False}
+        if reply is not None and not unit.step.sensitive:
+            kept |= self._looks.keep({"stdout": reply.stdout, "stderr": reply.stderr}, reply.whole) | kept
         self._recorder.write(
             ev.CommandRan(
                 path=unit.path, host=unit.place, attempt=self._recorder.state.step(unit.path).attempts,
-                state=answer.state.value, out={} if unit.step.sensitive else self._looks.keep(streams),
+                state=answer.state.value, boot=answer.boot, host_key=reply.host_key if reply else "",
                 exit=reply.exit if reply else None, elapsed_us=reply.elapsed.micros if reply else 0,
-                cut=reply.cut if reply else False, host_key=reply.host_key if reply else "", boot=answer.boot,
+                **kept,
             )
         )  # fmt: skip
         self._owners.heard(unit.place, answer)

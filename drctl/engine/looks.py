@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from drctl.core.kind import Kind
     from drctl.core.ports import Facts, Probe
+    from drctl.core.whole import Whole
     from drctl.engine.recorder import Recorder
     from drctl.engine.world import Looking
 
@@ -51,6 +52,7 @@ class Pen:
     """What is done with texts and values before they are written: masking, and learning what to mask."""
 
     mask: Callable[[str], str] = lambda text: text
+    mask_begin: Callable[[str], str] | None = None  # of a text that was cut off, perhaps inside a secret; else mask
     learn: Callable[[Secret], None] = lambda _: None
 
 
@@ -244,12 +246,22 @@ class Looks:
             return ""
         return step.title.pick(self.context.identity.language).show(RunScope(context=self.context).at(step))
 
-    def keep(self, streams: Mapping[str, bytes]) -> dict[str, str]:
-        """Keep what was printed, masked, and give the digests."""
-        return {
-            name: self.context.store.put(self.pen.mask(data.decode("utf-8", "backslashreplace")).encode())
-            for name, data in streams.items() if data
-        }  # fmt: skip
+    def keep(self, streams: Mapping[str, bytes], whole: Mapping[str, Whole]) -> dict[str, Any]:
+        """Keep what was printed, masked, and give the fields of the record that tell it.
+
+        With the digest of all that a stream held, whoever has the rest of it could try one secret after another: where
+        one was starred out, the digest is not told.
+        """
+        out, digests = {}, {}
+        for name, data in streams.items():
+            cut, text = whole.get(name), data.decode("utf-8", "backslashreplace")
+            masked = self.pen.mask(text) if cut is None else (self.pen.mask_begin or self.pen.mask)(text)
+            if data:
+                out[name] = self.context.store.put(masked.encode())
+            if cut is not None and cut.sha256 and text.startswith(masked):
+                digests[name] = cut.sha256
+        sizes = {name: cut.size for name, cut in whole.items() if cut.size is not None}
+        return {"out": out, "cut": bool(whole), "sizes": sizes, "digests": digests}
 
     def hold(self, step: Step, judged: Judged) -> None:
         """Keep the texts of a sensitive step for this process alone, and star them out everywhere else."""
@@ -281,7 +293,7 @@ class Looks:
         self._recorder.write(
             ev.CommandRan(
                 path=attempt.step.path, host=attempt.place, attempt=attempt.number, state=outputs.reach.value,
-                out=self.keep(outputs.streams), host_key=outputs.host_key,
+                host_key=outputs.host_key, **self.keep(outputs.streams, outputs.whole),
             )
         )  # fmt: skip
 

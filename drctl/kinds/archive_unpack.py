@@ -139,6 +139,7 @@ class ArchiveUnpack(CommandAct):
             },
             because=f"{files} files in {self.to}" if reply.exit == 0 else complaint(reply),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

@@ -125,6 +125,7 @@ class BackupFetch(CommandAct):
             },
             because=f"{self.to} is {self.key}" if reply.exit == 0 else complaint(reply),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

@@ -50,6 +50,7 @@ def unanswered(kind: type[Kind], reply: Reply) -> Outputs:
         reach=reply.reach,
         because=missing.because,
         streams=streams(reply),
+        whole=reply.whole,
         host_key=reply.host_key,
     )
 

@@ -114,7 +114,9 @@ class _Wanted:
             "mode": said.get("mode") or missing,
         }
         because = _words(self.path, said) if reply.exit == 0 else complaint(reply)
-        return Outputs(values=values, because=because, streams=streams(reply), host_key=reply.host_key)
+        return Outputs(
+            values=values, because=because, streams=streams(reply), whole=reply.whole, host_key=reply.host_key
+        )
 
     def preview(self, probe: Probe) -> Preview:
         """Compare what is wanted with what is there."""

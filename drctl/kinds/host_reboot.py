@@ -74,7 +74,9 @@ class HostReboot(CommandAct):
             "boot_id": unknown,
             "down": unknown,
         }
-        return Outputs(values=values, because=because, streams=streams(reply), host_key=reply.host_key)
+        return Outputs(
+            values=values, because=because, streams=streams(reply), whole=reply.whole, host_key=reply.host_key
+        )
 
     def execute(self, act: Act) -> Outputs:
         """Order it under this unit's claim, then look until another boot answers or the limit passes."""
@@ -96,7 +98,11 @@ class HostReboot(CommandAct):
         seen: dict[str, Value | Unknown] = {"back": back, "boot_id": boot or none(because)}
         seen["down"] = spent if back else none(because)
         return Outputs(
-            values={**ordered.values, **seen}, because=because, streams=ordered.streams, host_key=ordered.host_key
+            values={**ordered.values, **seen},
+            because=because,
+            streams=ordered.streams,
+            whole=ordered.whole,
+            host_key=ordered.host_key,
         )
 
     def describe(self, facts: Facts) -> str:

@@ -60,7 +60,9 @@ class HostStatus(LookKind):
         values = _values(reply)
         uptime, load = values["uptime"], values["load"]
         because = f"up {uptime.human()}, load {load}" if isinstance(uptime, Duration) else ""
-        return Outputs(values=values, because=because, streams={"stdout": reply.stdout}, host_key=reply.host_key)
+        return Outputs(
+            values=values, because=because, streams={"stdout": reply.stdout}, whole=reply.whole, host_key=reply.host_key
+        )
 
     def describe(self, facts: Facts) -> str:  # noqa: ARG002 - the contract's parameter
         """The script."""

@@ -160,7 +160,13 @@ class LogScan(LookKind):
         if reply.exit != 0 or reply.cut:
             missing = without_values(LogScan, complaint(reply))
             values = {**missing.values, "readable": False}
-            return Outputs(values=values, because=missing.because, streams=streams(reply), host_key=reply.host_key)
+            return Outputs(
+                values=values,
+                because=missing.because,
+                streams=streams(reply),
+                whole=reply.whole,
+                host_key=reply.host_key,
+            )
         return self._outputs(reply)
 
     def describe(self, facts: Facts) -> str:  # noqa: ARG002 - the contract's parameter
@@ -191,7 +197,9 @@ class LogScan(LookKind):
         values: dict[str, Value | Unknown] = {word: Map(entries) for word, entries in found.items()}
         values |= {"readable": True, "size": Size(size), "whole": size < _TAIL}
         because = ", ".join(f"{name} {number}" for name, number in found["count"].items())
-        return Outputs(values=values, because=because, streams=streams(reply), host_key=reply.host_key)
+        return Outputs(
+            values=values, because=because, streams=streams(reply), whole=reply.whole, host_key=reply.host_key
+        )
 
 
 def _fault(pattern: str) -> str:

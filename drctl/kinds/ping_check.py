@@ -73,6 +73,7 @@ class PingCheck(LookKind):
             reach=Reach.COMPLETE if received else Reach.TIMEOUT,
             because=f"{because} after {latency.human()}" if isinstance(latency, Duration) else because,
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

@@ -71,6 +71,7 @@ class PostgresExec(CommandAct):
             values=command_values(reply, MEBIBYTE),
             because="" if reply.exit == 0 else sql_complaint(reply),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

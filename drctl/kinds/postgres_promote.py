@@ -90,7 +90,11 @@ END $drctl$;
             values = {name: figures[name] for name in values}
         because = f"primary on timeline {values['timeline']}" if reply.exit == 0 else sql_complaint(reply)
         return Outputs(
-            values={"exit": exit_code, **values}, because=because, streams=streams(reply), host_key=reply.host_key
+            values={"exit": exit_code, **values},
+            because=because,
+            streams=streams(reply),
+            whole=reply.whole,
+            host_key=reply.host_key,
         )
 
     def describe(self, facts: Facts) -> str:

@@ -75,6 +75,7 @@ class PostgresQuery(LookKind):
             values={"rows": rows, "count": len(rows) if isinstance(rows, tuple) else rows},
             because=because,
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

@@ -113,6 +113,7 @@ class PostgresSet(CommandAct):
             },
             because=self._words(figures) if figures else str(missing),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

@@ -119,7 +119,11 @@ class PostgresStart(CommandAct):
         because = f"accepts connections, timeline {values['timeline']}" if reply.exit == 0 else complaint(reply)
         exit_code = missing if reply.exit is None else reply.exit
         return Outputs(
-            values={"exit": exit_code, **values}, because=because, streams=streams(reply), host_key=reply.host_key
+            values={"exit": exit_code, **values},
+            because=because,
+            streams=streams(reply),
+            whole=reply.whole,
+            host_key=reply.host_key,
         )
 
     def describe(self, facts: Facts) -> str:

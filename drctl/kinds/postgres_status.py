@@ -107,7 +107,7 @@ def read_status(reply: Reply) -> Outputs:
         because = sql_complaint(reply)
         values = dict.fromkeys(PostgresStatus.OUTPUTS, none(because))
         values["accepting"] = _accepting(reply, because)
-    return Outputs(values=values, because=because, streams=streams(reply), host_key=reply.host_key)
+    return Outputs(values=values, because=because, streams=streams(reply), whole=reply.whole, host_key=reply.host_key)
 
 
 def _accepting(reply: Reply, because: str) -> bool | Unknown:

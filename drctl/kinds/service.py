@@ -79,6 +79,7 @@ class Service(CommandAct):
             values={"exit": exit_code, "active": active, "enabled": enabled},
             because=_words(self.name, reply) if reply.exit == 0 else complaint(reply),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

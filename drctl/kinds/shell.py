@@ -118,6 +118,7 @@ class Shell(LookKind, CommandAct):
             values=command_values(reply, MEBIBYTE),
             because="" if reply.exit == 0 else complaint(reply),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

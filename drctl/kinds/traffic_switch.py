@@ -111,6 +111,7 @@ class TrafficSwitch(CommandAct):
             },
             because=f"{self.route} names {self.to}" if reply.exit == 0 else complaint(reply),
             streams=streams(reply),
+            whole=reply.whole,
             host_key=reply.host_key,
         )
 

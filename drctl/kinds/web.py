@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from drctl.core.kind import Criterion, FieldError, Outputs
 from drctl.core.ports import HttpReply, HttpRequest, Reach
 from drctl.core.values import Map, Secret, Unknown, Value, parse_json, text_of
+from drctl.core.whole import Whole
 from drctl.kinds.commands import none
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def answer(reply: HttpReply) -> Outputs:
         },
         because=f"HTTP {reply.status} after {reply.latency.human()}",
         streams={"body": reply.body} if reply.body else {},
+        whole={"body": Whole()} if reply.cut else {},
     )
 
 

@@ -193,7 +193,8 @@ def _step(step: StepRow) -> str:
             parts.append(code(attempt.text))
         for out in attempt.outputs:
             size = f"{out.size} bytes" if out.size is not None else out.problem
-            parts.append(f"{text(out.stream)}: sha256:{out.digest}, {text(size)}{', cut here' if out.cut else ''}")
+            told = [text(size), text(out.all_of_it), "cut here" if out.cut else ""]
+            parts.append(f"{text(out.stream)}: sha256:{out.digest}, {', '.join(filter(None, told))}")
             if out.excerpt:
                 parts.append(code(out.excerpt))
     return "\n\n".join(parts)

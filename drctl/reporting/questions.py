@@ -12,6 +12,7 @@ from drctl.core.approvals import agreement
 from drctl.core.rounds import step_name
 from drctl.core.values import Time
 from drctl.reporting.facts import changed, question_word, step_facts, taken_back
+from drctl.reporting.kept import beginning_of
 from drctl.reporting.texts import clean, clock, cut, human, last_name, moment, one_line, shown, wrap
 
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ def _step_lines(asked: ev.Asked, state: RunState) -> list[str]:
 def _ran(ran: ev.CommandRan) -> list[str]:
     end = f"exit {ran.exit}" if ran.exit is not None else ran.state or "end unknown"
     took = f" after {human(ran.elapsed_us)}" if ran.elapsed_us else ""
-    kept = "".join(f"   {name} in out/{digest[:12]}…" for name, digest in ran.out.items())
+    kept = "".join(
+        f"   {name} in out/{digest[:12]}…{f' ({rest})' if (rest := beginning_of(ran, name)) else ''}"
+        for name, digest in ran.out.items()
+    )
     return label("Came back", f"{end}{took}{kept}")
 
 

@@ -175,6 +175,7 @@ class OutputRow:
     excerpt: str
     cut: bool
     problem: str = ""
+    all_of_it: str = ""  # where the record has only the beginning: what is known of the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

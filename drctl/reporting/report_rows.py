@@ -9,6 +9,7 @@ from drctl.core import events as ev
 from drctl.core.values import Time
 from drctl.errors import JournalError
 from drctl.reporting.facts import WORDS, StepFacts, is_bad, phase_of, step_facts, waited
+from drctl.reporting.kept import beginning_of
 from drctl.reporting.lines import said
 from drctl.reporting.report_model import (
     AnswerRow,
@@ -274,12 +275,10 @@ class Steps:
             exit=ran.exit if ran else None,
             came_back=clean(ran.state) if ran else "",
             host_key=clean(ran.host_key) if ran else "",
-            outputs=tuple(
-                self._kept(name, digest, ran.cut) for ran in unit.commands for name, digest in ran.out.items()
-            ),
+            outputs=tuple(self._kept(name, digest, ran) for ran in unit.commands for name, digest in ran.out.items()),
         )
 
-    def _kept(self, stream: str, digest: str, cut: bool) -> OutputRow:  # noqa: FBT001 - a field of the record
+    def _kept(self, stream: str, digest: str, ran: ev.CommandRan) -> OutputRow:
         try:
             data = self._output(digest)
         except (KeyError, ValueError, OSError, JournalError) as error:
@@ -288,7 +287,7 @@ class Steps:
                 digest=clean(digest),
                 size=None,
                 excerpt="",
-                cut=cut,
+                cut=bool(beginning_of(ran, stream)),
                 problem=one_line(f"missing or damaged: {error}"),
             )
         # cut before it is cleaned, which is slow: two bytes may become one line end, and four are one character at most
@@ -299,7 +298,8 @@ class Steps:
             digest=clean(digest),
             size=len(data),
             excerpt=text[:EXCERPT],
-            cut=cut or len(text) > EXCERPT,
+            cut=len(text) > EXCERPT,
+            all_of_it=beginning_of(ran, stream, len(data)),
         )
 
 

@@ -12,7 +12,10 @@ from drctl.core.ports import Claim, ClaimReply, ClaimState, Reply
 from tests.adapters.steps import command
 
 SHELLS = ["/bin/sh", "/bin/bash", pytest.param("busybox sh", marks=pytest.mark.needs("busybox"))]
-APPLETS = "cat chmod df env find grep head id kill ln mkdir mv rm setsid sh sleep stat sync touch tr true wc busybox"
+APPLETS = (
+    "cat chmod df env find grep head id kill ln mkdir mv rm seq setsid sh sha256sum sleep stat sync tail touch tr true "
+    "wc busybox"
+)
 
 
 @dataclass(slots=True)

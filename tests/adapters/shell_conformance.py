@@ -4,6 +4,7 @@ A subclass gives a fixture `place`. Scripts have a twin for the fake in `FAKE`.
 """
 
 import contextlib
+import hashlib
 import os
 import secrets
 import signal
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from drctl.adapters.carrier import Carried, Carrier, End, Order
+from drctl.adapters.claims import ClaimedShell
 from drctl.core.holdings import LinkError, Standing
 from drctl.core.ports import MEBIBYTE, Claim, ClaimReply, ClaimShell, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration, Secret
+from drctl.core.whole import Whole
 from tests.fakes.hosts import FakeHost, said
 
 EFFECT = 'printf "%s\\n" "$WHO" >>"$EFFECTS"; printf done; printf warned >&2; exit 3'
@@ -26,6 +30,35 @@ LARGE = "head -c 300000 /dev/zero"
 LOOK = "printf out; printf err >&2; exit 4"
 STAGED = 'cat "$DRCTL_STAGE/data"'
 SHOWN = 'printf %s "$PASSWORD"'
+
+
+PRINTS = "seq 20000; seq 5000 >&2"
+
+
+@dataclass(slots=True)
+class Cutting:
+    """A carrier whose first answer breaks off `offset` bytes behind its frame; `came` counts what each brought.
+
+    With `change` what came before is not what the host holds.
+    """
+
+    carrier: Carrier
+    offset: int
+    change: bool = False
+    came: list[int] = field(default_factory=list)
+
+    def exchange(self, order: Order) -> Carried:
+        carried = self.carrier.exchange(order)
+        start = carried.out.find(b" reply ")
+        if start < 0:
+            return carried
+        self.came.append(len(carried.out))
+        if len(self.came) > 1:
+            return carried
+        first = carried.out.index(b"\n", start) + 1
+        part = carried.out[first : first + self.offset]
+        part = part[::-1] if self.change else part
+        return Carried(end=End.LOST, out=carried.out[:first] + part, because="cut")
 
 
 @dataclass(slots=True)
@@ -246,7 +279,38 @@ class ShellConformance:
         assert (reply.exit, len(reply.stdout), reply.cut) == (0, 1000, True)
         look = place.shell.read(place.command(LARGE, cap=1000))
         assert (look.exit, len(look.stdout), look.cut) == (0, 1000, True)
+        everything = {"stdout": Whole(size=300000, sha256=hashlib.sha256(bytes(300000)).hexdigest())}
+        assert (reply.whole, look.whole) == (everything, everything)
+        assert place.shell.read(place.command(LARGE, cap=299_900)).whole == everything
+        secret = replace(place.command(LARGE, cap=1000), sensitive=True)
+        if not isinstance(place.shell, FakeHost):
+            assert place.shell.read(secret).whole == {"stdout": Whole(size=300000)}
+            private = ended(place.shell.run(place.claim("k2"), secret))
+            assert {one.sha256 for one in private.whole.values()} == {""}
         assert len(place.shell.read(place.command(LARGE)).stdout) == 300000
+
+    def test_an_answer_that_broke_off_is_gone_on_with_from_the_byte_where_it_did(self, place: Place) -> None:
+        if not isinstance(place.shell, ClaimedShell):
+            pytest.skip("the fake has no link")
+        whole = ended(place.shell.run(place.claim("whole"), place.command(PRINTS)))
+        for offset in (1, 5000, 70_000, 120_000, 130_000):
+            cutting = place.shell._carrier = Cutting(place.shell._carrier, offset)
+            again = ended(place.shell.run(place.claim(f"at-{offset}"), place.command(PRINTS)), ClaimState.REATTACHED)
+            place.shell._carrier = cutting.carrier
+            assert (again.stdout, again.stderr, again.cut) == (whole.stdout, whole.stderr, False)
+            assert cutting.came[1] < len(whole.stdout) + len(whole.stderr) - offset + 1000
+
+    def test_another_output_than_the_one_that_broke_off_is_given_from_its_beginning(self, place: Place) -> None:
+        if not isinstance(place.shell, ClaimedShell):
+            pytest.skip("the fake has no link")
+        cutting = place.shell._carrier = Cutting(place.shell._carrier, 50_000, change=True)
+        whole = ended(place.shell.run(place.claim(), place.command(PRINTS)), ClaimState.REATTACHED)
+        place.shell._carrier = cutting.carrier
+        assert (
+            whole.stdout
+            == ended(place.shell.attach(place.claim(), place.command(PRINTS)), ClaimState.REATTACHED).stdout
+        )
+        assert cutting.came[1] > len(whole.stdout)
 
     def test_a_look_gives_its_exit_code_and_both_streams(self, place: Place) -> None:
         reply = place.shell.read(place.command(LOOK))

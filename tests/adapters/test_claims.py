@@ -18,8 +18,9 @@ from drctl.adapters import claim_text
 from drctl.core.holdings import LinkError
 from drctl.core.ports import ClaimState
 from drctl.core.values import Secret
+from drctl.core.whole import Whole
 from drctl.errors import DefectError
-from tests.adapters.claim_rig import SHELLS, Rig
+from tests.adapters.claim_rig import APPLETS, SHELLS, Rig
 from tests.adapters.shell_conformance import Place, ShellConformance
 from tests.adapters.steps import command
 
@@ -195,6 +196,17 @@ def test_a_host_without_setsid_refuses(sh: Rig) -> None:
     answer = sh.act("true")
     assert answer.state is ClaimState.REFUSED
     assert "setsid" in answer.because
+
+
+def test_a_host_without_a_tool_for_sha256_says_only_how_much_there_was(sh: Rig) -> None:
+    (sh.folder / "bin").mkdir()
+    for name in (*APPLETS.split(), "sh"):
+        (sh.folder / "bin" / name).unlink(missing_ok=True)
+        if name != "sha256sum" and (there := shutil.which(name)):
+            (sh.folder / "bin" / name).symlink_to(there)
+    sh.env["PATH"] = str(sh.folder / "bin")
+    reply = sh.ran("seq 5000", cap=1000)
+    assert (reply.cut, reply.whole) == (True, {"stdout": Whole(size=23893)})
 
 
 def test_of_many_runs_one_gets_the_host(rig: Rig) -> None:

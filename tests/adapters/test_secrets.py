@@ -231,3 +231,28 @@ def test_text_without_secrets_is_untouched_and_nothing_is_held_back() -> None:
     masker.add(Secret("sesame-open"))
     assert masker.mask(b"\xff\x00 anything") == b"\xff\x00 anything"
     assert masker.text("a \udcff b") == "a \udcff b"
+
+
+def test_no_place_of_a_long_output_is_ruled_out_wrongly() -> None:
+    masker = Masker()
+    secret = "harbour-light-keeper-7Qx"
+    masker.add(Secret(secret, name="one"))
+    coded = base64.b64encode(secret.encode())
+    broken = b"\r\n".join(coded[at : at + 1] for at in range(len(coded)))  # one character a line
+    for form in (secret.encode(), broken):
+        for place in range(1000, 1060):  # around the end of what is ruled out at once
+            text = b"y" * place + form + b"y" * 3000
+            assert masker.mask(text).startswith(b"y" * place + b"***"), (form, place)
+
+
+def test_a_secret_of_line_ends_is_found_too() -> None:
+    masker = Masker()
+    masker.add(Secret("a\nb\nc\n", name="lines"))
+    assert masker.mask(b"x" * 2000 + b"a\nb\nc\n" + b"x" * 2000) == b"x" * 2000 + b"***" + b"x" * 2000
+
+
+def test_the_beginning_of_a_secret_at_a_cut_is_left_out() -> None:
+    masker = Masker()
+    masker.add(Secret("harbour-light-keeper", name="one"))
+    assert "harbour" not in masker.beginning("x" * 5000 + "harbour-light-kee")
+    assert masker.beginning("x" * 5000).startswith("x" * 4000)

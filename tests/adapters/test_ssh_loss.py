@@ -1,6 +1,7 @@
 """A link that breaks, freezes or dies under a command, by every transport: what is said of the command afterwards."""
 
 import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -152,6 +153,30 @@ def test_a_reset_at_any_byte_leaves_an_effect_with_its_outcome_or_none(
         effects = (tmp_path / "effects").read_text().count("x")
     assert answer.state in (ClaimState.RAN, ClaimState.REATTACHED), answer
     assert (answer.reply and answer.reply.exit, effects) == (0, 1)
+
+
+@pytest.mark.parametrize("offset", [200_000, 250_000, 350_000])
+def test_what_came_of_an_answer_before_the_link_ended_is_not_fetched_again(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, transport: str, tmp_path: Path, offset: int
+) -> None:
+    printed = random.Random(offset).randbytes(400_000)
+    (tmp_path / "printed").write_bytes(printed)
+    relay = asyncssh_relay
+    relay.way, relay.freeze_after = "from the host", offset
+    shell = open_hosts(keys.host(relay.port)).shell("h1")
+    future = in_background(lambda: shell.run(claim(), command('cat "$HOME/printed"; echo x >>"$HOME/effects"')))
+    until(lambda: relay._frozen, "so much of the answer")
+    relay.freeze_after = None
+    relay.end("from the host")  # in order: a reset would also drop what the client had not read yet
+    relay.thaw()
+    answer = future.result(60)
+    assert answer.reply is not None, answer
+    assert (answer.state, answer.reply.stdout) == (ClaimState.REATTACHED, printed)
+    assert relay.accepted > 1
+    # what the relay held back, and a login; ssh also drops what it had read and not yet passed on
+    most = 65_536 + 30_000 if transport == "fabric" else offset
+    assert relay.passed["from the host"] < len(printed) - offset + most
+    assert (tmp_path / "effects").read_text() == "x\n"
 
 
 @pytest.mark.needs("openssh-server")

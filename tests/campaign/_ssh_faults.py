@@ -14,6 +14,7 @@ from pathlib import Path
 from drctl.adapters.ssh import SshHosts
 from drctl.core.inventory import Host
 from drctl.core.ports import Claim, ClaimReply, ClaimShell, Command, Reply
+from drctl.core.transports import FABRIC
 from drctl.core.values import Duration
 from tests.adapters.steps import no_secret, until
 from tests.fakes.sshservers import Keys, Relay, Way, drop_all, inventory
@@ -34,12 +35,14 @@ class Case:
         fault: its name in `FAULTS`.
         look: a look instead of an act.
         part: where in its range a fault strikes that can strike anywhere, from 0 to 1.
+        transport: what opens the links.
     """
 
     number: int
     fault: str
     look: bool
     part: float
+    transport: str = FABRIC
 
     @property
     def code(self) -> int:
@@ -56,7 +59,7 @@ class Lane:
     plain: Callable[[], socket.socket]
     changed: Callable[[], socket.socket]
     stuck: Callable[[], socket.socket]
-    lengths: Mapping[Way, tuple[int, int]] = field(default_factory=dict)
+    lengths: dict[str, Mapping[Way, tuple[int, int]]] = field(default_factory=dict)
 
     def host(self) -> Host:
         return self.keys.host(self.relay.port)
@@ -93,7 +96,17 @@ class Bout:
     _future: "Future[ClaimReply | Reply]" = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hosts = SshHosts(inventory(self.lane.host()), no_secret)
+        self.hosts = self.opened()
+
+    def opened(self, port: int = 0) -> SshHosts:
+        """The host, by the transport of the case; perhaps at another port."""
+        host = self.lane.host()
+        return SshHosts(inventory(replace(host, port=port) if port else host), no_secret, self.case.transport)
+
+    @property
+    def lengths(self) -> Mapping[Way, tuple[int, int]]:
+        """How many bytes of a connection are a login, and how many a login and an act."""
+        return self.lane.lengths[self.case.transport]
 
     @property
     def shell(self) -> ClaimShell:
@@ -201,10 +214,10 @@ def never(*words: str) -> Allowed:
 def refused(bout: Bout) -> Allowed:
     with socket.socket() as bound:  # bound, not listening: the system refuses for it
         bound.bind(("127.0.0.1", 0))
-        bout.hosts = SshHosts(inventory(replace(bout.lane.host(), port=bound.getsockname()[1])), no_secret)
+        bout.hosts = bout.opened(bound.getsockname()[1])
         bout.start()
         bout.end(LONG)
-    bout.hosts = SshHosts(inventory(bout.lane.host()), no_secret)
+    bout.hosts = bout.opened()
     return never("refused")
 
 
@@ -212,10 +225,10 @@ def syn_dropped(bout: Bout) -> Allowed:
     with socket.socket() as bound, contextlib.ExitStack() as stack:
         bound.bind(("127.0.0.1", 0))
         drop_all([bound], stack)
-        bout.hosts = SshHosts(inventory(replace(bout.lane.host(), port=bound.getsockname()[1])), no_secret)
+        bout.hosts = bout.opened(bound.getsockname()[1])
         bout.start()
         bout.end(LONG)
-    bout.hosts = SshHosts(inventory(bout.lane.host()), no_secret)
+    bout.hosts = bout.opened()
     return never("silent")
 
 
@@ -226,7 +239,7 @@ def banner_stall(bout: Bout) -> Allowed:
 
 
 def login_stall(bout: Bout) -> Allowed:
-    bout.lane.relay.freeze_after = int(bout.lane.lengths["to the host"][0] * bout.case.part)
+    bout.lane.relay.freeze_after = int(bout.lengths["to the host"][0] * bout.case.part)
     bout.start()
     return never("silent")
 
@@ -254,7 +267,7 @@ def host_key(bout: Bout) -> Allowed:
 
 def _reset_at(bout: Bout, way: Way) -> Allowed:
     bout.lane.relay.way = way
-    bout.lane.relay.reset_after = int(bout.lane.lengths[way][1] * bout.case.part)
+    bout.lane.relay.reset_after = int(bout.lengths[way][1] * bout.case.part)
     bout.start()
     return Allowed(KNOWN | NEVER | {"not_started", "in_doubt"})
 

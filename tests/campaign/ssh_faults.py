@@ -22,11 +22,12 @@ from pathlib import Path
 
 import pytest
 
-from drctl.adapters import claims, ssh_transport, ssh_watch
+from drctl.adapters import claims, openssh, ssh_transport, ssh_watch
 from drctl.core.ports import ClaimReply, ClaimState, Reply
+from drctl.core.transports import FABRIC, OPENSSH
 from tests.campaign._ssh_faults import ANYWHERE, CAP, FAULTS, KNOWN, WEIRD, Allowed, Bout, Case, Lane, named
 from tests.campaign.registry import Figures, box_closed
-from tests.fakes.sshservers import SSHD, Keys, Relay, asyncssh_server, openssh_server, tcp
+from tests.fakes.sshservers import SSH, SSHD, Keys, Relay, asyncssh_server, openssh_server, tcp
 from tests.invariants import claims_under
 
 NAME = "ssh-faults"
@@ -35,6 +36,8 @@ _OFFSETS = 5
 _ROUND = len(FAULTS) + 2 * (_OFFSETS - 1)
 COUNT = 40 * _ROUND
 CI_COUNT = 5 * _ROUND
+
+TRANSPORTS = (FABRIC, OPENSSH) if shutil.which("ssh") else (FABRIC,)
 
 OK = "told as ended so, and the host differs"
 HANG = "no answer within the limit and the grace"
@@ -61,9 +64,10 @@ def drawn(count: int, rng: random.Random) -> list[Case]:
     found: list[Case] = []
     while len(found) < count:
         for index, name in enumerate(rng.sample(names, len(names))):
+            transport = TRANSPORTS[len(found) % len(TRANSPORTS)]
             place = next(places[name]) if name in places else rng.random() * 100
             look = name not in ANYWHERE and (len(found) // len(names) + index) % 3 == 0
-            found.append(Case(number=len(found), fault=name, look=look, part=place / 100))
+            found.append(Case(number=len(found), fault=name, look=look, part=place / 100, transport=transport))
     return found[:count]
 
 
@@ -92,16 +96,17 @@ def lane(folder: Path, keys: Keys) -> Iterator[Lane]:
         yield Lane(folder, keys, relay, plain, changed, stuck)
 
 
-def measure(which: Lane) -> None:
+def measure(which: Lane, transport: str) -> None:
     """How many bytes a login takes, and a whole act."""
-    bout = Bout(which, Case(number=10**6, fault="", look=False, part=0))
+    number = 10**6 + TRANSPORTS.index(transport)
+    bout = Bout(which, Case(number=number, fault="", look=False, part=0, transport=transport))
     bout.hosts.carrier("h1").link(time.monotonic() + 60)
     login = dict(which.relay.passed)
     bout.start()
     if not bout.end(60) or state(bout.answer) != "ran":
         raise AssertionError(f"an act that meets no fault fails: {bout.answer}")
     whole = which.relay.passed
-    which.lengths = {way: (login[way], whole[way]) for way in login}
+    which.lengths[transport] = {way: (login[way], whole[way]) for way in login}
     bout.clear()
 
 
@@ -219,6 +224,7 @@ def short_limits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, seconds in _LIMITS.items():
             patch.setattr(ssh_transport, name, seconds)
+        patch.setattr(openssh, "PROGRAM", SSH)  # no settings of the person who runs it
         patch.setattr(ssh_watch, "PING", 0.3)
         patch.setattr(claims, "_GRACE", _GRACE)
         yield
@@ -236,7 +242,8 @@ def run(count: int, rng: random.Random) -> Figures:
 
         def work(number: int) -> None:
             with lane(Path(name, f"h{number}"), keys) as which:
-                measure(which)
+                for transport in TRANSPORTS:
+                    measure(which, transport)
                 while not box_closed():
                     with lock:
                         case = next(cases, None)
@@ -247,6 +254,7 @@ def run(count: int, rng: random.Random) -> Figures:
                     with lock:
                         figures.tried += 1
                         tries[case.fault] += 1
+                        figures.count(f"over {case.transport}")
                         figures.add(own)
                         began.append(Bout(which, case))
 

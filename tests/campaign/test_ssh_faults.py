@@ -51,9 +51,9 @@ def lose_the_exit_code(patch: Patch) -> None:
 def read_output_as_text(patch: Patch) -> None:
     honest = claim_text.answer
 
-    def lossy(mark: str, out: bytes) -> claim_text.Answer | None:
-        answer = honest(mark, out)
-        return answer and replace(answer, out=answer.out.decode("utf-8", "replace").encode())
+    def lossy(mark: str, out: bytes, held: claim_text.Held) -> claim_text.Answer | claim_text.Held:
+        answer = honest(mark, out, held)
+        return replace(answer, out=answer.out.decode("utf-8", "replace").encode())
 
     patch.setattr(claim_text, "answer", lossy)
 
@@ -79,7 +79,7 @@ def start_again_after_a_loss(patch: Patch) -> None:
 def test_a_broken_transport_is_noticed(sabotage: Callable[[Patch], None], fault: str, promise: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssh_faults, "FAULTS", {fault: FAULTS[fault]})
-        patch.setattr(ssh_faults, "measure", lambda _: None)
+        patch.setattr(ssh_faults, "measure", lambda *_: None)
         sabotage(patch)
         figures = ssh_faults.run(5, random.Random(1))
     assert figures.numbers[promise], figures.text()

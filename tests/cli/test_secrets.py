@@ -2,11 +2,15 @@
 
 import base64
 import json
+import threading
 import urllib.parse
 from pathlib import Path
 
 import pytest
 
+from drctl.adapters.secrets import Masker, Secrets
+from drctl.cli import app
+from drctl.core.inventory import SecretRef
 from drctl.engine.executor import Executor
 from drctl.errors import Exit, RefusedError
 from tests.cli.conftest import Drctl, book, step
@@ -140,3 +144,24 @@ def test_an_error_that_nobody_foresaw_does_not_say_it_either(
     assert found(drctl.state, said.out, said.err) == []
     assert "***" in said.err
     assert ("Traceback" in said.err) == bool(debug and error is RuntimeError)
+
+
+def test_a_thread_that_fails_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    masker = Masker()
+    Secrets(masker, tmp_path, {"PW": "harbour-light-keeper"}).resolve(SecretRef(source="env", target=("PW",)))
+    with pytest.raises(SystemExit):
+        app.main(["--version"])
+
+    def fail() -> None:
+        raise ValueError("harbour-light-keeper was refused")
+
+    thread = threading.Thread(target=fail, name="watching")
+    thread.start()
+    thread.join()
+    said = capsys.readouterr().err
+    assert "watching" in said
+    assert "ValueError: *** was refused" in said
+    assert "harbour-light-keeper" not in said

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import pytest
 
+from drctl.core.values import Secret
 from drctl.errors import Exit
 from tests.engine.rig import Crash, Rig
 from tests.engine.test_acts import book
 from tests.fakes.clocks import START
+from tests.fakes.hosts import said
 
 
 def answers(rig: Rig, script: str, *exits: int, host: str = "db1") -> list[int]:
@@ -208,3 +211,24 @@ def test_a_wait_for_neither_length_nor_time_fails() -> None:
     ))  # fmt: skip
     rig.host("db1").on("look", "soon")
     assert rig.run() is Exit.STEP_FAILED
+
+
+@pytest.mark.parametrize("effect", ["read", "idempotent"])
+def test_of_a_long_output_the_record_says_how_much_there_was_and_the_digest_of_all(effect: str) -> None:
+    more = "" if effect == "read" else ", undo: {none: a test}"
+    rig = Rig(book(f"{{id: much, on: db1, run: prints, effect: {effect}{more}}}"))
+    printed = b"0123456789abcdef" * 100_000
+    rig.host("db1").on("prints", said(printed))
+    assert rig.run() is Exit.DONE
+    ran = next(body for _, kind, body, _ in rig.lines if kind == "command_ran")
+    assert (ran["cut"], ran["sizes"]) == (True, {"stdout": 1_600_000})
+    assert ran["digests"] == {"stdout": hashlib.sha256(printed).hexdigest()}
+
+
+def test_no_digest_is_told_of_an_output_in_which_a_secret_was_starred_out() -> None:
+    rig = Rig(book("{id: much, on: db1, run: prints, effect: read}"))
+    rig.secrets.append(Secret("harbour-light", name="one"))
+    rig.host("db1").on("prints", said(b"harbour-light" + bytes(1_600_000)))
+    assert rig.run() is Exit.DONE
+    ran = next(body for _, kind, body, _ in rig.lines if kind == "command_ran")
+    assert (ran["sizes"], ran.get("digests", {})) == ({"stdout": 1_600_013}, {})

@@ -10,6 +10,7 @@ Nothing takes time; `advance` is told how long a real host would have taken unti
 thing is checked by tests/adapters/shell_conformance.py, the same suite that the real shells run.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from drctl.adapters import claim_text
 from drctl.core.holdings import GIVEN, Holding, LinkError, Standing
 from drctl.core.ports import Claim, ClaimReply, ClaimState, Command, Reach, Reply
 from drctl.core.values import Duration
+from drctl.core.whole import Whole
 
 Answer = Reply | str | bytes | int | None
 Behaviour = Answer | Callable[[Command], Answer]
@@ -277,8 +279,15 @@ class FakeHost:
         return said(exit=127, stderr=f"FakeHost {self.name} was not told what this does: {command.script}")
 
     def _capped(self, command: Command, reply: Reply) -> Reply:
-        cut = reply.cut or max(len(reply.stdout), len(reply.stderr)) > command.cap
-        return replace(reply, stdout=reply.stdout[: command.cap], stderr=reply.stderr[: command.cap], cut=cut)
+        streams = {"stdout": reply.stdout, "stderr": reply.stderr}
+        whole = {
+            name: Whole(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+            for name, data in streams.items()
+            if len(data) > command.cap
+        }
+        cut = reply.cut or bool(whole)
+        begun = {name: data[: command.cap] for name, data in streams.items()}
+        return replace(reply, stdout=begun["stdout"], stderr=begun["stderr"], cut=cut, whole=whole)
 
 
 SINCE = "2026-11-23T15:00:00Z"

@@ -121,12 +121,28 @@ def test_objectives_that_were_not_measured_are_not_met() -> None:
     ]
 
 
+def test_of_output_that_was_not_kept_whole_the_rest_is_told() -> None:
+    run = full_run()
+    kept = run.keep(b"x" * 1_048_576)
+    run.act("failover/late", "db2", text="cat big", out={"stdout": kept, "stderr": run.keep(b"e")})
+    at = max(i for i, entry in enumerate(run.entries) if isinstance(entry.event, ev.CommandRan))
+    ran = run.entries[at].event
+    assert isinstance(ran, ev.CommandRan)
+    told = dataclasses.replace(ran, cut=True, sizes={"stdout": 50_000_000}, digests={"stdout": "ab" * 32})
+    run.entries[at] = dataclasses.replace(run.entries[at], event=told)
+    out, err = report_of(run).steps[-1].attempts[0].outputs
+    assert out.all_of_it == f"first 1,048,576 of 50,000,000 bytes kept, SHA-256 of all: {'ab' * 32}"
+    assert err.all_of_it == ""
+    assert out.all_of_it in markdown(report_of(run))
+
+
 def test_outputs_are_cut_named_and_never_raise() -> None:
     run = full_run()
     big = run.keep(b"x" * 10_000 + b"\xff\x1b[2J")
     run.act("failover/late", "db2", text="cat big", out={"stdout": big, "stderr": "ee" * 32})
     outputs = report_of(run).steps[-1].attempts[0].outputs
     assert (outputs[0].size, outputs[0].cut, len(outputs[0].excerpt)) == (10_005, True, 2000)
+    assert outputs[0].all_of_it == ""
     assert outputs[1].size is None
     assert "missing or damaged" in outputs[1].problem
 
