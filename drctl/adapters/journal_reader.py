@@ -17,24 +17,27 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from drctl.core.ports import Clock
+    from drctl.core.verification import Verifier
 
 _POLL = Duration(200_000)
 
 
-def read(path: Path) -> Iterator[Record]:
+def read(path: Path, verifier: Verifier | None = None) -> Iterator[Record]:
     """The records of a journal, checkpoints included, strictly parsed; the chain is not checked (`audit verify` does).
 
-    Stops before an unfinished last line: its writer is still at it, or crashed.
+    Stops before an unfinished last line: its writer is still at it, or crashed. A verifier is fed every line that is
+    read, that last one too, and so judges the very bytes that the records came from.
 
     Raises:
         JournalError: the file cannot be read, or a line is not a record.
     """
     try:
         with path.open("rb") as file:
-            for number, (line, _) in enumerate(pieces(file), start=1):
+            for number, (line, length) in enumerate(pieces(file), start=1):
+                known = verifier.feed(line, length) if verifier is not None else None
                 if line[-1:] != b"\n":
                     return
-                yield _parsed(path, line, number)
+                yield known or _parsed(path, line, number)
     except OSError as error:
         raise JournalError(f"The journal cannot be read: {error.strerror}.", where=str(path)) from error
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from drctl.core.records import Record
+    from drctl.core.verification import Verifier
 
 
 def login() -> str:
@@ -58,13 +59,13 @@ def entry_of(record: Record) -> Entry:
     )  # fmt: skip
 
 
-def entries(path: Path) -> Iterator[Entry]:
-    """The events of a journal, checkpoints left out.
+def entries(path: Path, verifier: Verifier | None = None) -> Iterator[Entry]:
+    """The events of a journal, checkpoints left out; a verifier judges the lines as they are read.
 
     Raises:
         JournalError: a record is missing, or not what its type says.
     """
-    for record in in_order(read(path), path):
+    for record in in_order(read(path, verifier), path):
         if record.type == CHECKPOINT:
             continue
         try:
@@ -88,13 +89,13 @@ def fold_of(folder: RunFolder) -> RunState:
     return state
 
 
-def entries_of(folder: RunFolder) -> list[Entry]:
-    """Every event of a run, for those who need them beside their fold.
+def entries_of(folder: RunFolder, verifier: Verifier | None = None) -> list[Entry]:
+    """Every event of a run, for those who need them beside their fold; a verifier is fed the whole journal.
 
     Raises:
         RefusedError: it never opened. JournalError: its journal cannot be read, or lines are missing from it.
     """
-    found = [] if _absent(folder.path) else list(entries(folder.journal))
+    found = [] if _absent(folder.path) else list(entries(folder.journal, verifier))
     if not found:
         raise _never_opened(folder)
     return found

@@ -34,6 +34,11 @@ RECOVERED = "recovered"
 
 CHECKPOINT_FIELDS = frozenset({"body", "seq", "ts", "type", "v", "~hash"})
 RECORD_FIELDS = CHECKPOINT_FIELDS | {"actor", "boot", "dur", "epoch", "mono", "run"}
+_MEMBERS = RECORD_FIELDS - {"~hash"}
+_KINDS: Sequence[tuple[str, type]] = (
+    ("actor", str), ("boot", str), ("run", str), ("type", str), ("body", dict),
+    ("seq", int), ("ts", int), ("mono", int), ("dur", int), ("epoch", int),
+)  # fmt: skip
 
 _HASH_OPEN = b',"~hash":"'
 _SUFFIX = len(_HASH_OPEN) + 64 + len(b'"}')  # 76 bytes
@@ -341,6 +346,15 @@ def parse(line: bytes) -> Record:
     """
     line = line.removesuffix(b"\n")
     split(line)
+    return record_of(line)
+
+
+def record_of(line: bytes) -> Record:
+    """Read a line (without LF) that `split` has taken; the rest of `parse`.
+
+    Raises:
+        ParseError: `parse`, `fields` or `version`.
+    """
     members = strict_json(line)
     if not isinstance(members, dict):
         raise ParseError("parse", "not an object")
@@ -351,15 +365,12 @@ def parse(line: bytes) -> Record:
     missing = RECORD_FIELDS - members.keys()
     if missing:
         raise ParseError("fields", f"without {', '.join(sorted(missing))}")
-    for name, kind in (("actor", str), ("boot", str), ("run", str), ("type", str), ("body", dict)):
+    for name, kind in _KINDS:
         if type(members[name]) is not kind:
-            raise ParseError("fields", f"{name} has the wrong type")
-    for name in ("seq", "ts", "mono", "dur", "epoch"):
-        if type(members[name]) is not int:
-            raise ParseError("fields", f"{name} is not an integer")
+            raise ParseError("fields", f"{name} {'is not an integer' if kind is int else 'has the wrong type'}")
     if members["seq"] < 0 or not _UID.match(members["run"]) or not _TYPE.match(members["type"]):
         raise ParseError("fields", "seq, run or type is malformed")
-    return Record(**{name: members[name] for name in RECORD_FIELDS - {"~hash"}})
+    return Record(**{name: members[name] for name in _MEMBERS})
 
 
 def _checkpoint(members: dict[str, JSON]) -> Record:

@@ -29,6 +29,7 @@ from drctl.core.records import (
     link,
     origin,
     parse,
+    record_of,
     split,
 )
 
@@ -158,26 +159,30 @@ class Verifier:
         """Whether `run_closed` is the last word of the sound part."""
         return self._closed is not None
 
-    def feed(self, line: bytes, length: int | None = None) -> None:
-        """Take the next line, with its LF; only the last may lack it. `length` is its length in the file."""
+    def feed(self, line: bytes, length: int | None = None) -> Record | None:
+        """Take the next line, with its LF; only the last may lack it. `length` is its length in the file.
+
+        Gives the line's record as long as the journal is sound and the line was read, so that nobody reads it again.
+        """
         if self._after is not None:
             self._count(self._after, line)
-            return
+            return None
         try:
-            self._accept(line)
+            record = self._accept(line)
         except ParseError as error:
             self._fault(error.reason, str(error), line)
-        else:
-            self.offset += len(line) if length is None else length
+            return None
+        self.offset += len(line) if length is None else length
+        return record
 
-    def _accept(self, line: bytes) -> None:
+    def _accept(self, line: bytes) -> Record | None:
         if line[-1:] != b"\n":
             raise ParseError("torn", "the last line has no end")
         raw = line[:-1]
         content, stated = split(raw)
         record = None
         if self.parse_all or self.chain is None or any(word in raw for word in _TELLING):
-            record = parse(raw)
+            record = record_of(raw)
         chain = self.chain or self._open(record)
         if link(chain.head, content) != stated:
             moved = record is not None and record.seq != chain.size
@@ -195,6 +200,7 @@ class Verifier:
                 self._fork = True
                 raise ParseError("fork", f"an anchor holds another root for the first {chain.size} records")
             self._anchored = chain.size
+        return record
 
     def _open(self, record: Record | None) -> Chain:
         """The chain before line 0: it needs the uid and the key, which that line itself declares."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drctl.cli.commands.audit import judge_file
+from drctl.adapters.keys import verify_signature
 from drctl.cli.runs import entries_of, open_state
 from drctl.cli.streams import speak_utf8
 from drctl.core.fold import RunState
+from drctl.core.verification import Verifier
 from drctl.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -78,11 +79,12 @@ def render(folder: RunFolder, form: str) -> str:
 
 
 def _built(folder: RunFolder) -> Report:
-    """Read the journal, once for all forms."""
+    """Read the journal, once for all forms: what is told and what is judged are the same bytes."""
     from drctl.reporting.report import build
 
-    every = entries_of(folder)
-    return build(every, RunState.of(every), judge_file(folder.journal), folder.outputs.get)
+    verifier = Verifier(public_key=None, check_signature=verify_signature)
+    every = entries_of(folder, verifier)
+    return build(every, RunState.of(every), verifier.finish(), folder.outputs.get)
 
 
 def _form(made: Report, form: str) -> str:
