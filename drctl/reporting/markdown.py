@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from drctl.reporting.report_model import DecisionRow, Moment, Report, StepRow
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
+_SPOILT = re.compile(r"[\\`*_{}\[\]#|~!&<>\n]")
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -37,7 +38,10 @@ def markdown(report: Report) -> str:
 
 def text(value: object) -> str:
     """Escape a value so that Markdown shows it as it is."""
-    escaped = _SPECIAL.sub(r"\\\1", str(value)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = str(value)
+    if not _SPOILT.search(escaped):  # most of a report
+        return escaped
+    escaped = _SPECIAL.sub(r"\\\1", escaped).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return escaped.replace("\n", "<br>")
 
 

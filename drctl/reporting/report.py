@@ -103,11 +103,18 @@ def as_json(report: Report) -> str:
 
 def _written(value: object) -> str:
     """JSON in one line: with an indent, json writes in Python what it otherwise writes in C."""
-    return json.dumps(value, ensure_ascii=False, default=_fields)
+    return _ENCODER.encode(value)
 
 
 def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any noun of a report
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    cls = type(value)
+    if cls not in _NAMES:
+        _NAMES[cls] = tuple(f.name for f in dataclasses.fields(cls))
+    return {name: getattr(value, name) for name in _NAMES[cls]}
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_fields)
 
 
 def _header(entries: Sequence[Entry], state: RunState, times: Clock, *, intact: bool) -> Header:

@@ -23,12 +23,16 @@ class Clock:
     def __init__(self, state: RunState) -> None:
         self._zone = zone_of(state.opened.zone if state.opened is not None else "")
         self._own = state.timeline
+        self._made: dict[int, Moment] = {}
 
     def moment(self, at: Time) -> Moment:
         """A time, in UTC and in the zone of the run."""
-        return Moment(
-            us=at.micros, utc=moment(at), clock=clock(at), local=local_clock(at, self._zone), own_us=self._own.of(at)
-        )
+        us = at.micros
+        if us not in self._made:  # a record's time stands in the timeline, at its step and at the attempt
+            self._made[us] = Moment(
+                us=us, utc=moment(at), clock=clock(at), local=local_clock(at, self._zone), own_us=self._own.of(at)
+            )
+        return self._made[us]
 
     def length(self, first: Entry, last: Entry) -> int:
         """Microseconds between two records, in the run's own time."""
