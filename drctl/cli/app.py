@@ -6,6 +6,7 @@ nothing dangerous can be switched on by a variable that somebody exported last y
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import gc
 import importlib
@@ -131,6 +132,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     threading.excepthook = thread_failed
     gc.set_threshold(200_000)  # a document is 100,000 values that all stay: looking for rubbish among them is in vain
+    atexit.register(gc.freeze)  # and so it is once more when the interpreter ends: everything goes anyway
     with lasting() as ended:
         code = ended(run(list(sys.argv[1:] if args is None else args)))
     sys.exit(code)
