@@ -6,8 +6,9 @@ This module holds only the contract and the bounded, linear collecting of output
 
 import enum
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import field
+from inspect import GEN_CREATED, getgeneratorstate
 from typing import TYPE_CHECKING, Protocol
 
 from drctl.core.nouns import dataclass
@@ -62,6 +63,16 @@ class Order:
     spare: bool = False
     opens: bytes = b""
     door: "Door | None" = None
+
+    @property
+    def once(self) -> bool:
+        """Whether the input can be taken only once: nothing of it is taken before the host has said that it listens."""
+        return iter(self.stdin) is self.stdin
+
+    @property
+    def taken(self) -> bool:
+        """Whether some of an input that can be taken only once is gone: the order cannot be carried again."""
+        return isinstance(self.stdin, Generator) and getgeneratorstate(self.stdin) != GEN_CREATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,16 @@ dr_f=$2/out dr_e=$2/err
 dr_go() {
   printf "%s\n" "$dr_t" | {
     umask "$3"
-    exec $4 -euc "eval \"exec 3<&-
-\$(cat <&3)\"" 3<&0 0<&4 4<&-
+    exec $4 -euc "dr_t=
+while IFS= read -r dr_i; do dr_t=\$dr_t\$dr_i\"
+\"; done <&3
+case \$dr_t in
+*\"}
+\") eval \"exec 3<&-
+unset dr_t dr_i
+\$dr_t\" ;;
+*) kill -s KILL $$ ;;
+esac" 3<&0 0<&4 4<&-
   } >"$dr_f" 2>"$dr_e"
 }
 if [ -n "$dr_i" ]; then printf "$dr_i" 2>/dev/null | dr_go "$@" 4<&0; else dr_go "$@" 4</dev/null; fi
@@ -64,7 +72,9 @@ dr_sum() { # the SHA-256 of the input, or - where the host has nothing for it
 }
 dr_whole() { # FILE SIZE: the SHA-256 of an output that is over, holds no secret, and is read in about a second
   if [ "$dr_priv" = 0 ] && [ "${dr_rc:-x}" -ge 0 ] 2>/dev/null && [ "$2" -le 268435456 ]; then
-    head -c "$2" "$dr_o/$1" | dr_sum
+    # the status of head stands before the sum: of a part there is no digest to tell
+    dr_x=$({ { head -c "$2" "$dr_o/$1"; printf '%s:' "$?" >&3; } | dr_sum; } 3>&1)
+    case $dr_x in 0:*) printf %s "${dr_x#0:}" ;; *) printf -- - ;; esac
   else printf -- -; fi
 }
 dr_part() { # FILE FROM TO: these bytes of an output
@@ -79,9 +89,10 @@ dr_give() { # STATE NOTE: the answer with what the command has written so far
   [ -e "$dr_o/out" ] && [ -e "$dr_o/err" ] || dr_cut=1
   [ -s "$dr_o/out" ] && dr_y=$(wc -c <"$dr_o/out")
   [ -s "$dr_o/err" ] && dr_z=$(wc -c <"$dr_o/err")
+  [ -e "$dr_o/out" ] && [ -n "$dr_y" ] && dr_v=$((dr_y)),-
+  [ -e "$dr_o/err" ] && [ -n "$dr_z" ] && dr_w=$((dr_z)),-
+  [ -n "$dr_y" ] && [ -n "$dr_z" ] || dr_cut=1 # a size that could not be found out is not told as 0
   dr_y=$((dr_y + 0)) dr_z=$((dr_z + 0))
-  [ -e "$dr_o/out" ] && dr_v=$dr_y,-
-  [ -e "$dr_o/err" ] && dr_w=$dr_z,-
   [ "$dr_y" -gt "$dr_cap" ] && dr_v=$dr_y,$(dr_whole out "$dr_y") && dr_y=$dr_cap dr_cut=1
   [ "$dr_z" -gt "$dr_cap" ] && dr_w=$dr_z,$(dr_whole err "$dr_z") && dr_z=$dr_cap dr_cut=1
   # only what begins with the bytes that came before goes on from there

@@ -35,6 +35,7 @@ from drctl.core.values import Duration, Secret
 from drctl.errors import DefectError, DrctlError
 
 _CHANNELS = 8  # at once on one link: sshd allows 10 (MaxSessions), two are kept back for ending commands and for pings
+_REFUSALS = 3  # times that a host is asked again which ran nothing on a channel of a link that is there
 _BUSY_PAUSE = 0.1  # seconds until a host that had no channel to spare is asked again
 
 
@@ -177,6 +178,7 @@ class HostCarrier:
     def exchange(self, order: Order) -> Carried:
         """Carry one order. A link found dead is opened again, as long as nothing was sent."""
         limit = time.monotonic() + order.seconds
+        refusals = 0
         try:
             with self._slot(order, limit):
                 while True:
@@ -190,9 +192,15 @@ class HostCarrier:
                             return Carried(end=End.NO_LINK, because=problem.because)
                         time.sleep(_BUSY_PAUSE)
                         continue
-                    if carried.end is not End.NO_LINK or fresh or limit <= time.monotonic():
+                    if carried.end is not End.NO_LINK or order.taken or limit - time.monotonic() <= _BUSY_PAUSE:
                         return carried
-                    self._drop(link)
+                    if link.alive and refusals < _REFUSALS:  # it ran nothing, and others go on over the same link
+                        refusals += 1
+                        time.sleep(_BUSY_PAUSE)
+                    elif fresh or link.alive:
+                        return carried
+                    else:
+                        self._drop(link)
         except LinkProblem as problem:
             return Carried(end=End.NO_LINK, because=advised(problem.because, self._host))
 

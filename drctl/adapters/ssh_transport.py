@@ -397,7 +397,8 @@ class Link:
             status = status_of(channel) if end is End.DONE and not streams.over else None
         if end is End.DONE and status is None and not streams.over:
             end = End.LOST
-        if end is End.LOST and leave.refused and self.alive and time.monotonic() < limit:
+        silent = not (streams.out.head or streams.err.head)
+        if end is End.LOST and silent and leave.refused and self._answers(limit - time.monotonic()):
             end, refused = End.NO_LINK, _NOT_RUN
         # what a signal killed has no exit code, and the link is in order
         in_order = channel.eof_received and self.alive
@@ -405,13 +406,21 @@ class Link:
         because = "" if end in (End.DONE, End.TIMEOUT) else refused or self.because or lost
         return streams.carried(end, because=because, status=status, host_key=key)
 
+    def _answers(self, seconds: float) -> bool:
+        """Whether the host is there: paramiko closes the channels of a broken link before it says that it broke."""
+        try:
+            self.channel(seconds).close()
+        except LinkProblem as problem:
+            return problem.busy and self.alive
+        return True
+
     def _ask(self, leave: Leave, channel: paramiko.Channel, order: Order, streams: Streams, limit: float) -> str:
         """Ask for the shell of an order; why its door stayed shut, or nothing.
 
         Raises:
             EOFError: the link broke, and nothing was sent; or what else any word on a broken link raises.
         """
-        leave.ask(order.shell, waits=order.door is not None)
+        leave.ask(order.shell, waits=order.door is not None or order.once)
         refused = _at_door(channel, streams, order.door, limit) if order.door is not None else ""
         if refused and not self.alive:
             raise EOFError  # not sudo hung up

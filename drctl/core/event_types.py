@@ -148,7 +148,12 @@ class RunClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreflightFinished(Event):
-    """What was tried before the first act of a phase: hosts reached, and who could not be."""
+    """What was tried before the first act of a phase: hosts reached, and who could not be.
+
+    Attributes:
+        warnings: what is not there now, and may be when it is needed.
+        remarks: what a person should know of hosts that were reached.
+    """
 
     TYPE: ClassVar[str] = "preflight_finished"
     phase: str
@@ -156,6 +161,7 @@ class PreflightFinished(Event):
     hosts: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

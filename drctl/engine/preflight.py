@@ -74,8 +74,11 @@ class Preflight:
             return
         steps = [step for phase in self._context.runbook.phases for step in phase.steps]
         needs = {need for step in steps for need in named(step, self._context)}
-        warnings = (*self._missing(needs).values(), *self._remarks(needs))
-        self._recorder.write(ev.PreflightFinished(phase="*", ok=True, hosts=_hosts(needs), warnings=warnings))
+        event = ev.PreflightFinished(
+            phase="*", ok=True, hosts=_hosts(needs), warnings=tuple(self._missing(needs).values()),
+            remarks=self._remarks(needs),
+        )  # fmt: skip
+        self._recorder.write(event)
 
     def phase(self, phase: Phase) -> None:
         """Before a phase that acts: the hosts of its steps.

@@ -72,11 +72,20 @@ def _run(event: ev.Event, state: RunState) -> tuple[str, str, str] | None:
     return None
 
 
+def _preflight(event: ev.PreflightFinished) -> tuple[str, str, str] | None:
+    """What was not reached, else how many hosts were; then what to know of those that were."""
+    missing = f"not reached now: {'; '.join(event.warnings)}" if event.warnings else ""
+    reached = f"{count(len(event.hosts), 'host')} reached" if event.hosts and not missing else ""
+    known = f"to know: {'; '.join(event.remarks)}" if event.remarks else ""
+    text = ". ".join(part for part in (missing or reached, known) if part)
+    return ("!" if missing or known else "✔", "preflight", text) if text else None
+
+
 def _over(transport: str) -> str:
     return f", over {transport}" if transport != FABRIC else ""
 
 
-def _stretch(event: ev.Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 - one for each event
+def _stretch(event: ev.Event) -> tuple[str, str, str] | None:
     """Phases, blocks that ended badly or matter by themselves, and preflights."""
     match event:
         case ev.BlockStarted(form="phase"):
@@ -88,9 +97,7 @@ def _stretch(event: ev.Event) -> tuple[str, str, str] | None:  # noqa: PLR0911 -
                 f"{event.path}{_on(event.host)}" + (f": {event.because}" if event.because else "")
             )  # fmt: skip
         case ev.PreflightFinished(phase="*"):
-            if event.warnings:
-                return "!", "preflight", f"not reached now: {'; '.join(event.warnings)}"
-            return ("✔", "preflight", f"{count(len(event.hosts), 'host')} reached") if event.hosts else None
+            return _preflight(event)
         case ev.PreflightFinished() if not event.ok:
             return "✖", "preflight", f"{event.phase}: {'; '.join(event.problems)}"
     return None

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,30 @@ def test_a_user_that_sudo_does_not_give_refuses_for_certain(sh: Rig) -> None:
     assert answer.state is ClaimState.REFUSED
     assert "a password is required" in answer.because
     assert sh.made.attach(sh.claim(), command("true", as_user="nobody")).state is ClaimState.IN_DOUBT
+
+
+@pytest.mark.parametrize("stdin", [b"", b"some input"])
+def test_a_command_whose_text_did_not_come_whole_ran_nothing_and_has_no_exit_code(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, stdin: bytes
+) -> None:
+    """An empty text would be a success, and one that is cut off an exit code of the shell's own."""
+    whole = claim_text.program
+    monkeypatch.setattr(claim_text, "program", lambda asked: whole(asked).replace("\n}'\n", "\n'\n"))
+    answer = rig.act('echo x >>"$HOME/effects"', stdin=stdin)
+    assert (answer.state, answer.gone) == (ClaimState.IN_DOUBT, True), answer
+    assert not (rig.folder / "effects").exists()
+
+
+@pytest.mark.parametrize("tool", ["wc", "head"])
+def test_a_tool_that_fails_tells_no_size_and_no_digest(sh: Rig, tmp_path: Path, tool: str) -> None:
+    """Killed for want of memory, `wc` gave a size of 0, and `head` the digest of nothing."""
+    (tmp_path / "fakes").mkdir()
+    fake = tmp_path / "fakes" / tool
+    once = f'[ -e "{tmp_path}/failed" ] || {{ : >"{tmp_path}/failed"; kill -9 $$; }}'
+    fake.write_text(f'#!/bin/sh\n{once}\nexec /usr/bin/{tool} "$@"\n')
+    fake.chmod(0o755)
+    sh.env["PATH"] = f"{tmp_path}/fakes:{sh.env['PATH']}"
+    reply = sh.ran("/usr/bin/head -c 5000 /dev/zero", cap=1000)
+    assert reply.cut
+    assert reply.whole["stdout"].sha256 == ""
+    assert reply.whole["stdout"].size == (5000 if tool == "head" else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,14 +13,18 @@ from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.sessions import resumed
 from drctl.cli.transports import over
 from drctl.cli.wiring import Resuming
-from drctl.core.values import Duration
+from drctl.core.encoding import to_json
+from drctl.core.values import Duration, Unknown
+from drctl.engine.outputs import unpack
 from drctl.errors import Exit, LockedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from drctl.adapters.statedir import RunFolder
     from drctl.cli.app import Settings
     from drctl.core import events as ev
+    from drctl.engine.outputs import Store
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
 
@@ -75,7 +79,7 @@ def exec_(
         finally:
             if before.paused is not None:  # what it waited for, it still waits for
                 session.recorder.write(before.paused, durable=True)
-    _show(settings, folder.id, ends)
+    _show(settings, folder, ends)
     outcomes = {end.outcome for end in ends}
     if "in_doubt" in outcomes or not all(end.final for end in ends):
         return int(Exit.IN_DOUBT)
@@ -104,25 +108,42 @@ def _checked(run_id: str, reason: str, timeout: str, user: str) -> Duration:
     return limit
 
 
-def _show(settings: Settings, run_id: str, ends: Sequence[ev.StepFinished]) -> None:
+def _show(settings: Settings, folder: RunFolder, ends: Sequence[ev.StepFinished]) -> None:
+    shown = [_values(end, folder.outputs) for end in ends]
     if settings.output == "json":
         rows = [
-            {"host": end.host, "path": end.path, "outcome": end.outcome, "because": end.because, **end.outputs}
-            for end in ends
+            {"host": end.host, "path": end.path, "outcome": end.outcome, "because": end.because, **values}
+            | ({"unknown": unknown} if unknown else {})
+            for end, (values, unknown) in zip(ends, shown, strict=True)
         ]
-        click.echo(json.dumps({"run": run_id, "hosts": rows}, ensure_ascii=False))
+        click.echo(json.dumps({"run": folder.id, "hosts": rows}, ensure_ascii=False))
         return
     from drctl.reporting.texts import clean
 
-    for end in ends:
-        code = f", exit {end.outputs['exit']}" if "exit" in end.outputs else ""
+    for end, (values, unknown) in zip(ends, shown, strict=True):
+        code = f", exit {values['exit']}" if "exit" in values else ""
         why = f": {end.because}" if end.because else ""
         click.echo(clean(f"{end.host}: {end.outcome}{code}{why}"), err=True)
         for name in ("stdout", "stderr"):
-            text = end.outputs.get(name)
+            text = values.get(name)
             if isinstance(text, str) and text:
                 click.echo(clean(text, lines=True), err=name == "stderr")
-    click.echo(f"  next: drctl resume {run_id}   (drctl show {run_id} says what it waits for)", err=True)
+            if name in unknown and end.outcome != "in_doubt":
+                kept = f"what is kept of it is named by: drctl report {folder.id}"
+                click.echo(clean(f"{end.host}: {name} is not shown: {unknown[name]}; {kept}"), err=True)
+    click.echo(f"  next: drctl resume {folder.id}   (drctl show {folder.id} says what it waits for)", err=True)
+
+
+def _values(end: ev.StepFinished, store: Store) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a command gave, long texts fetched from where they are kept; and why something is not there."""
+    values, unknown = {}, dict(end.unknown)
+    for name, packed in end.outputs.items():
+        value = unpack(packed, store)
+        if isinstance(value, Unknown):
+            unknown[name] = str(value)
+        else:
+            values[name] = to_json(value)
+    return values, unknown
 
 
 exec = exec_  # noqa: A001 - commands are found by their name
