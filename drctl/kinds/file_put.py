@@ -6,7 +6,19 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.kind import (
+    ActKind,
+    Change,
+    CommandAct,
+    Criterion,
+    Either,
+    FieldError,
+    Outputs,
+    Preview,
+    Seen,
+    Verdict,
+    arg,
+)
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
@@ -181,6 +193,9 @@ class FilePut(CommandAct):
     NAME: ClassVar[str] = "file.put"
     OUTPUTS: ClassVar[Mapping[str, str]] = {"exit": "int", "sha256": "text", "size": "size", "mode": "text"}
     CRITERIA: ClassVar[tuple[Criterion, ...]] = (Criterion(text="exit == 0", fields=frozenset({"exit"})),)
+    EITHER: ClassVar[tuple[Either, ...]] = (
+        Either(names=("text", "source"), hint='one says what is to stand in the file; text: "" is an empty file'),
+    )
     EFFECT: ClassVar[Effect | None] = Effect.IDEMPOTENT
     EXAMPLE: ClassVar[str] = """
 - id: maintenance
@@ -203,12 +218,7 @@ class FilePut(CommandAct):
     def __post_init__(self) -> None:
         if not self.path.strip("/.") or self.path.endswith("/") or "\0" in self.path:
             raise FieldError("path", "this is not the path of a file")
-        if self.text is not None and self.source is not None:
-            raise FieldError(
-                "source", "both text and source are given", "one of them says what is to stand in the file"
-            )
-        if self.text is None and self.source is None:
-            raise FieldError("text", "there is nothing to put into the file", 'write text: "" for an empty file')
+        self.choose_given()
         if len(self._content()) > MEBIBYTE:
             raise FieldError(
                 "text", f"{len(self._content())} bytes are more than 1 MiB", "backup.fetch brings large files"
