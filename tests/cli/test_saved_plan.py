@@ -78,7 +78,7 @@ def test_a_plan_that_does_not_stand_names_the_command_that_makes_it_anew(drctl: 
     drctl.write("book.yaml", document(drctl, head="inputs: {n: {type: int, default: 1}}\n"))
     drctl.write("seen", "42\n")
     assert drctl("plan", "book.yaml", "-i", "n=2", "--fan-out", "3", "--out", "book.plan").code == 0
-    drctl.write("seen", "43\n")
+    drctl.write("book.yaml", f"{(drctl.folder / 'book.yaml').read_text()}# edited\n")
     told = refused(drctl, held(drctl))
     new = next(line for line in told.splitlines() if "make a new one: " in line).partition("make a new one: drctl ")[2]
     words = shlex.split(new)
