@@ -121,12 +121,12 @@ class Containers:
         if isinstance(step.body, Include) and step.loop is None and outcome in {Outcome.OK, Outcome.PARTIAL}:
             outputs = self._outputs(step, step.body)
         foreseen = outcome in step.judgement.tolerate or (step.judgement.observe and outcome.bad)
+        # not durable: it follows from what is inside, of which every act is on the disk, and is found again from that
         self._recorder.write(
             ev.BlockFinished(
                 path=step.path, outcome=outcome.value, because=because, host=host, tolerated=foreseen,
                 outputs=pack(outputs, self._context.store, self._crew.looks.pen.mask).tagged,
-            ),
-            durable=True,
+            )
         )  # fmt: skip
         self._crew.marks.set(step)
         return outcome

@@ -17,8 +17,8 @@ def fan_out(units: Sequence[Unit], carry: Callable[[Unit], Result], at_once: int
     All units are over when it returns, also when one raises: then the first exception, in the order of the units, is
     raised afterwards.
     """
-    if not units:
-        return []
+    if len(units) <= 1:  # nothing to be side by side with: no thread is started for it
+        return [carry(unit) for unit in units]
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it loads logging, and a plan fans nothing out
 
     with ThreadPoolExecutor(max_workers=max(1, min(at_once, len(units))), thread_name_prefix="unit") as pool:
