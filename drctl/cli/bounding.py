@@ -51,12 +51,18 @@ class Bounding:
                 next="--limit HOST,GROUP,ROLE; what runs on `local` runs in any case",
             )  # fmt: skip
         found = Bounds(limit=limit, fan_out=self.fan_out or FAN_OUT)
-        _refuse_left_out(found, runbook, inventory)
+        refuse_left_out(found, runbook, inventory)
         return found
 
 
-def _refuse_left_out(bounds: Bounds, runbook: Runbook, inventory: Inventory) -> None:
-    """Refuse a limit that leaves a host out which a step, or a way back of one, acts on alone."""
+def refuse_left_out(bounds: Bounds, runbook: Runbook, inventory: Inventory, edited: str = "") -> None:
+    """Refuse a limit that leaves a host out which a step, or a way back of one, acts on alone.
+
+    `edited` is the file that an open run is to go on with: its limit was frozen, so that the file must fit it.
+
+    Raises:
+        UsageError: it does.
+    """
     from drctl.core.model import around
     from drctl.core.outline import outline_of
     from drctl.engine.context import fixed_place
@@ -69,6 +75,12 @@ def _refuse_left_out(bounds: Bounds, runbook: Runbook, inventory: Inventory) -> 
         shown = [f"{path} on {place}" for path, place in list(out.items())[:_SHOWN]]
         more = f", and {len(out) - _SHOWN} more" if len(out) > _SHOWN else ""
         wanted = ",".join(host for host in inventory.hosts if host in {*bounds.limit, *out.values()})
+        if edited:
+            raise UsageError(
+                f"Steps act on a host that the run's --limit leaves out: {', '.join(shown)}{more}.", where=edited,
+                meaning=f"The run was started with --limit {','.join(bounds.limit)}. Nothing was changed.",
+                next=f"take them out of {edited}, or do them in a run of their own: --limit {wanted}",
+            )  # fmt: skip
         raise UsageError(
             f"Steps act on a host that it leaves out: {', '.join(shown)}{more}.", where="--limit",
             meaning="The run would stop there, half done. It narrows selections of hosts only. Nothing was done.",

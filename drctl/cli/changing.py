@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drctl.cli.bounding import refuse_left_out
 from drctl.cli.documents import reader_of, show_diagnostics
 from drctl.cli.runs import fold_of
 from drctl.cli.wiring import Change, frozen_of, thaw_documents
@@ -47,7 +48,7 @@ def change_of(folder: RunFolder, edited: Edited) -> Change | None:
     Raises:
         DocumentError: it cannot be loaded with the inventory of the run.
         PlanChangedError: it differs in what is done, or in steps that were not named.
-        UsageError: a name fits no difference.
+        UsageError: a name fits no difference, or a step acts on a host that the run's limit leaves out.
     """
     from drctl.kinds import registry
     from drctl.loading import load_runbook
@@ -62,6 +63,7 @@ def change_of(folder: RunFolder, edited: Edited) -> Change | None:
             next=f"mend it, then: drctl check {edited.file}",
         )  # fmt: skip
     show_diagnostics(loaded.diagnostics)
+    refuse_left_out(frozen.bounds, loaded.value, inventory, edited.file)
     judged = judge(old, loaded.value, state, edited.steps)
     if not judged.ok:
         raise _refusal(folder, edited, judged)

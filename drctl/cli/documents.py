@@ -104,7 +104,7 @@ def asked(runbook_path: str, inventory: str | None) -> Documents:
     if path is None:
         raise UsageError(
             "There is no inventory: no --inventory, no DRCTL_INVENTORY, no inventory.yaml in this folder.",
-            meaning="Nothing was changed.", next="drctl run RUNBOOK --inventory FILE",
+            meaning="Nothing was changed.", next="add --inventory FILE; `drctl new inventory` writes one to begin with",
         )  # fmt: skip
     runbook, hosts = load_documents(runbook_path, path)
     assert hosts is not None  # noqa: S101 - it was given

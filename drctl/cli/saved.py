@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from drctl.cli.freezing import freeze
 from drctl.cli.inputs import Given, gather_inputs
 from drctl.cli.runs import now, open_state
 from drctl.cli.wiring import plan_parts
-from drctl.core.bounds import Bounds
+from drctl.core.bounds import FAN_OUT, Bounds
 from drctl.core.nouns import dataclass, replace
 from drctl.core.plan import BLOCKS
 from drctl.core.saved_plan import (
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from drctl.engine.planner import Options
 
 HOUR = Duration(3_600_000_000)
-AGAIN = "make a new one: drctl plan RUNBOOK --out FILE"
 UNCHANGED = "Nothing was changed."
 
 
@@ -168,8 +168,21 @@ def _masked(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 - wh
 # -- holding a run to it ----------------------------------------------------------------------------------------------
 
 
-def read_saved(path: str) -> SavedPlan:
-    """Read a plan file.
+def again(documents: Documents, path: str, saved: SavedPlan | None = None) -> str:
+    """How a new plan is made in place of one that does not stand; with its inputs and bounds where it can be read."""
+    from drctl.engine.rows import shown
+    from drctl.reporting.plan import input_flags, limit_flags
+
+    words = ["drctl", "plan", documents.runbook_path, "--inventory", documents.inventory_path]
+    if saved is not None:
+        words += input_flags({name: shown(from_json(value)) for name, value in saved.inputs.items()})
+        words += limit_flags(saved.limit)
+        words += ["--fan-out", str(saved.fan_out)] if saved.fan_out != FAN_OUT else []
+    return f"make a new one: {' '.join(shlex.quote(word) for word in (*words, '--out', path))}"
+
+
+def read_saved(path: str, new: str) -> SavedPlan:
+    """Read a plan file; `new` says how another one is made.
 
     Raises:
         UsageError: it cannot be read. DocumentError: it is no plan. PlanChangedError: it was changed.
@@ -179,29 +192,31 @@ def read_saved(path: str) -> SavedPlan:
             data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", error)
-        raise UsageError(
-            f"The plan cannot be read: {why}.", where=path or "''", meaning=UNCHANGED, next=AGAIN
-        ) from error
+        raise UsageError(f"The plan cannot be read: {why}.", where=path or "''", meaning=UNCHANGED, next=new) from error
     if len(data) > LARGEST:
-        raise DocumentError("It is too large for a plan.", where=path, next=AGAIN)
+        raise DocumentError("It is too large for a plan.", where=path, next=new)
     try:
         return read_plan(data)
     except NotAPlanError as error:
-        raise DocumentError(f"This plan cannot be used: {error}.", where=path, next=AGAIN) from error
+        raise DocumentError(f"This plan cannot be used: {error}.", where=path, next=new) from error
     except TamperedError as error:
         raise PlanChangedError(
             "The plan file was changed after drctl wrote it: its digest is not that of its content.", where=path,
-            meaning=UNCHANGED, next=AGAIN,
+            meaning=UNCHANGED, next=new,
         ) from error  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A kept plan against the present: the documents frozen with its inputs, and whatever moved since."""
+    """A kept plan against the present: the documents frozen with its inputs, whatever moved since.
+
+    `new` says how another plan is made.
+    """
 
     saved: SavedPlan
     frozen: Frozen
     moved: tuple[Moved, ...]
+    new: str
 
 
 def hold(settings: Settings, path: str, documents: Documents, given: Given) -> Held:
@@ -214,34 +229,34 @@ def hold(settings: Settings, path: str, documents: Documents, given: Given) -> H
     from drctl.engine.uses import FOR_PEOPLE, hosts_used, timed
     from drctl.reporting.plan import row_maps
 
-    saved = read_saved(path)
-    book, hosts = documents.runbook, documents.inventory
+    saved = read_saved(path, again(documents, path))
+    book, hosts, new = documents.runbook, documents.inventory, again(documents, path, saved)
     if book.name != saved.runbook:
         raise PlanChangedError(
             f"The plan is one of runbook {saved.runbook}, and this is {book.name}.", where=path, meaning=UNCHANGED,
-            next=AGAIN,
+            next="give the runbook that the plan is of, or leave --plan out",
         )  # fmt: skip
     values = _inputs(saved, book, hosts, given)
     frozen = freeze(documents, values, settings.language, Bounds(limit=saved.limit, fan_out=saved.fan_out))
-    _refuse_other_documents(saved, book, frozen, path)
+    _refuse_other_documents(saved, book, frozen, path, new)
     if now() >= saved.expires_at:
-        _expired(saved, path)
+        _expired(saved, path, new)
     made = look(settings, frozen, documents, live=saved.live, declared=saved.declared)
     entries = inventory_digests(hosts, hosts_used(made.parts.context))
-    _refuse(compared("inventory: ", saved.inventory, entries), path)
+    _refuse(compared("inventory: ", saved.inventory, entries), path, new)
     facts = drift(made.parts.context, saved.facts, made.facts)
     rows = [_masked(row, made.mask) for row in row_maps(made.plan)]
     times, told = timed(made.parts.context), {f"{one.name}: status" for one in facts}
     other = rows_compared(saved.rows, rows, lambda row: row["origin"] in times or row["kind"] in FOR_PEOPLE)
-    return Held(saved=saved, frozen=frozen, moved=(*facts, *(one for one in other if one.name not in told)))
+    return Held(saved=saved, frozen=frozen, moved=(*facts, *(one for one in other if one.name not in told)), new=new)
 
 
-def _expired(saved: SavedPlan, path: str) -> None:
+def _expired(saved: SavedPlan, path: str, new: str) -> None:
     from drctl.reporting.texts import moment
 
     raise PlanChangedError(
         f"The plan was made at {moment(Time(saved.made_at))} and stood until {moment(Time(saved.expires_at))}.",
-        where=path, meaning=f"It has expired. {UNCHANGED}", next=AGAIN,
+        where=path, meaning=f"It has expired. {UNCHANGED}", next=new,
     )  # fmt: skip
 
 
@@ -261,7 +276,7 @@ def _inputs(saved: SavedPlan, book: Runbook, hosts: Inventory, given: Given) -> 
     return values
 
 
-def _refuse_other_documents(saved: SavedPlan, book: Runbook, frozen: Frozen, path: str) -> None:
+def _refuse_other_documents(saved: SavedPlan, book: Runbook, frozen: Frozen, path: str, new: str) -> None:
     moved = compared("document ", saved.documents, _documents(book, frozen.runbook_file))
     if saved.version != __version__:
         moved.append(Moved(name="drctl", old=saved.version, new=__version__))
@@ -270,29 +285,30 @@ def _refuse_other_documents(saved: SavedPlan, book: Runbook, frozen: Frozen, pat
     if secrets != set(saved.secrets) or inputs != set(saved.inputs):
         old, new = (", ".join(sorted(names)) for names in ({*saved.secrets, *saved.inputs}, frozen.inputs))
         moved.append(Moved(name="names of inputs", old=old, new=new))
-    _refuse(moved, path)
+    _refuse(moved, path, new)
 
 
-def _refuse(moved: Sequence[Moved], path: str) -> None:
+def _refuse(moved: Sequence[Moved], path: str, new: str) -> None:
     if moved:
         raise PlanChangedError(
             "What the plan was made from is not the same any more.", where=path,
-            meaning="\n  ".join([*map(str, moved), UNCHANGED]), next=AGAIN,
+            meaning="\n  ".join([*map(str, moved), UNCHANGED]), next=new,
         )  # fmt: skip
 
 
-def refuse_drift(moved: Sequence[Moved], path: str) -> None:
+def refuse_drift(held: Held, path: str) -> None:
     """Stop before the run opens when anything moved.
 
     Raises:
         PlanChangedError: it did; names each fact and row, old and new.
     """
+    moved = held.moved
     if moved:
         number = "One thing is" if len(moved) == 1 else f"{len(moved)} things are"
         raise PlanChangedError(
             f"{number} not as the plan has it.", where=path,
             meaning="\n  ".join([*map(str, moved), UNCHANGED]),
-            next="look at it, then make a new plan: drctl plan RUNBOOK --out FILE",
+            next=f"look at it, then {held.new}",
         )  # fmt: skip
 
 

@@ -255,7 +255,7 @@ def _first_records(session: Session, frozen: Frozen, public: bytes, held: SavedP
             rpo_us=runbook.objectives.rpo.micros if runbook.objectives.rpo else None,
             language=who.language, zone=context.inventory.zone, held_to=held.digest if held is not None else "",
             held_made_at=held.made_at if held is not None else 0, limit=frozen.bounds.limit,
-            transport=session.parts.world.transport,
+            fan_out=frozen.bounds.fan_out, transport=session.parts.world.transport,
         ),
         durable=True,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
+from drctl.core.bounds import FAN_OUT
 from drctl.core.nouns import dataclass
 from drctl.core.transports import FABRIC
 
@@ -44,8 +45,8 @@ class RunOpened(Event):
     `inputs` and `vars` are frozen here in tagged form, secrets as references. `operator` is claimed by the login name
     and not proven until signatures come. `held_to` is the digest of the saved plan that the run was held to when it
     opened, made at `held_made_at`; empty for a run without one. `limit` are the only hosts that it may act on; none
-    named means every host. `transport` opens links to hosts, here and in the two other records that begin a session:
-    fabric, or openssh.
+    named means every host. `fan_out` is how many of them it turns to at a time. `transport` opens links to hosts, here
+    and in the two other records that begin a session: fabric, or openssh.
     """
 
     TYPE: ClassVar[str] = "run_opened"
@@ -69,6 +70,7 @@ class RunOpened(Event):
     held_to: str = ""
     held_made_at: int = 0
     limit: tuple[str, ...] = ()
+    fan_out: int = FAN_OUT
     transport: str = FABRIC
 
 

@@ -23,7 +23,7 @@ from drctl.core.outcomes import Effect
 from drctl.core.ports import Act, Command, Facts, Probe, Reach, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from drctl.core.values import Duration, Unknown, Value
     from drctl.core.whole import Whole
@@ -120,6 +120,15 @@ class FieldSpec:
     entry: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Either:
+    """Fields of which one is given, or at most one when `needed` is false; `hint` says what to write."""
+
+    names: tuple[str, ...]
+    needed: bool = True
+    hint: str = ""
+
+
 class FieldError(Exception):
     """A field's value has the wrong type or is not allowed; the caller adds the position."""
 
@@ -164,6 +173,7 @@ class Kind(ABC):
         PLACE: where it may run.
         OUTPUTS: output name to type name.
         CRITERIA: default lines of `expect`; a look without one must be given `expect` or `observe`.
+        EITHER: fields that exclude each other; judged from the names alone when a runbook is loaded.
         EFFECT: fixed effect; None when the step must state it.
         TIMEOUT: default limit of one attempt; None means 30 s for a look, 10 min for an act.
         REQUIRES: what of the surroundings it cannot do without: words of `scenario: lost` (dns, sso, git, secrets,
@@ -175,6 +185,7 @@ class Kind(ABC):
     PLACE: ClassVar[Place] = Place.EITHER
     OUTPUTS: ClassVar[Mapping[str, str]] = {}
     CRITERIA: ClassVar[tuple[Criterion, ...]] = ()
+    EITHER: ClassVar[tuple[Either, ...]] = ()
     EFFECT: ClassVar[Effect | None] = Effect.READ
     TIMEOUT: ClassVar[Duration | None] = None
     REQUIRES: ClassVar[frozenset[str]] = frozenset()
@@ -199,6 +210,30 @@ class Kind(ABC):
             for f in dataclasses.fields(cls)
             if "type" in f.metadata
         )
+
+    @classmethod
+    def choose(cls, given: Collection[str]) -> None:
+        """Judge which fields are given, by their names: their values need not be known.
+
+        Raises:
+            FieldError: fields that exclude each other are given, or none of those of which one is needed.
+        """
+        for either in cls.EITHER:
+            both = [name for name in either.names if name in given]
+            if len(both) > 1 or (either.needed and not both):
+                words = " and ".join(either.names)
+                summary = f"give exactly one of {words}" if either.needed else f"{words} exclude each other"
+                raise FieldError(both[-1] if both else either.names[0], summary, either.hint)
+
+    def choose_given(self) -> None:
+        """Judge by `choose` the fields that have a value other than their default.
+
+        Raises:
+            FieldError: see there.
+        """
+        names = {name for either in self.EITHER for name in either.names}
+        specs = [spec for spec in self.fields() if spec.name in names]
+        self.choose({spec.name for spec in specs if getattr(self, spec.name) != spec.default})
 
     @abstractmethod
     def describe(self, facts: Facts) -> str:

@@ -122,11 +122,15 @@ class Judge:
 
     def judge(self, state: QuestionState, given: Given, now: int) -> Judgement:
         """Say what the answer is worth. `now` is the time for one that says no time of its own."""
+        return self.weigh(state, given, self._stale(state, given, now))
+
+    def weigh(self, state: QuestionState, given: Given, refusal: str = "") -> Judgement:
+        """Say what it is worth whenever it was given; `refusal` says why it does not count already."""
         person = self._person(given.by or given.login)
         who = person.name if person is not None else given.by or given.login
         simulated = person is not None and person.simulated
-        role, refusal = self._role(state.asked, who, person)
-        refusal = self._stale(state, given, now) or refusal or self._unfit(state, given, who)
+        role, unfit = self._role(state.asked, who, person)
+        refusal = refusal or unfit or self._unfit(state, given, who)
         if not refusal:
             try:
                 return Judgement(who=who, role=role, simulated=simulated, values=self._values(state.asked, given))

@@ -6,12 +6,24 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.kind import (
+    ActKind,
+    Change,
+    CommandAct,
+    Criterion,
+    Either,
+    FieldError,
+    Outputs,
+    Preview,
+    Seen,
+    Verdict,
+    arg,
+)
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Size, Value
-from drctl.kinds.commands import ACT_LIMIT, DIGEST_OF, complaint, lines_of, none, shown, streams
+from drctl.kinds.commands import ACT_LIMIT, DIGEST_OF, complaint, lines_of, none, streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +34,8 @@ _MODE = re.compile(r"0?[0-7]{3,4}")
 _OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NEW_MODE = "644"
+_MOST_LINES = 10
+_LONGEST_SHOWN = 200
 
 # A link is followed: the file it names is replaced, and the link stays.
 _START = (
@@ -102,6 +116,21 @@ class _Wanted:
         path = f"./{self.path}" if self.path.startswith("-") else self.path
         return {"FILE": path, "SHA256": self.sha256, "MODE": self.mode, "OWNER": self.owner}
 
+    def describe(self, text: str = "") -> str:
+        """What the file is to be, for people: the script that does it is the same for every file."""
+        if not self.sha256:
+            return f"path {self.path}\nremoved"
+        mode = self.mode or f"as it is, {_NEW_MODE} for a new file"
+        lines = [f"path {self.path}", f"mode {mode}", f"owner {self.owner or 'as it is'}", f"SHA-256 {self.sha256}"]
+        shown = [line[:_LONGEST_SHOWN] for line in text.splitlines()[:_MOST_LINES]]
+        size = len(text.encode(errors="surrogatepass"))
+        if not text:
+            return "\n".join(lines)
+        whole = shown == text.splitlines()
+        return "\n".join(
+            [*lines, f"text, {size} bytes:", *(f"  {line}" for line in shown), *([] if whole else ["  ..."])]
+        )
+
     def outputs(self, reply: Reply) -> Outputs:
         """What lies on the host now."""
         said = dict(lines_of(reply)) if reply.exit == 0 else {}
@@ -181,6 +210,9 @@ class FilePut(CommandAct):
     NAME: ClassVar[str] = "file.put"
     OUTPUTS: ClassVar[Mapping[str, str]] = {"exit": "int", "sha256": "text", "size": "size", "mode": "text"}
     CRITERIA: ClassVar[tuple[Criterion, ...]] = (Criterion(text="exit == 0", fields=frozenset({"exit"})),)
+    EITHER: ClassVar[tuple[Either, ...]] = (
+        Either(names=("text", "source"), hint='one says what is to stand in the file; text: "" is an empty file'),
+    )
     EFFECT: ClassVar[Effect | None] = Effect.IDEMPOTENT
     EXAMPLE: ClassVar[str] = """
 - id: maintenance
@@ -203,12 +235,7 @@ class FilePut(CommandAct):
     def __post_init__(self) -> None:
         if not self.path.strip("/.") or self.path.endswith("/") or "\0" in self.path:
             raise FieldError("path", "this is not the path of a file")
-        if self.text is not None and self.source is not None:
-            raise FieldError(
-                "source", "both text and source are given", "one of them says what is to stand in the file"
-            )
-        if self.text is None and self.source is None:
-            raise FieldError("text", "there is nothing to put into the file", 'write text: "" for an empty file')
+        self.choose_given()
         if len(self._content()) > MEBIBYTE:
             raise FieldError(
                 "text", f"{len(self._content())} bytes are more than 1 MiB", "backup.fetch brings large files"
@@ -226,9 +253,9 @@ class FilePut(CommandAct):
         """What lies on the host now."""
         return self._wanted().outputs(reply)
 
-    def describe(self, facts: Facts) -> str:
-        """Path, digest, text and script."""
-        return shown(self.command(facts))
+    def describe(self, facts: Facts) -> str:  # noqa: ARG002 - the contract's parameter
+        """Path, mode, owner, digest and the beginning of the text."""
+        return self._wanted().describe(self.text or self.source or "")
 
     def preview(self, probe: Probe) -> Preview:
         """Compare by digest, mode and owner."""
@@ -277,9 +304,9 @@ class _FileBack(CommandAct):
         """What lies on the host now."""
         return self.wanted.outputs(reply)
 
-    def describe(self, facts: Facts) -> str:
-        """Path, digest and script."""
-        return shown(self.command(facts))
+    def describe(self, facts: Facts) -> str:  # noqa: ARG002 - the contract's parameter
+        """Path, mode, owner and digest."""
+        return self.wanted.describe()
 
     def preview(self, probe: Probe) -> Preview:
         """Compare by digest, mode and owner."""

@@ -11,6 +11,7 @@ from drctl.core.kind import (
     ActKind,
     Change,
     Criterion,
+    Either,
     FieldError,
     LookKind,
     Outputs,
@@ -49,6 +50,7 @@ class HttpRequestKind(LookKind, ActKind):
     NAME: ClassVar[str] = "http.request"
     OUTPUTS: ClassVar[Mapping[str, str]] = HTTP_OUTPUTS
     CRITERIA: ClassVar[tuple[Criterion, ...]] = HTTP_CRITERIA
+    EITHER: ClassVar[tuple[Either, ...]] = (Either(names=("body", "json"), needed=False, hint="give one of them"),)
     EFFECT: ClassVar[Effect | None] = None
     CLAIMED: ClassVar[bool] = False
     VERIFIES: ClassVar[bool] = False
@@ -76,8 +78,7 @@ class HttpRequestKind(LookKind, ActKind):
     def __post_init__(self) -> None:
         check_url(self.url)
         headers_of(self.headers, self.bearer)
-        if self.body is not None and self.json is not None:
-            raise FieldError("json", "body and json are two bodies", "give one of them")
+        self.choose_given()
         if self.method in _READS and (self.body is not None or self.json is not None):
             raise FieldError("method", f"{self.method} carries no body", "give method: POST, PUT or PATCH")
 

@@ -6,7 +6,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, ClassVar
 
-from drctl.core.kind import Criterion, FieldError, LookKind, Outputs, arg
+from drctl.core.kind import Criterion, Either, FieldError, LookKind, Outputs, arg
 from drctl.core.nouns import dataclass
 from drctl.core.ports import MEBIBYTE, Command, Facts, Probe, Reach, Reply
 from drctl.core.values import Map, Size, Time, Unknown, Value
@@ -117,6 +117,7 @@ class LogScan(LookKind):
         "size": "size",
     }
     CRITERIA: ClassVar[tuple[Criterion, ...]] = (Criterion(text="readable", fields=frozenset({"readable"})),)
+    EITHER: ClassVar[tuple[Either, ...]] = (Either(names=("path", "unit")),)
     EXAMPLE: ClassVar[str] = """
 - id: errors
   on: db-primary
@@ -135,8 +136,7 @@ class LogScan(LookKind):
     since: Time | None = arg(type="time", doc="Count lines from this time on.", default=None)
 
     def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.unit):
-            raise FieldError("path", "give exactly one of path and unit")
+        self.choose_given()
         if not 1 <= len(self.patterns) <= _MOST_PATTERNS:
             raise FieldError("patterns", f"give 1 to {_MOST_PATTERNS} patterns")
         for name, pattern in self.patterns.items():

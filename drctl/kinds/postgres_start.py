@@ -6,7 +6,19 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from drctl.core.kind import ActKind, Change, CommandAct, Criterion, FieldError, Outputs, Preview, Seen, Verdict, arg
+from drctl.core.kind import (
+    ActKind,
+    Change,
+    CommandAct,
+    Criterion,
+    Either,
+    FieldError,
+    Outputs,
+    Preview,
+    Seen,
+    Verdict,
+    arg,
+)
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Effect
 from drctl.core.ports import Command, Reach
@@ -78,6 +90,7 @@ class PostgresStart(CommandAct):
     NAME: ClassVar[str] = "postgres.start"
     OUTPUTS: ClassVar[Mapping[str, str]] = {"exit": "int", "in_recovery": "bool", "timeline": "int", "lsn": "text"}
     CRITERIA: ClassVar[tuple[Criterion, ...]] = (Criterion(text="exit == 0", fields=frozenset({"exit"})),)
+    EITHER: ClassVar[tuple[Either, ...]] = (Either(names=("service", "data")),)
     EFFECT: ClassVar[Effect | None] = Effect.IDEMPOTENT
     WAITS: ClassVar[str] = "wait"
     EXAMPLE: ClassVar[str] = """
@@ -93,8 +106,7 @@ class PostgresStart(CommandAct):
     wait: Duration = arg(type="duration", doc="How long the start may take.", default=Duration.parse("1m"))
 
     def __post_init__(self) -> None:
-        if bool(self.service) == bool(self.data):
-            raise FieldError("service", "give exactly one of service and data")
+        self.choose_given()
         if self.service and not re.fullmatch(r"[^-\s/\0][^\s/\0]*", self.service):
             raise FieldError("service", f"{self.service!r} is not the name of a unit")
         if "\0" in self.data or self.data.startswith("-"):

@@ -11,6 +11,7 @@ from drctl.core.kind import (
     Change,
     CommandAct,
     Criterion,
+    Either,
     FieldError,
     LookKind,
     Outputs,
@@ -49,6 +50,12 @@ class Shell(LookKind, CommandAct):
     NAME: ClassVar[str] = "shell"
     OUTPUTS: ClassVar[Mapping[str, str]] = {"exit": "int", "stdout": "text", "stderr": "text", "json": "any"}
     CRITERIA: ClassVar[tuple[Criterion, ...]] = (Criterion(text="exit == 0", fields=frozenset({"exit"})),)
+    EITHER: ClassVar[tuple[Either, ...]] = (
+        Either(
+            names=("run", "argv"),
+            hint="a script goes into run, a program with its arguments into with: {argv: [..]}",
+        ),
+    )
     EFFECT: ClassVar[Effect | None] = None
     VERIFIES: ClassVar[bool] = False
     NO_INVERSE: ClassVar[str] = "only its author knows what takes a script back"
@@ -74,8 +81,7 @@ class Shell(LookKind, CommandAct):
     )
 
     def __post_init__(self) -> None:
-        if (self.run is None) == (not self.argv):
-            raise FieldError("run", "give exactly one of run and argv", "a script goes into run, a program into argv")
+        self.choose_given()
         for name, value in self.env.items():
             if not _NAME.fullmatch(name) or name.startswith("DRCTL_"):
                 raise FieldError("env", f"{name!r} cannot be set", "letters, digits and _; names of drctl are taken")

@@ -10,7 +10,7 @@ from drctl.core.templates import Template
 from drctl.core.values import Duration, Time, Value
 from drctl.core.written import Formula, Text
 from drctl.loading.inputs import read_inputs
-from drctl.loading.literal_kinds import check_entries, check_literals
+from drctl.loading.literal_kinds import check_entries, check_given, check_literals
 from drctl.loading.literals import constant, kind_record
 from drctl.loading.nodes import Mapping, Node
 from drctl.loading.records import Fields, Record
@@ -49,11 +49,9 @@ def action(fields: Fields, kind: type[Kind], inventory: Inventory | None) -> Act
         where["run"] = fields.nodes["run"].where
         if script is not None:
             values["run"] = script
-    if kind.NAME == "shell" and ("run" in where) == ("argv" in where):
-        hint = "a script goes into run, a program with its arguments into with: {argv: [..]}"
-        fields.error("E210", "with", "exactly one of 'run' and 'argv' is needed", hint)
-        return None
     found = Action(kind=kind.NAME, fields=values, field_where=where)
+    if not check_given(kind, found, fields.node.where, fields.reading):
+        return None
     if values.keys() == where.keys():  # a field that was refused is not judged once more
         check_literals(kind, found, fields.node.where, fields.reading)
     check_entries(kind, found, fields.node.where, inventory, fields.reading)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from drctl.core.inventory import Environment
+from drctl.loading.addresses import Address
 from drctl.loading.literals import Constants
 from drctl.loading.records import Key, ListOf, MapOf, Raw, Record
 from drctl.loading.secret_refs import SECRET
@@ -13,6 +14,7 @@ from drctl.loading.tables import HOST_NAME
 from drctl.loading.texts import PeopleText
 
 TEXT: Final = Word("a text")
+ADDRESS: Final = Address()
 HOST: Final = Word("a host name", HOST_NAME)
 ENTRY: Final = Word("a name", HOST_NAME)
 PERSON: Final = Word("a person", r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -66,7 +68,7 @@ HOST_KEYS: Final = {
 }
 MACHINE: Final = Record(
     {
-        "address": Key(TEXT, "Name or address to connect to; if not given, HostName of ~/.ssh/config."),
+        "address": Key(ADDRESS, "Name or address to connect to; if not given, HostName of ~/.ssh/config."),
         "port": Key(PORT, "SSH port; 22 if not given."),
         "site": Key(ENTRY, "The site it stands in."),
         "role": Key(ENTRY, "The role it holds; one host holds a role."),

@@ -33,6 +33,26 @@ class _NotYet:
 _NOT_YET: Final = _NotYet()
 
 
+def check_given(kind: type[Kind], action: Action, where: Where, reading: Reading) -> bool:
+    """Let the kind judge which fields are given, whether or not they have values yet; say if it takes them.
+
+    A field that is written out as its default, such as `unit: ""`, is not given.
+    """
+    specs = {spec.name: spec for spec in kind.fields()}
+    empty = {
+        name for name, value in action.fields.items()
+        if name in specs and not specs[name].required and _literal(value) == specs[name].default
+    }  # fmt: skip
+    try:
+        kind.choose(action.field_where.keys() - empty)
+    except FieldError as error:
+        reading.problems.error(
+            "E210", action.field_where.get(error.name, where), f"{error.summary}{reading.of}", error.hint
+        )
+        return False
+    return True
+
+
 def check_literals(kind: type[Kind], action: Action, where: Where, reading: Reading) -> None:
     """Let the kind judge its fields, when every one of them is written out."""
     required = {name for name, spec in fields_of(kind).items() if spec.required}

@@ -301,6 +301,12 @@ def is_bad(outcome: str) -> bool:
     return outcome in _BAD
 
 
+def bounds_text(opened: ev.RunOpened) -> str:
+    """On which hosts the run might act, and on how many of them at a time."""
+    hosts = f"{', '.join(opened.limit)} and no other host" if opened.limit else "every host"
+    return f"{hosts}, at most {opened.fan_out} at a time"
+
+
 def held_text(opened: ev.RunOpened, *, short: bool = False) -> str:
     """Whether the run was held to a saved plan, and to which."""
     if not opened.held_to:

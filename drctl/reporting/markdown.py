@@ -83,6 +83,7 @@ def _head(report: Report) -> str:
         ("drctl", ", ".join(h.versions)),
         ("Plan", f"sha256:{h.plan_digest}{'' if h.plan_intact else ' (NOT WHOLE)'}"),
         ("Saved plan", h.held),
+        ("Bounds", h.bounds),
         ("Opened", _at(h.opened)),
         ("Closed", _at(h.closed)),
         ("Sessions", h.sessions),

@@ -12,7 +12,7 @@ from drctl.reporting.plan_risks import estimate_lines, estimate_map, risk_lines,
 from drctl.reporting.texts import WIDTH, clean, count, cut, human, last_name, one_line, pad, width, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from drctl.core.values import Duration
 
@@ -39,10 +39,11 @@ STATUS = 67
 LABEL = 10
 
 
-def plan_text(plan: Plan, runbook_path: str, inventory_path: str, flags: Sequence[str] = ()) -> str:
+def plan_text(plan: Plan, runbook_path: str, inventory_path: str, flags: Sequence[str] = (), kept: str = "") -> str:
     """Screen 1. Commands are never broken or shortened; everything else keeps to 80 columns.
 
-    `flags` are what else a run like this plan is started with; the inputs and the limit are the plan's own.
+    `flags` are what else a run like this plan is started with; the inputs and the limit are the plan's own. `kept` is
+    the file that it is kept in: a run is then held to it.
     """
     lines = [clean(f"{plan.runbook}  {plan.title}".rstrip())]
     lines.append(clean(f"  plan sha256:{plan.digest[:16]}…   inventory {plan.inventory}, {plan.environment}"))
@@ -68,7 +69,8 @@ def plan_text(plan: Plan, runbook_path: str, inventory_path: str, flags: Sequenc
             *_coverage_lines(plan),
             *estimate_lines(plan),
             "",
-            *_next(plan, runbook_path, inventory_path, flags),
+            "Nothing was changed anywhere.",
+            f"Next: {clean(run_command(plan, runbook_path, inventory_path, flags, kept))}",
         ]
     )
 
@@ -160,14 +162,24 @@ def _coverage_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _next(plan: Plan, runbook_path: str, inventory_path: str, flags: Sequence[str]) -> list[str]:
-    command = f"drctl run {shlex.quote(runbook_path)} --inventory {shlex.quote(inventory_path)}"
-    for name, value in plan.inputs.items():
-        if value != "***" and not value.startswith("unknown ("):
-            command += f" -i {shlex.quote(f'{name}={value}')}"
-    bounds = ["--limit", ",".join(plan.limit)] if plan.limit else []  # without it the run would act on every host
-    command = " ".join([command, *(shlex.quote(word) for word in (*bounds, *flags))])
-    return ["Nothing was changed anywhere.", f"Next: {clean(command)}"]
+def run_command(
+    plan: Plan, runbook_path: str, inventory_path: str, flags: Sequence[str] = (), kept: str = ""
+) -> str:  # fmt: skip
+    """The command that runs what the plan shows; a kept plan brings its inputs and bounds along."""
+    words = ["drctl", "run", runbook_path, "--inventory", inventory_path]
+    words += ["--plan", kept] if kept else [*input_flags(plan.inputs), *limit_flags(plan.limit)]
+    return " ".join(shlex.quote(word) for word in (*words, *flags))
+
+
+def input_flags(inputs: Mapping[str, str]) -> list[str]:
+    """Inputs as they are typed; secrets and what is not known are left out."""
+    known = {name: value for name, value in inputs.items() if value != "***" and not value.startswith("unknown (")}
+    return [word for name, value in known.items() for word in ("-i", f"{name}={value}")]
+
+
+def limit_flags(limit: Sequence[str]) -> list[str]:
+    """The limit as it is typed: without it a run would act on every host."""
+    return ["--limit", ",".join(limit)] if limit else []
 
 
 def plan_json(plan: Plan) -> str:

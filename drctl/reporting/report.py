@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from drctl.core import events as ev
 from drctl.core.fold import attained
 from drctl.core.frozen import digest_of, thaw
-from drctl.reporting.facts import exceptions, held_text, objectives, own_steps, simulated, verdict
+from drctl.reporting.facts import bounds_text, exceptions, held_text, objectives, own_steps, simulated, verdict
 from drctl.reporting.report_clock import Clock, split, standstills
 from drctl.reporting.report_left import left_over
 from drctl.reporting.report_model import (
@@ -134,6 +134,7 @@ def _header(entries: Sequence[Entry], state: RunState, times: Clock, *, intact: 
         versions=tuple(clean(v) for v in dict.fromkeys(versions) if v),
         plan_intact=intact,
         held=clean(held_text(opened)),
+        bounds=clean(bounds_text(opened)),
         zone=clean(opened.zone),
         language=clean(opened.language),
         opened=times.maybe(state.opened_at),

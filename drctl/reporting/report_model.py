@@ -53,6 +53,7 @@ class Header:
     plan_digest: str
     plan_intact: bool
     held: str
+    bounds: str
     language: str
     zone: str
     opened: Moment | None

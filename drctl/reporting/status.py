@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from drctl.core import events as ev
+from drctl.core.bounds import FAN_OUT
 from drctl.reporting.facts import SIGNS, WORDS, Objective, StepFacts, objectives, own_steps, simulated, verdict
 from drctl.reporting.fleets import Group, Row, rows
 from drctl.reporting.questions import question_text as _question_text
@@ -29,6 +30,15 @@ def question_text(run_id: str, asked: ev.Asked) -> str:
     return _question_text(run_id, asked)
 
 
+def _bounds(opened: ev.RunOpened) -> list[str]:
+    lines = []
+    if opened.limit:
+        lines += wrap(f"{', '.join(opened.limit)}: no other host is acted on", first="  limit ")
+    if opened.fan_out != FAN_OUT:
+        lines += [f"  fan-out {opened.fan_out}: hosts at a time"]
+    return lines
+
+
 def status_text(id: str, state: RunState, *, writing: bool, owed: Sequence[str] | None = ()) -> str:  # noqa: A002 - the caller's word
     """The whole screen. `writing`: a process carries the run out right now; `owed`: open restores, None if unknown."""
     now = verdict(state, writing=writing)
@@ -43,8 +53,7 @@ def status_text(id: str, state: RunState, *, writing: bool, owed: Sequence[str] 
         lines += [
             clean(f"  opened {state.opened_at} by {opened.operator} on {opened.node}; {count(state.records, 'record')}")
         ]
-    if opened is not None and opened.limit:
-        lines += wrap(f"{', '.join(opened.limit)}: no other host is acted on", first="  limit ")
+    lines += _bounds(opened) if opened is not None else []
     if simulated(state):
         lines += ["  approvals simulated: some answers came from people of a lab, not from persons"]
     if state.replaced is not None:
@@ -164,7 +173,7 @@ def status_map(id: str, state: RunState, *, writing: bool, owed: Sequence[str] |
         "id": id, "uid": opened.uid if opened else "", "runbook": opened.runbook if opened else "",
         "environment": opened.environment if opened else "", "mode": opened.mode if opened else "",
         "operator": opened.operator if opened else "", "opened": str(state.opened_at or ""),
-        "limit": list(opened.limit) if opened else [],
+        "limit": list(opened.limit) if opened else [], "fan_out": opened.fan_out if opened else FAN_OUT,
         "state": state_word(state, writing=writing),
         "verdict": now.word, "because": now.because, "exit": now.exit, "phase": state.phase, "records": state.records,
         "steps": [_step_map(facts) for facts in own_steps(state)],

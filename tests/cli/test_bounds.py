@@ -65,6 +65,11 @@ def test_a_limited_run_of_local_steps_says_so_in_plan_record_and_report(fleet: D
     assert json.loads(fleet.journal(id_).read_text().splitlines()[0])["body"]["limit"] == ["w1", "w2"]
     assert "limit w1, w2: no other host is acted on" in fleet("show", id_).out
     assert fleet("--output", "json", "show", id_).json["limit"] == ["w1", "w2"]
+    assert fleet("--output", "json", "show", id_).json["fan_out"] == 2
+    assert "fan-out 2: hosts at a time" in fleet("show", id_).out
+    for name in ("report.md", "report.html", "report.json"):
+        told = (fleet.state / "runs" / id_ / name).read_text()
+        assert "w1, w2 and no other host, at most 2 at a time" in told, name
     assert "--limit w1,w2" in (fleet.state / "runs" / id_ / "report.md").read_text()
 
 
@@ -78,6 +83,21 @@ def test_a_kept_plan_keeps_its_bounds_and_the_run_is_held_to_them(fleet: Drctl) 
     assert said.code == Exit.EXCEPTIONS, said
     (id_,) = fleet.ids()
     assert json.loads(fleet.journal(id_).read_text().splitlines()[0])["body"]["limit"] == ["w2"]
+
+
+def test_an_edited_runbook_that_acts_outside_the_limit_is_refused_at_once(fleet: Drctl) -> None:
+    first = step("first", f"test -e {fleet.folder}/go", effect="read")
+    said, id_ = fleet.ran(book(first), "--limit", "w2")
+    assert said.code == Exit.STEP_FAILED, said
+    act = "{id: promote, on: primary, run: 'true', effect: idempotent, undo: {none: a test}}"
+    fleet.write("edited.yaml", book(first, f"      - {act}\n"))
+    before = fleet.journal(id_).read_text()
+    for flags in ((), ("--accept-change", "promote", "--reason", "wanted")):
+        said = fleet("resume", id_, "--runbook", "edited.yaml", *flags, "--no-live")
+        assert said.code == Exit.USAGE, said
+        assert "only/promote on db1" in said.err
+        assert "next: take them out of edited.yaml" in said.err
+    assert fleet.journal(id_).read_text() == before
 
 
 def test_who_resumes_is_under_the_same_bounds(fleet: Drctl) -> None:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from drctl.adapters.statedir import StateDir
+from drctl.cli.words import by
 from drctl.errors import Exit
 from tests.cli.conftest import Drctl, book, step
 
@@ -33,11 +35,16 @@ def test_an_approval_by_the_right_role_lets_the_run_go_on(drctl: Drctl, waiting:
     [("wang", "commander"), ("nobody", "nobody"), ("", "commander")],
     ids=["other-role", "unknown", "login"],
 )
-def test_an_approval_by_anybody_else_is_recorded_and_does_not_count(
+def test_an_approval_by_anybody_else_is_refused_at_once_and_does_not_count_if_it_comes_anyway(
     drctl: Drctl, waiting: str, person: str, because: str
 ) -> None:
     words = ["approve", waiting] + (["--as", person] if person else [])
-    assert drctl(*words).code == 0
+    said = drctl(*words)
+    assert (said.code, because in said.err) == (Exit.USAGE, True), said
+    assert f"next: drctl answer {waiting} q1 approve --as " in said.err
+    inbox = StateDir(drctl.state).find(waiting).inbox
+    assert not list(inbox.take())
+    inbox.put("answer", {**by(person), "question": "q1", "choice": "approve"})
     resumed = drctl("resume", waiting, "--no-live")
     assert resumed.code == Exit.PAUSED
     assert "refused" in resumed.err
@@ -76,10 +83,9 @@ def test_a_typed_answer_is_checked_like_an_input(drctl: Drctl) -> None:
         assert "lost is missing" in said.err
         assert f"next: drctl answer {id_} q1 done --as li --value lost=VALUE" in said.err
     for wrong in ("lost=many", "lost=-1"):
-        assert drctl("answer", id_, "q1", "done", "--value", wrong, "--as", "li").code == 0
-        refused = drctl("resume", id_, "--no-live")
-        assert refused.code == Exit.PAUSED, wrong
-        assert "refused" in refused.err
+        said = drctl("answer", id_, "q1", "done", "--value", wrong, "--as", "li")
+        assert (said.code, "lost" in said.err) == (Exit.USAGE, True), said
+        assert f"next: drctl answer {id_} q1 done --as li --value NAME=VALUE" in said.err
     assert drctl("answer", id_, "count", "done", "--value", "lost=3", "--as", "li").code == 0
     resumed = drctl("--output", "json", "resume", id_, "--no-live")
     assert resumed.code == 0
@@ -119,6 +125,25 @@ def test_a_failed_step_is_tried_again_after_it_was_mended(drctl: Drctl, failed: 
     assert drctl("retry", failed, "--as", "li").code == 0
     assert drctl("resume", failed, "--no-live").code == 0
     assert ledger(drctl) == ["went"]
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [("wrong=1", "has no field 'wrong'; it has run, argv"), ("allow_dash=perhaps", "allow_dash is bool"),
+     ('argv=["a"]', "exactly one of run and argv"), ("elsewhere:run=true", "nothing named elsewhere")],
+)  # fmt: skip
+def test_a_change_that_cannot_be_is_refused_at_once(drctl: Drctl, failed: str, change: str, because: str) -> None:
+    said = drctl("retry", failed, "mended", "--as", "li", "--set", change)
+    assert (said.code, because in said.err) == (Exit.USAGE, True), said
+    assert f"next: drctl retry {failed} only/mended --as li --set FIELD=VALUE" in said.err
+    assert not list(StateDir(drctl.state).find(failed).inbox.take())
+    assert drctl("retry", failed, "mended", "--as", "li", "--set", "run=true").code == 0
+
+
+def test_a_person_of_the_role_whose_name_was_almost_typed_is_named(drctl: Drctl, waiting: str) -> None:
+    said = drctl("approve", waiting, "--as", "lii")
+    assert said.code == Exit.USAGE
+    assert f"next: drctl answer {waiting} q1 approve --as li\n" in said.err
 
 
 @pytest.mark.parametrize("word", ["skip", "done"])

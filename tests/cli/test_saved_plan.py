@@ -1,6 +1,7 @@
 """plan --out and run --plan: what is kept, what a run is held to, and what is refused before anything is changed."""
 
 import json
+import shlex
 import stat
 from pathlib import Path
 
@@ -58,6 +59,32 @@ def test_a_plan_that_still_fits_is_run_and_everything_says_to_which_it_was_held(
     assert "held to plan sha256:" in said.out
     for name in ("report.md", "report.html", "report.json"):
         assert f"held to plan sha256:{saved.digest} made at" in (kept.state / "runs" / id_ / name).read_text()
+
+
+def test_a_plan_that_is_kept_ends_with_one_command_and_that_runs_it(drctl: Drctl) -> None:
+    drctl.write("book.yaml", document(drctl, head="inputs: {n: {type: int, default: 1}}\n"))
+    drctl.write("seen", "42\n")
+    said = drctl("plan", "book.yaml", "-i", "n=2", "--out", "my plan", "--transport", "fabric")
+    assert (said.out + said.err).count("drctl run ") == 1
+    words = shlex.split(said.out.rstrip().splitlines()[-1].removeprefix("Next: drctl "))
+    assert words[:2] == ["run", "book.yaml"]
+    assert words[4:] == ["--plan", "my plan", "--transport", "fabric"]
+    as_json = drctl("--output", "json", "plan", "book.yaml", "--out", "my plan")
+    assert "--plan 'my plan'" in as_json.err
+    assert drctl(*words, "--no-live").code == 0
+
+
+def test_a_plan_that_does_not_stand_names_the_command_that_makes_it_anew(drctl: Drctl) -> None:
+    drctl.write("book.yaml", document(drctl, head="inputs: {n: {type: int, default: 1}}\n"))
+    drctl.write("seen", "42\n")
+    assert drctl("plan", "book.yaml", "-i", "n=2", "--fan-out", "3", "--out", "book.plan").code == 0
+    drctl.write("book.yaml", f"{(drctl.folder / 'book.yaml').read_text()}# edited\n")
+    told = refused(drctl, held(drctl))
+    new = next(line for line in told.splitlines() if "make a new one: " in line).partition("make a new one: drctl ")[2]
+    words = shlex.split(new)
+    assert (words[:2], words[4:]) == (["plan", "book.yaml"], ["-i", "n=2", "--fan-out", "3", "--out", "book.plan"])
+    assert drctl(*words).code == 0
+    assert held(drctl).code == 0
 
 
 def test_a_run_without_one_says_so(drctl: Drctl, done: str) -> None:

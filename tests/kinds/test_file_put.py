@@ -193,3 +193,15 @@ def test_a_host_that_refuses_the_look_cannot_tell() -> None:
 def test_what_cannot_be_put_is_refused(fields: dict[str, str]) -> None:
     with pytest.raises(FieldError):
         FilePut(**fields)
+
+
+def test_people_are_shown_the_file_and_not_the_script() -> None:
+    text = "".join(f"line {number}\n" for number in range(30))
+    kind = FilePut(path="/srv/notice", text=text, mode="640", owner="www:www")
+    assert kind.describe(Facts()).splitlines() == [
+        "path /srv/notice", "mode 640", "owner www:www", f"SHA-256 {digest(text)}", f"text, {len(text)} bytes:",
+        *(f"  line {number}" for number in range(10)), "  ...",
+    ]  # fmt: skip
+    back = kind.inverse({"exists": False})
+    assert back is not None
+    assert back.describe(Facts()) == "path /srv/notice\nremoved"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from drctl.cli.finding import find_question
+from drctl.cli.fitting import refuse_unfit
 from drctl.cli.inputs import pair
 from drctl.cli.runs import fold_of, login, open_state
 from drctl.cli.words import Word, by, refuse_closed, stands
@@ -167,16 +168,19 @@ def leave(settings: Settings, run_id: str, said: Given, evidence: str = "") -> i
     folder = open_state(settings.state_dir).find(run_id)
     state = fold_of(folder)
     refuse_closed(folder, state)
-    asked = find_question(folder, state, said.question).asked
+    question = find_question(folder, state, said.question)
+    asked = question.asked
     if said.choice not in asked.choices:
         raise UsageError(
             f"{said.choice!r} does not answer {asked.id} ({asked.kind} of {asked.path}).",
             meaning=f"Nothing was said to the run; {stands(folder, state)}.",
             next=f"drctl answer {folder.id} {asked.id} {'|'.join(asked.choices)}",
         )
-    typed = f"drctl answer {folder.id} {asked.id} {said.choice}" + (f" --as {said.by}" if said.by else "")
-    _complete(typed, asked, replace(said, values={**said.values, **({EVIDENCE: evidence} if evidence else {})}))
+    typed = f"drctl answer {folder.id} {asked.id} {said.choice}"
+    told = replace(said, values={**said.values, **({EVIDENCE: evidence} if evidence else {})})
+    _complete(typed + (f" --as {said.by}" if said.by else ""), asked, told)
     _refuse_same(folder, asked, said.choice, said.by or login())
+    refuse_unfit(folder, state, question, replace(told, by=said.by or login()), typed)
     given = dict(said.values)
     if evidence:
         given[EVIDENCE] = _evidence(folder, evidence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def graph(settings: Settings, runbook: str, inventory: str | None, format_: str,
     book, _ = load_documents(runbook, find_inventory(inventory))
     picture = graph_text(book, settings.language) if format_ == "text" else graph_mermaid(book, settings.language)
     if out != "-":
-        _write(Path(out), picture)
+        _write(Path(out), picture, runbook)
     if settings.output == "json":
         told = {"runbook": book.name, "format": format_}
         click.echo(json.dumps(told | ({"graph": picture} if out == "-" else {"file": out}), ensure_ascii=False))
@@ -55,11 +56,11 @@ def _plain(text: str) -> str:
     return clean(text if encoding == "utf8" else plain_signs(text), lines=True)
 
 
-def _write(path: Path, picture: str) -> None:
+def _write(path: Path, picture: str, runbook: str) -> None:
     try:
         path.write_text(picture + "\n", encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UsageError(
             f"The picture cannot be written: {getattr(error, 'strerror', error)}.", where=str(path),
-            meaning="Nothing was changed.", next="drctl graph RUNBOOK -o FILE",
+            meaning="Nothing was changed.", next=f"drctl graph {shlex.quote(runbook)} -o FILE",
         ) from error  # fmt: skip

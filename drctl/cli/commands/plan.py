@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -66,23 +65,27 @@ class Keeping:
 
 def make_plan(settings: Settings, line: CommandLine, *, live: bool, declared: str | None, keeping: Keeping) -> int:
     """Plan, print, and keep."""
-    from drctl.reporting.plan import plan_json, plan_text
+    from drctl.reporting.plan import plan_json, plan_text, run_command
 
     documents, frozen = line.freeze(settings.language, ask=False)
     made = look(settings, frozen, documents, live=live, declared=None if declared is None else declared == "yes")
-    saved = None
+    saved, kept = None, ""
     if keeping.out is not None and not _too_much(made.plan, keeping):
-        saved = keep(made, keeping.out, keeping.valid)
-    if settings.output == "json":
+        saved, kept = keep(made, keeping.out, keeping.valid), keeping.out
+    flags = _flags(settings, Bounding() if kept else line.bounding)
+    as_json = settings.output == "json"
+    if as_json:
         shown = plan_json(made.plan)
     else:
-        shown = plan_text(made.plan, line.runbook, documents.inventory_path, _flags(settings, line.bounding))
+        shown = plan_text(made.plan, line.runbook, documents.inventory_path, flags, kept)
     click.echo(made.mask(shown))
     if _too_much(made.plan, keeping):
         raise _refusal(made.plan, keeping)
     if saved is not None:
-        then = f"drctl run {shlex.quote(line.runbook)} --plan {shlex.quote(keeping.out or '')}"
-        click.echo(f"Kept for {keeping.valid}: sha256:{saved.digest}\n  next: {then}", err=True)
+        click.echo(f"Kept for {keeping.valid} in {kept}: sha256:{saved.digest}", err=True)
+        if as_json:  # for people it stands at the end of the plan
+            then = run_command(made.plan, line.runbook, documents.inventory_path, flags, kept)
+            click.echo(f"  next: {then}", err=True)
     return int(Exit.NOTHING_CHANGED if _stops_first(made.plan) else Exit.DONE)
 
 

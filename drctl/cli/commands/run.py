@@ -66,7 +66,7 @@ def run(
         if dry_run:
             show_drift(settings, held)
             return int(Exit.PLAN_CHANGED if held.moved else Exit.DONE)
-        refuse_drift(held.moved, plan_file)
+        refuse_drift(held, plan_file)
         kept_in = open_state(settings.state_dir)
         return carry(
             settings,
