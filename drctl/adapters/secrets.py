@@ -200,6 +200,9 @@ def forms(secret: str) -> tuple[set[bytes], set[bytes]]:
     }
 
 
+_JSON_OF_GO = re.compile("[<>&\u2028\u2029]")  # its encoder escapes these as it comes: kubectl, terraform, vault
+
+
 def _written(text: str) -> Iterator[str]:
     import html  # noqa: PLC0415 - it loads every name of a character, and most plans have no secret
 
@@ -208,6 +211,11 @@ def _written(text: str) -> Iterator[str]:
         in_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield in_json
         yield json.dumps(in_json, ensure_ascii=ascii_only)[1:-1]  # JSON inside JSON, as log collectors write it
+    for in_json in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield _JSON_OF_GO.sub(lambda found: f"\\u{ord(found[0]):04x}", in_json)
+        yield in_json.replace("/", "\\/")  # as PHP writes it
+        yield re.sub(r"\\u[0-9a-f]{4}", lambda found: f"\\u{found[0][2:].upper()}", in_json)
+    yield text.replace("'", "''")  # in SQL, and in YAML
     yield repr(text)[1:-1]
     for quote in (urllib.parse.quote, urllib.parse.quote_plus):
         for safe in ("", "/"):
@@ -322,7 +330,7 @@ class Masker:
             written, encoded = forms(secret.reveal())
             self._written |= written
             self._encoded |= encoded
-            self.longest = max(0, *map(len, self._written), *(len(form) * _BROKEN for form in self._encoded))
+            self.longest = max((*map(len, self._written), *(len(form) * _BROKEN for form in self._encoded)), default=0)
             self._finder = None
 
     def _known(self) -> _Finder | None:

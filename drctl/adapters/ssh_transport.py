@@ -174,8 +174,8 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
             connection.close()
         with contextlib.suppress(OSError):
             sock.close()
-        if agent is not None and agent.mute:
-            raise LinkProblem(f"login: {agent.silence}") from None
+        if agent is not None and agent.trouble:
+            raise LinkProblem(f"login: {agent.trouble}") from None
         if wire.late:
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None

@@ -8,9 +8,11 @@ execute; verify; record the outcome
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import threading
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from drctl.core import events as ev
 from drctl.core.kind import ActKind, Seen, Verdict
@@ -34,7 +36,7 @@ from drctl.engine.ways import INLINE, recorded_way
 from drctl.errors import DefectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from drctl.core.kind import Outputs
     from drctl.core.ports import ClaimReply
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
     from drctl.engine.recorder import Recorder
     from drctl.engine.stops import Control
     from drctl.engine.world import World
+
+_GLANCE: Final = 0.1
+"""Seconds in which the word to end running acts is noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,28 @@ class Acts:
             facts = self._looks.facts
             return Resolved(kind=kind, user=user, text=kind.describe(facts), digest=as_digest(kind.digest(facts), user))
         return told.because
+
+    @contextlib.contextmanager
+    def ending_on_word(self) -> Iterator[None]:
+        """While the run goes on, end running acts on their hosts when the operator says so.
+
+        A thread of its own: the one that carries the act out waits for it. A signal only raises the level, since it may
+        come at any moment.
+        """
+        over, told = threading.Event(), set[str]()
+
+        def watch() -> None:
+            while not over.wait(_GLANCE):
+                if self._control.ending:
+                    self.end_running(told)
+
+        watcher = threading.Thread(target=watch, name="end-running", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
     def end_running(self, told: set[str]) -> list[str]:
         """End what runs on the hosts now, never an irreversible act; the paths that were left alone.
@@ -380,7 +407,8 @@ class Acts:
         reply = answer.reply
         kept: dict[str, Any] = {"cut": reply.cut if reply is not None else False}
         if reply is not None and not unit.step.sensitive:
-            kept |= self._looks.keep({"stdout": reply.stdout, "stderr": reply.stderr}, reply.whole) | kept
+            said = {"stdout": reply.stdout, "stderr": reply.stderr}
+            kept |= self._looks.keep(said, reply.whole, ended=reply.exit is not None) | kept
         self._recorder.write(
             ev.CommandRan(
                 path=unit.path, host=unit.place, attempt=self._recorder.state.step(unit.path).attempts,

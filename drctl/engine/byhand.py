@@ -129,7 +129,8 @@ class ByHand:
             ev.DeviationNoted(path=f"{ROOT}/{number}", what=what, by=order.by, because=order.reason)
         )
         units = [self._unit(order, host, step) for host, step in zip(order.hosts, steps, strict=True)]
-        return fan_out(units, self._acts.carry_out, self._context.bounds.fan_out)
+        with self._acts.ending_on_word():
+            return fan_out(units, self._acts.carry_out, self._context.bounds.fan_out)
 
     def _number(self) -> int:
         used = [path.split("/")[1] for path in self._recorder.state.steps if path.startswith(f"{ROOT}/")]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from drctl.core import events as ev
 from drctl.core.nouns import dataclass
@@ -32,15 +30,10 @@ from drctl.engine.walk import Crew, Walk
 from drctl.errors import Exit, JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from drctl.core.values import Duration
     from drctl.engine.context import Context
     from drctl.engine.recorder import Recorder
     from drctl.engine.world import World
-
-_GLANCE: Final = 0.1
-"""Seconds in which the word to end running acts is noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +115,7 @@ class Executor:
         """
         self._known()
         word = self._recorder.state.abort or self._recorder.state.rolling_back
-        with self._ending_on_word():
+        with self._acts.ending_on_word():
             if word is None:
                 return self._end(self._walked())
             self._questions.verbs.obey(word)  # said before a crash or a pause: it holds
@@ -148,7 +141,7 @@ class Executor:
         self._known()
         before = self._recorder.state.last_pause
         path, who = (before.path if before is not None else ""), self._context.identity.operator
-        with self._ending_on_word():
+        with self._acts.ending_on_word():
             try:
                 self._announce()
                 owed = [due.step.path for due in self._ledger.dues.due(restore=True)]
@@ -169,7 +162,7 @@ class Executor:
         if self._recorder.state.abort is None:
             who = self._context.identity.operator
             self._recorder.write(ev.ControlReceived(verb="abort", by=who, reason=because), durable=True)
-        with self._ending_on_word():
+        with self._acts.ending_on_word():
             try:
                 self._announce()
             except Stop as stop:
@@ -190,7 +183,7 @@ class Executor:
         before = state.paused or state.last_pause
         self._questions.drain()  # what was said before comes first
         word = self._questions.verbs.judge("rollback", {"by": by, "reason": because, "to": to}, "")
-        with self._ending_on_word():
+        with self._acts.ending_on_word():
             self._questions.control(word)
             if self._control.word:  # this one, or an end that was said before it
                 return self._announced(word.path)
@@ -262,25 +255,3 @@ class Executor:
         return stop.exit
 
     # -- the second word --------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _ending_on_word(self) -> Iterator[None]:
-        """While the run goes on, end running acts on their hosts when the operator says so.
-
-        A thread of its own: the one that carries the act out waits for it. A signal only raises the level, since it may
-        come at any moment.
-        """
-        over, told = threading.Event(), set[str]()
-
-        def watch() -> None:
-            while not over.wait(_GLANCE):
-                if self._control.ending:
-                    self._acts.end_running(told)
-
-        watcher = threading.Thread(target=watch, name="end-running", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()

@@ -9,6 +9,7 @@ from drctl.core.kind import FieldError, LookKind, Outputs, Seen, Verdict
 from drctl.core.model import Action, AnyOf, Check, Repeat, Step
 from drctl.core.nouns import dataclass
 from drctl.core.outcomes import Outcome
+from drctl.core.ports import Reach
 from drctl.core.values import Duration, Secret, Unknown
 from drctl.engine.changes import as_changed
 from drctl.engine.context import LOOK_LIMIT, Context
@@ -246,8 +247,10 @@ class Looks:
             return ""
         return step.title.pick(self.context.identity.language).show(RunScope(context=self.context).at(step))
 
-    def keep(self, streams: Mapping[str, bytes], whole: Mapping[str, Whole]) -> dict[str, Any]:
+    def keep(self, streams: Mapping[str, bytes], whole: Mapping[str, Whole], *, ended: bool) -> dict[str, Any]:
         """Keep what was printed, masked, and give the fields of the record that tell it.
+
+        Where the command has no end of its own (`ended`), a text may break off inside a secret, as a long one may.
 
         With the digest of all that a stream held, whoever has the rest of it could try one secret after another: where
         one was starred out, the digest is not told.
@@ -255,7 +258,7 @@ class Looks:
         out, digests = {}, {}
         for name, data in streams.items():
             cut, text = whole.get(name), data.decode("utf-8", "backslashreplace")
-            masked = self.pen.mask(text) if cut is None else (self.pen.mask_begin or self.pen.mask)(text)
+            masked = self.pen.mask(text) if cut is None and ended else (self.pen.mask_begin or self.pen.mask)(text)
             if data:
                 out[name] = self.context.store.put(masked.encode())
             if cut is not None and cut.sha256 and text.startswith(masked):
@@ -290,10 +293,11 @@ class Looks:
         """Keep what was printed, under its digest; a sensitive step leaves nothing."""
         if attempt.step.sensitive or not (outputs.streams or outputs.host_key):
             return
+        kept = self.keep(outputs.streams, outputs.whole, ended=outputs.reach is Reach.COMPLETE)
         self._recorder.write(
             ev.CommandRan(
                 path=attempt.step.path, host=attempt.place, attempt=attempt.number, state=outputs.reach.value,
-                host_key=outputs.host_key, **self.keep(outputs.streams, outputs.whole),
+                host_key=outputs.host_key, **kept,
             )
         )  # fmt: skip
 

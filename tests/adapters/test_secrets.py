@@ -5,6 +5,7 @@ import html
 import json
 import os
 import random
+import re
 import shlex
 import stat
 import sys
@@ -129,6 +130,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON": json.dumps,
     "JSON in UTF-8": lambda s: json.dumps(s, ensure_ascii=False),
     "JSON in JSON": lambda s: json.dumps(json.dumps(s)),
+    "JSON of Go": lambda s: json.dumps(s).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+    "JSON of PHP": lambda s: json.dumps(s).replace("/", "\\/"),
+    "JSON with capitals": lambda s: re.sub(r"\\u[0-9a-f]{4}", lambda f: f"\\u{f[0][2:].upper()}", json.dumps(s)),
+    "SQL": lambda s: "'" + s.replace("'", "''") + "'",
     "URL": lambda s: urllib.parse.quote(s, safe=""),
     "URL with slashes": urllib.parse.quote,
     "URL in small letters": lambda s: urllib.parse.quote(s, safe="").replace("%C3%A4", "%c3%a4").lower(),

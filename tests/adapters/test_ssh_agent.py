@@ -1,10 +1,13 @@
 """Logging in by an agent, by every transport: a real one, one without the key, one that says nothing, and none."""
 
+import base64
+import contextlib
 import os
 import socket
+import struct
 import subprocess
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,16 +61,66 @@ def test_an_agent_without_the_key_is_told_as_a_login_that_was_refused(
     assert "Next: " in act.because
 
 
-def test_an_agent_that_says_nothing_holds_a_step_up_no_longer_than_its_limit(
-    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, agent: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket(socket.AF_UNIX) as mute:
-        mute.bind(str(agent.with_name("mute")))
-        mute.listen()
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.with_name("mute")))
-        shell = open_hosts(by_agent(keys, asyncssh_relay.port)).shell("h1")
-        began = time.monotonic()
-        look = shell.read(command("echo seen", seconds=3))
-        assert look.reach is Reach.UNREACHABLE, look
-        assert look.because.partition(":")[0] in {"login", "silent"}, look
-        assert time.monotonic() - began < 60, "the step would have waited for ever"
+class Agents:
+    """An agent of a test: it answers the first question with `answers`, and says nothing more."""
+
+    def __init__(self, at: Path, answers: bytes) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(at))
+        self._listener.listen()
+        self._answers = answers
+        self._kept: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                self._kept.append(near)
+                if self._answers:
+                    near.recv(5)
+                    near.sendall(self._answers)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(30)
+        for sock in (self._listener, *self._kept):
+            sock.close()
+
+
+def one_key(keys: Keys) -> bytes:
+    """A list of one key, the right one: what signs with it is not there."""
+    blob = base64.b64decode(keys.public("client").split()[1])
+    body = b"\x0c" + struct.pack(">II", 1, len(blob)) + blob + struct.pack(">I", 1) + b"c"
+    return struct.pack(">I", len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("nothing", "does not answer"),
+        ("half a length", "does not answer"),
+        ("no list", "no list of keys"),
+        ("too many", "no list of keys"),
+        ("a key, and no signature", "does not answer"),
+    ],
+)
+def test_an_agent_that_does_not_do_its_part_is_named_and_no_longer_waited_for_than_the_limit(
+    keys: Keys, asyncssh_relay: Relay, open_hosts: Open, agent: Path, monkeypatch: pytest.MonkeyPatch, transport: str,
+    case: tuple[str, str],
+) -> None:  # fmt: skip
+    answers, words = case
+    said = {
+        "nothing": b"", "half a length": b"\0\0", "no list": b"\0\0\0\5\6\0\0\0\0",
+        "too many": b"\0\0\0\5\x0c\x7f\xff\xff\xff", "a key, and no signature": one_key(keys),
+    }  # fmt: skip
+    odd = Agents(agent.with_name("odd"), said[answers])
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.with_name("odd")))
+    look = open_hosts(by_agent(keys, asyncssh_relay.port)).shell("h1").read(command("echo seen", seconds=3))
+    assert look.reach is Reach.UNREACHABLE, look
+    if transport == "fabric":
+        assert look.because.startswith("login: "), look
+        assert words in look.because
+        assert "Next: SSH_AUTH_SOCK=" in look.because
+    odd.close()

@@ -1,6 +1,9 @@
 """`drctl exec`: by hand, and still under the run's claims and in its record."""
 
+import contextlib
 import json
+import signal
+from pathlib import Path
 
 from tests.cli.conftest import Drctl, book, step, until
 
@@ -46,10 +49,41 @@ def test_output_and_failure_come_back_for_each_host(drctl: Drctl, waiting: str) 
     assert drctl("resume", waiting).code == 6  # the request for approval still waits
 
 
+def test_a_long_output_is_shown_whole_and_what_cannot_be_is_said(drctl: Drctl, waiting: str) -> None:
+    """Values over 4 KiB are kept beside the record: they were not fetched, and the output looked empty."""
+    long = drctl("exec", waiting, "--on", "local", "--reason", "x", "--", "seq", "1", "30000")
+    assert long.code == 0, long
+    assert long.out.split() == [str(number) for number in range(1, 30001)]
+    as_json = drctl("--output", "json", "exec", waiting, "--on", "local", "--reason", "x", "--", "seq", "1", "30000")
+    assert as_json.json["hosts"][0]["stdout"].endswith("\n29999\n30000")
+    for line in ("head -c 2000000 /dev/zero", "printf 'a\\377b'"):
+        cut = drctl("exec", waiting, "--on", "local", "--reason", "x", "--", "sh", "-c", line)
+        assert (cut.code, cut.out) == (0, ""), cut
+        assert "local: stdout is not shown: " in cut.err
+        assert f"drctl report {waiting}" in cut.err
+
+
 def test_a_command_over_its_limit_is_ended(drctl: Drctl, waiting: str) -> None:
     said = drctl("exec", waiting, "--on", "local", "--reason", "x", "--timeout", "1s", "--", "sleep", "600")
-    assert said.code in (7, 10), said
+    assert said.code == 10, said
     assert "local: " in said.err
+    assert "next: say the same command again" in said.err
+
+
+def test_a_second_ctrl_c_ends_what_runs_there(drctl: Drctl, waiting: str) -> None:
+    begun = drctl.folder / "begun"
+    line = f"trap 'exit 1' TERM; echo $$ >{begun}; while :; do sleep 0.1; done"
+    with drctl.process("exec", waiting, "--on", "local", "--reason", "x", "--", "sh", "-c", line) as process:
+        until(lambda: begun.exists() and bool(begun.read_text().strip()))
+        state = Path(f"/proc/{begun.read_text().strip()}/stat")
+        assert state.exists()
+        for said in ("Stopping", "Ending"):
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert said in process.stderr.readline()
+        assert process.wait(60) in (7, 10)
+        with contextlib.suppress(FileNotFoundError):  # one that nobody has buried is dead too
+            assert state.read_text().rpartition(") ")[2][0] in "ZX"
 
 
 def test_what_cannot_be_done_is_refused_and_leaves_no_trace(drctl: Drctl, waiting: str) -> None:

@@ -131,6 +131,10 @@ def _show(settings: Settings, folder: RunFolder, ends: Sequence[ev.StepFinished]
             if name in unknown and end.outcome != "in_doubt":
                 kept = f"what is kept of it is named by: drctl report {folder.id}"
                 click.echo(clean(f"{end.host}: {name} is not shown: {unknown[name]}; {kept}"), err=True)
+    if any(end.outcome == "in_doubt" for end in ends):
+        again = "say the same command again: it asks the host what became of it, and does nothing twice"
+        click.echo(f"  next: {again}; then: drctl resume {folder.id}", err=True)
+        return
     click.echo(f"  next: drctl resume {folder.id}   (drctl show {folder.id} says what it waits for)", err=True)
 
 
