@@ -2,13 +2,14 @@
 
 from drctl.core.inventory import Host
 
+NEW_RUN = " in the inventory, for a new run: one that is open keeps the inventory it began with"
 _NEXT = {
-    "refused": "the machine answers, its sshd does not: on its console, systemctl status ssh; else correct `port`",
+    "refused": "the machine answers, its sshd does not. There: systemctl status ssh; else correct `port`{open}",
     "silent": "look at it another way (console, hypervisor, another site), and at the firewall between",
     "reset": "on its console: journalctl -u ssh (MaxStartups, a full process table), and whatever stands between",
     "address": "write an address that needs no name server into the inventory, if names are what is lost",
     "unreachable": "ip route get {address}",
-    "login": "ssh -v {user}@{address}; on the host, the log of sshd says why; then correct login in the inventory",
+    "login": "ssh -v -p {port} {user}@{address}; on the host, the log of sshd says why; then correct login{open}",
     "frozen": "look at its console: a full disk or memory freezes a host that still answers ping",
     "busy": "raise MaxSessions in its sshd_config, or lower fan_out",
 }
@@ -19,4 +20,5 @@ def advised(because: str, host: Host) -> str:
     next_ = _NEXT.get(because.partition(":")[0])
     if next_ is None or "Next: " in because:
         return because
-    return f"{because}. Next: {next_.format(address=host.address, user=host.login.user)}"
+    words = next_.format(address=host.address, port=host.port, user=host.login.user, open=NEW_RUN)
+    return f"{because}. Next: {words}"

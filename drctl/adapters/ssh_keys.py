@@ -14,6 +14,7 @@ from pathlib import Path
 
 import paramiko
 
+from drctl.adapters.link_words import NEW_RUN
 from drctl.adapters.ssh_certs import CERTIFIED, objection, read_certificate
 from drctl.core.inventory import Host
 from drctl.errors import DocumentError
@@ -90,7 +91,7 @@ def stranger(host: Host, shown: str, why: str) -> str:
     return (
         f"host key: {_at(host)} proved itself with {shown}{why}, the inventory pins {', '.join(pinned) or 'none'}. "
         f"Either {host.name} was rebuilt, or this is another machine. Next: compare with "
-        f"`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console, then change the inventory"
+        f"`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console, then change the key{NEW_RUN}"
     )
 
 

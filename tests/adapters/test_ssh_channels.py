@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import asyncssh
 import paramiko
 import pytest
 
-from drctl.adapters import ssh_channels
-from drctl.adapters.ssh import SshHosts
+from drctl.adapters import ssh_channels, ssh_transport
+from drctl.adapters.carrier import Carried, End, Order, exec_text
+from drctl.adapters.ssh import HostCarrier, SshHosts
 from drctl.adapters.ssh_channels import Leave, Opening
 from drctl.adapters.ssh_transport import Link
 from drctl.core.inventory import Host
@@ -166,3 +169,79 @@ def test_leave_is_given_by_an_answer_and_not_by_the_end_of_the_channel() -> None
     ended.closed = True
     second.set()
     assert (first.given, first.refused, second.given, second.refused) == (True, False, False, True)
+
+
+def test_a_link_that_breaks_closes_its_channels_first_and_that_is_no_refusal(
+    keys: Keys, asyncssh_relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paramiko does so in its own thread; for a moment the channel is closed, and the link looks alive."""
+    monkeypatch.setattr(ssh_transport, "CHANNEL", 0.5)
+    with connected(keys.host(asyncssh_relay.port)) as (hosts, link), ThreadPoolExecutor(1) as pool:
+        until(lambda: link._ahead is not None and link._ahead._answered.is_set(), "the channel asked for ahead")
+        asyncssh_relay.freeze(new=False, ways=("from the host",))
+        act = pool.submit(hosts.shell("h1").run, claim(), command(EFFECT))
+        until((tmp_path / "effects").read_text, "the effect")
+        channel: Any = next(iter(link._owed))
+        channel._unlink()
+        answer = act.result(60)
+    assert answer.state is ClaimState.REATTACHED, answer
+    assert (tmp_path / "effects").read_text() == "x\n"
+
+
+@dataclass
+class Odd:
+    """A link that is there and ran nothing, so many times."""
+
+    refusals: int
+    carried: int = 0
+    identified: bool = True
+    alive: bool = True
+    remarks: tuple[str, ...] = ()
+    host_key: str = ""
+
+    def exchange(self, order: Order, seconds: float) -> Carried:  # noqa: ARG002 - the contract's
+        self.carried += 1
+        for _ in order.stdin:
+            break
+        return Carried(end=End.NO_LINK if self.carried <= self.refusals else End.DONE)
+
+    def forward(self, seconds: float, target: tuple[str, int]) -> socket.socket:
+        raise NotImplementedError
+
+    def close(self, because: str = "") -> None:
+        self.alive = because is None
+
+
+def order(stdin: Iterable[bytes]) -> Order:
+    return Order(shell=exec_text("sh"), stdin=stdin, mark=b"m", seconds=30, cap=9)
+
+
+def carried_over(keys: Keys, link: Odd, stdin: Iterable[bytes]) -> tuple[End, int]:
+    opened: list[float] = []
+
+    def opener(seconds: float) -> Odd:
+        opened.append(seconds)
+        return link
+
+    carrier = HostCarrier(keys.host(1), opener, lambda _: [])
+    carrier.exchange(order((b"x",)))
+    link.carried = 0
+    end = carrier.exchange(order(stdin)).end
+    assert len(opened) == 1, "the link is there, and others use it"
+    return end, link.carried
+
+
+def test_a_host_that_ran_nothing_is_asked_again_on_the_same_link_a_few_times(keys: Keys) -> None:
+    assert carried_over(keys, Odd(refusals=2), (b"x",)) == (End.DONE, 3)
+    assert carried_over(keys, Odd(refusals=99), (b"x",)) == (End.NO_LINK, 4)
+
+
+def test_an_input_of_which_some_is_gone_is_never_sent_again(keys: Keys) -> None:
+    """What is left of it would stand where its beginning should."""
+    assert carried_over(keys, Odd(refusals=1), (piece for piece in (b"a", b"b"))) == (End.NO_LINK, 1)
+    asked = order(piece for piece in (b"a",))
+    assert (asked.once, asked.taken) == (True, False)
+    assert list(asked.stdin) == [b"a"]
+    assert (asked.once, asked.taken) == (True, True)
+    kept = order((b"a",))
+    assert (kept.once, kept.taken) == (False, False)
