@@ -124,25 +124,32 @@ class Stream:
     digest: "hashlib._Hash | None" = None
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        room = max(0, self.cap - len(self.head))
-        self.head += data[:room]
-        rest = data[room:]
-        if rest:
-            self.tail += rest
-            surplus = len(self.tail) - _TAIL
-            if surplus > 0:
-                if not self.dropped and self.opens in self.head and self.opens:
-                    line = self.head.index(self.opens)
-                    self.digest = hashlib.sha256(self.head[self.head.find(b"\n", line + len(self.opens)) + 1 :])
-                if self.digest is not None:
-                    self.digest.update(self.tail[:surplus])
-                self.dropped += surplus
-                del self.tail[:surplus]
-        if not self.seen:
-            last = len(data) + len(self.mark)
-            window = bytes(self.head[-last:]) + bytes(self.tail) if rest else bytes(self.head[-last:])
-            self.seen = self.mark in window
+        """Take the next bytes; what comes after the mark is not this answer's."""
+        if self.seen:
+            return
+        first = data[: max(0, self.cap - len(self.head))]
+        self.head += first
+        self.tail += data[len(first) :]
+        near, behind = bytes(self.head[-len(first) - len(self.mark) :]), bytes(self.tail)
+        found = (near + behind).find(self.mark)
+        if found >= 0:  # looked for before the tail is cut: much may have come behind it at once
+            self.seen = True
+            noise = len(near) + len(behind) - found - len(self.mark)
+            del self.tail[max(0, len(behind) - noise) :]
+            del self.head[len(self.head) - max(0, noise - len(behind)) :]
+        self._drop(len(self.tail) - _TAIL)
+
+    def _drop(self, surplus: int) -> None:
+        """Let the oldest bytes behind the head go, into the digest."""
+        if surplus <= 0:
+            return
+        if not self.dropped and self.opens in self.head and self.opens:
+            line = self.head.index(self.opens)
+            self.digest = hashlib.sha256(self.head[self.head.find(b"\n", line + len(self.opens)) + 1 :])
+        if self.digest is not None:
+            self.digest.update(self.tail[:surplus])
+        self.dropped += surplus
+        del self.tail[:surplus]
 
     @property
     def gone(self) -> Gone:

@@ -333,8 +333,10 @@ def seen(mark: str, stream: bytes) -> Seen:
     if start < 0:
         return Seen(pid=0, exit=None, content=b"")
     process, _, rest = stream[start + len(head) :].partition(b"\n")
-    pid, _, since = process.decode().partition(" ")
+    pid, _, since = process.decode("ascii", "replace").partition(" ")
+    if not pid.isdecimal():  # a login shell printed so much before that this line is cut
+        return Seen(pid=0, exit=None, content=b"")
     content, found, tail = rest.rpartition(f"\n@{mark} end ".encode())
     if not found or look_mark(mark) not in tail:
-        return Seen(pid=int(pid or "0"), exit=None, content=rest, since=since)
+        return Seen(pid=int(pid), exit=None, content=rest, since=since)
     return Seen(pid=int(pid), exit=int(tail.partition(b" ")[0]), content=content, since=since)

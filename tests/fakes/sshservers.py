@@ -289,9 +289,10 @@ class Commands:
         for child in self.children:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
+        for connection in self.connections:  # first: a task may wait for a client that reads no more
+            connection.abort()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         for connection in self.connections:
-            connection.abort()
             await connection.wait_closed()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
