@@ -129,15 +129,27 @@ class Stream:
             return
         first = data[: max(0, self.cap - len(self.head))]
         self.head += first
+        before = len(self.tail)
         self.tail += data[len(first) :]
-        near, behind = bytes(self.head[-len(first) - len(self.mark) :]), bytes(self.tail)
-        found = (near + behind).find(self.mark)
-        if found >= 0:  # looked for before the tail is cut: much may have come behind it at once
+        noise = self._noise(len(first), before)
+        if noise >= 0:  # looked for before the tail is cut: much may have come behind it at once
             self.seen = True
-            noise = len(near) + len(behind) - found - len(self.mark)
-            del self.tail[max(0, len(behind) - noise) :]
-            del self.head[len(self.head) - max(0, noise - len(behind)) :]
+            kept = len(self.tail) - noise
+            del self.tail[max(0, kept) :]
+            del self.head[len(self.head) - max(0, -kept) :]
         self._drop(len(self.tail) - _TAIL)
+
+    def _noise(self, new: int, before: int) -> int:
+        """How many bytes came behind the mark; -1 where it did not come. Looks at new bytes only, and copies few."""
+        length = len(self.mark)
+        place = self.tail.find(self.mark, max(0, before - length))
+        if place >= 0:
+            return len(self.tail) - place - length
+        if before >= length:
+            return -1
+        near = self.head[-new - length :] + self.tail[:length]
+        place = near.find(self.mark)
+        return -1 if place < 0 else len(near) - place - length + max(0, len(self.tail) - length)
 
     def _drop(self, surplus: int) -> None:
         """Let the oldest bytes behind the head go, into the digest."""

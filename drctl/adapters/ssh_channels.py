@@ -16,7 +16,7 @@ import paramiko
 
 from drctl.adapters.carrier import End, Streams
 
-_CHUNK = 65536
+_CHUNK = 262144  # what has come is taken at once: paramiko moves the rest of its buffer forward each time
 _HOOK = "event_ready"  # of a channel: set by the answer to a request, and looked at after its `event`
 _OPEN = b"\x5a"  # SSH_MSG_CHANNEL_OPEN
 
