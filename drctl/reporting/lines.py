@@ -76,8 +76,8 @@ def _preflight(event: ev.PreflightFinished) -> tuple[str, str, str] | None:
     """What was not reached, else how many hosts were; then what to know of those that were."""
     missing = f"not reached now: {'; '.join(event.warnings)}" if event.warnings else ""
     reached = f"{count(len(event.hosts), 'host')} reached" if event.hosts and not missing else ""
-    known = f"to know: {'; '.join(event.remarks)}" if event.remarks else ""
-    text = ". ".join(part for part in (missing or reached, known) if part)
+    known = f"know of them: {'; '.join(event.remarks)}" if event.remarks else ""
+    text = "; ".join(part for part in (missing or reached, known) if part)
     return ("!" if missing or known else "✔", "preflight", text) if text else None
 
 

@@ -382,3 +382,12 @@ def test_an_aborted_run_says_what_state_things_are_in() -> None:
     run = failed_run()
     run.add(ev.RunClosed(state="aborted", exit=5, because="ops said abort"))
     assert re.search(r"Changed +stop on db1", summary_text(ID, run.state(), []))
+
+
+def test_remarks_on_hosts_that_were_reached_are_not_told_as_hosts_that_were_not() -> None:
+    entry = waiting_run().entries[-1]
+    reached = ev.PreflightFinished(phase="*", ok=True, hosts=("db1",), remarks=("db1: its clock is 9 s behind ours",))
+    text = line(dataclasses.replace(entry, event=reached), RunState())
+    assert text is not None
+    assert "1 host reached; know of them: db1: its clock is 9 s behind ours" in text
+    assert "not reached" not in text
