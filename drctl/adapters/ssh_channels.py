@@ -14,6 +14,7 @@ from typing import Any
 
 import paramiko
 
+from drctl.adapters.become import Door
 from drctl.adapters.carrier import End, Streams
 
 _CHUNK = 262144  # what has come is taken at once: paramiko moves the rest of its buffer forward each time
@@ -174,3 +175,18 @@ def status_of(channel: paramiko.Channel) -> int | None:
     channel.status_event.wait(2)
     status = channel.recv_exit_status() if channel.exit_status_ready() else -1
     return status if status >= 0 else None
+
+
+def at_door(channel: paramiko.Channel, streams: Streams, door: Door, limit: float) -> str:
+    """Let sudo be asked and answered; why it gave no shell, or nothing. Nothing of the order has been sent."""
+    patience = min(limit, time.monotonic() + door.seconds)
+
+    def over() -> bool:
+        words = door.hear(streams)
+        if words:
+            channel.settimeout(max(0.001, patience - time.monotonic()))
+            channel.sendall(words)
+        return door.over
+
+    end = drained(channel, streams, patience, over)
+    return "" if door.is_open else door.closed(streams, waited=end is End.TIMEOUT)

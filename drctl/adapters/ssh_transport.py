@@ -9,18 +9,17 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, cast
 
 import fabric
 import paramiko
 
-from drctl.adapters.become import Door
 from drctl.adapters.carrier import Carried, End, Order, Streams
 from drctl.adapters.ssh_agent import Agent, AgentError
 from drctl.adapters.ssh_certs import CERTIFIED
-from drctl.adapters.ssh_channels import Leave, Opening, drained, status_of
+from drctl.adapters.ssh_channels import Leave, Opening, at_door, drained, status_of
 from drctl.adapters.ssh_keys import HostKeyError, KeyFileError, Pins, PrivateKeys, fingerprint
 from drctl.adapters.ssh_wire import Untimed, Wire
 from drctl.adapters.stream_pump import pumped
@@ -126,7 +125,6 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         LinkProblem: refused, silent, reset, address, host key, or login, in its first word.
     """
     limit = time.monotonic() + seconds
-    pins = Pins(host)
     try:
         key = credentials.keys.get(host.login.key) if host.login.key else None
     except KeyFileError as error:
@@ -134,20 +132,29 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
     if key is None and not host.login.agent and credentials.password is None:
         raise LinkProblem(f"login: the inventory gives no key, agent or password for {host.login.user}")
     agent = _agent(host, min(AUTH, seconds), needed=key is None and credentials.password is None)
-    sock = dial(limit - time.monotonic())
-    left = max(0.1, limit - time.monotonic())
-    wire = Wire(sock, time.monotonic() + min(OPEN, left))
+    try:
+        sock = dial(limit - time.monotonic())
+        wire = Wire(sock, time.monotonic() + min(OPEN, max(0.1, limit - time.monotonic())))
+        login = {"pkey": key, "password": credentials.password}
+        return _opened(host, _connection(host, login, agent, wire), wire, agent)
+    finally:
+        if agent is not None:
+            agent.close()
+
+
+def _connection(host: Host, login: Mapping[str, Any], agent: Agent | None, wire: Wire) -> fabric.Connection:
+    """A connection of fabric over a wire, with every limit set; nothing is said yet."""
+    left, pins = max(0.1, wire.left), Pins(host)
     with _BUILDING:
         connection = fabric.Connection(
             host.address,
             user=host.login.user,
             port=host.port,
             config=_CONFIG,
-            connect_timeout=min(OPEN, left),
+            connect_timeout=left,
             connect_kwargs={
-                "sock": sock,
-                "pkey": key,
-                "password": credentials.password,
+                **login,
+                "sock": wire.sock,
                 "allow_agent": agent is not None,
                 "look_for_keys": False,
                 "banner_timeout": min(BANNER, left),
@@ -158,6 +165,11 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         )
     connection.client._agent = agent  # noqa: SLF001 - else paramiko opens one of its own, which it waits for without limit
     connection.client.set_missing_host_key_policy(pins)
+    return connection
+
+
+def _opened(host: Host, connection: fabric.Connection, wire: Wire, agent: Agent | None) -> "Link":
+    """Log in; whatever goes wrong becomes one sentence. Raises LinkProblem."""
     refusals, channel = _Refusals(), f"paramiko.{id(connection):x}"
     logging.getLogger(channel).addHandler(refusals)
     connection.client.set_log_channel(channel)
@@ -169,20 +181,17 @@ def open_link(host: Host, credentials: Credentials, dial: Dial, seconds: float) 
         wire.opened()
     except Exception as error:  # noqa: BLE001 - paramiko and the system raise what they like; each becomes one sentence
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            wire.sock.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(Exception):
             connection.close()
         with contextlib.suppress(OSError):
-            sock.close()
+            wire.sock.close()
         if agent is not None and agent.trouble:
             raise LinkProblem(f"login: {agent.trouble}") from None
         if wire.late:
             where = f"{host.address}:{host.port}"
             raise LinkProblem(f"silent: {where} stopped answering while the link was opened") from None
         raise LinkProblem(_said(host, error)) from None
-    finally:
-        if agent is not None:
-            agent.close()
     return Link(
         host=host, connection=connection, transport=transport, wire=wire, refusals=refusals, host_key=host_key
     )  # fmt: skip
@@ -421,7 +430,7 @@ class Link:
             EOFError: the link broke, and nothing was sent; or what else any word on a broken link raises.
         """
         leave.ask(order.shell, waits=order.door is not None or order.once)
-        refused = _at_door(channel, streams, order.door, limit) if order.door is not None else ""
+        refused = at_door(channel, streams, order.door, limit) if order.door is not None else ""
         if refused and not self.alive:
             raise EOFError  # not sudo hung up
         return refused
@@ -439,18 +448,3 @@ class Link:
             return End.TIMEOUT
         except _BROKEN:
             return End.TIMEOUT if time.monotonic() >= limit and self.alive else End.LOST
-
-
-def _at_door(channel: paramiko.Channel, streams: Streams, door: Door, limit: float) -> str:
-    """Let sudo be asked and answered; why it gave no shell, or nothing. Nothing of the order has been sent."""
-    patience = min(limit, time.monotonic() + door.seconds)
-
-    def over() -> bool:
-        words = door.hear(streams)
-        if words:
-            channel.settimeout(max(0.001, patience - time.monotonic()))
-            channel.sendall(words)
-        return door.over
-
-    end = drained(channel, streams, patience, over)
-    return "" if door.is_open else door.closed(streams, waited=end is End.TIMEOUT)

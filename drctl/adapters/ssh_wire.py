@@ -32,7 +32,7 @@ class Wire:
     def __init__(self, sock: socket.socket, until: float) -> None:
         self.late = False
         self.moved = time.monotonic()  # when the kernel last took or gave bytes
-        self._sock = sock
+        self.sock = sock
         self._until: float | None = until
         self._ahead = b""
         self._at = 0
@@ -44,7 +44,7 @@ class Wire:
         if at >= len(ahead):
             if self._is_late():
                 return b""
-            ahead, at = self._sock.recv(max(size, _AHEAD)), 0
+            ahead, at = self.sock.recv(max(size, _AHEAD)), 0
             self.moved = time.monotonic()
             self._ahead = ahead
         self._at = at + size
@@ -58,7 +58,7 @@ class Wire:
         """
         if self._is_late():
             raise ConnectionAbortedError
-        sent = self._sock.send(data)
+        sent = self.sock.send(data)
         self.moved = time.monotonic()
         return sent
 
@@ -68,7 +68,12 @@ class Wire:
     def opened(self) -> None:
         """The link is there: from now on nothing is late."""
         self._until = None
-        self._sock.settimeout(OPEN)
+        self.sock.settimeout(OPEN)
+
+    @property
+    def left(self) -> float:
+        """Seconds until it hangs up; what is left for opening the link."""
+        return self._until - time.monotonic() if self._until is not None else 0.0
 
     def _is_late(self) -> bool:
         until = self._until  # asked for once: `opened` is called by another thread
@@ -77,7 +82,7 @@ class Wire:
         return self.late
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has
-        return getattr(self._sock, name)
+        return getattr(self.sock, name)
 
 
 class Untimed(Packetizer):

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from drctl.adapters.ssh import SshHosts
 from drctl.core.inventory import Host, Login
 from drctl.core.ports import ClaimState, Reach
 from tests.adapters.conftest import Open
-from tests.adapters.steps import EFFECT, claim, command, until
-from tests.fakes.sshservers import Keys, Relay
+from tests.adapters.steps import EFFECT, claim, command, no_secret, until
+from tests.fakes.sshservers import Keys, Relay, inventory
 
 pytestmark = pytest.mark.needs("openssh-client")
 
@@ -41,9 +42,13 @@ def by_agent(keys: Keys, port: int) -> Host:
     return replace(host, login=Login(user=host.login.user, agent=True))
 
 
-def test_the_key_of_an_agent_logs_in(keys: Keys, asyncssh_relay: Relay, open_hosts: Open, agent: Path) -> None:
+def add_key(keys: Keys, agent: Path) -> None:
     add = ["ssh-add", "-q", str(keys.folder / "client")]
     subprocess.run(add, check=True, env={**os.environ, "SSH_AUTH_SOCK": str(agent)}, stdin=subprocess.DEVNULL)
+
+
+def test_the_key_of_an_agent_logs_in(keys: Keys, asyncssh_relay: Relay, open_hosts: Open, agent: Path) -> None:
+    add_key(keys, agent)
     shell = open_hosts(by_agent(keys, asyncssh_relay.port)).shell("h1")
     assert shell.read(command("echo seen")).stdout == b"seen\n"
     assert shell.run(claim(), command(EFFECT)).state is ClaimState.RAN
@@ -123,4 +128,20 @@ def test_an_agent_that_does_not_do_its_part_is_named_and_no_longer_waited_for_th
         assert look.because.startswith("login: "), look
         assert words in look.because
         assert "Next: SSH_AUTH_SOCK=" in look.because
+    odd.close()
+
+
+def test_a_host_that_cannot_be_reached_leaves_no_agent_open(
+    keys: Keys, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys know their agent: only a later look for rubbish would have closed it."""
+    odd = Agents(agent.with_name("odd"), one_key(keys))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.with_name("odd")))
+    with socket.socket() as bound:  # bound, not listening: the system refuses for it
+        bound.bind(("127.0.0.1", 0))
+        hosts = SshHosts(inventory(by_agent(keys, bound.getsockname()[1])), no_secret)
+        look = hosts.shell("h1").read(command())
+    assert look.because.startswith("refused: ")
+    odd._kept[0].settimeout(5)
+    assert odd._kept[0].recv(1) == b"", "the agent was left open"
     odd.close()
